@@ -1,0 +1,121 @@
+"""How long to wait before a retry: declarative, serialisable values.  The roll of the dice comes in.
+
+Every policy answers ``delay(failures, roll)`` in seconds, with ``failures`` counted from 1 and
+``roll`` in [0, 1).  The answer is never negative and never past ``max_delay``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from math import inf, isfinite
+from typing import Any, Final
+
+import attrs
+from attrs import validators
+
+
+def _seconds(_: object, field: attrs.Attribute[float], value: float) -> None:
+    if not (value >= 0 and isfinite(value)):
+        raise ValueError(f"{field.name} is a number of seconds, 0 or more, not {value!r}")
+
+
+def _share(_: object, field: attrs.Attribute[float], value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{field.name} is a share from 0 to 1, not {value!r}")
+
+
+@attrs.frozen
+class Fixed:
+    """The same wait after every failure."""
+
+    seconds: float = attrs.field(validator=_seconds)
+
+    def delay(self, failures: int, roll: float) -> float:
+        """Seconds to wait after the *failures*-th failure."""
+        return self.seconds
+
+
+@attrs.frozen
+class Linear:
+    """``base`` seconds more after each failure, up to ``max_delay``, less a random share of at most ``jitter``."""
+
+    base: float = attrs.field(default=1.0, validator=_seconds)
+    max_delay: float = attrs.field(default=300.0, validator=_seconds)
+    jitter: float = attrs.field(default=0.0, validator=_share)
+
+    def delay(self, failures: int, roll: float) -> float:
+        """Seconds to wait after the *failures*-th failure."""
+        return min(self.max_delay, self.base * failures) * (1 - self.jitter * roll)
+
+
+@attrs.frozen
+class Exponential:
+    """``base * factor ** (n - 1)`` after the n-th failure, up to ``max_delay``, less a random share of it.
+
+    ``Exponential(base=1, factor=2, max_delay=300, jitter=0.1)`` waits 1, 2, 4, ... 300 seconds, each up to
+    a tenth shorter, so that jobs that failed together do not come back together.
+    """
+
+    base: float = attrs.field(default=1.0, validator=_seconds)
+    factor: float = attrs.field(default=2.0, validator=_seconds)
+    max_delay: float = attrs.field(default=300.0, validator=_seconds)
+    jitter: float = attrs.field(default=0.1, validator=_share)
+
+    def delay(self, failures: int, roll: float) -> float:
+        """Seconds to wait after the *failures*-th failure."""
+        try:
+            growth = float(self.factor) ** (failures - 1)
+        except OverflowError:
+            growth = inf
+        full = min(self.max_delay, self.base * growth) if self.base else 0.0
+        return full * (1 - self.jitter * roll)
+
+
+@attrs.frozen
+class Steps:
+    """These waits in turn; the last one repeats.  ``Steps([1, 10, 60])``."""
+
+    delays: tuple[float, ...] = attrs.field(
+        converter=tuple[float, ...],
+        validator=[validators.min_len(1), validators.deep_iterable(_seconds)],
+    )
+
+    def delay(self, failures: int, roll: float) -> float:
+        """Seconds to wait after the *failures*-th failure."""
+        return self.delays[min(failures, len(self.delays)) - 1]
+
+
+Backoff = Fixed | Linear | Exponential | Steps
+
+_KINDS: Final[Mapping[str, type[Backoff]]] = {
+    "fixed": Fixed,
+    "linear": Linear,
+    "exponential": Exponential,
+    "steps": Steps,
+}
+_NAMES: Final = {kind: name for name, kind in _KINDS.items()}
+
+
+@lru_cache(maxsize=256)
+def to_wire(backoff: Backoff) -> Mapping[str, Any]:
+    """The policy as a flat mapping that JSON can carry."""
+    return {"kind": _NAMES[type(backoff)], **attrs.asdict(backoff)}
+
+
+def from_wire(data: Mapping[str, Any]) -> Backoff:
+    """The policy that `to_wire` wrote; ValueError for anything else."""
+    return _from_items(tuple((name, _hashable(value)) for name, value in data.items()))
+
+
+@lru_cache(maxsize=256)
+def _from_items(items: Sequence[tuple[str, Any]]) -> Backoff:
+    fields = dict(items)
+    try:
+        return _KINDS[fields.pop("kind")](**fields)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a backoff policy: {dict(items)!r}") from error
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,230 @@
+"""Every error that trioq raises on purpose.  Each holds data and writes its own sentence, which teaches the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+class TrioqError(Exception):
+    """The root of every error that trioq raises on purpose."""
+
+
+# --- the store ----------------------------------------------------------------------------------
+
+
+class BackendError(TrioqError):
+    """The store refused a request, or answered with nonsense: repeating it won't help."""
+
+
+class BackendUnavailable(BackendError):
+    """The store can't be reached, or did not answer in time: try again.  After a write, the outcome is unknown."""
+
+
+class BackendNotOpen(BackendError):
+    """A verb was called outside ``async with``."""
+
+    def __init__(self, backend: object) -> None:
+        self.backend = backend
+        super().__init__(
+            f"{type(backend).__name__} is not open. Enter it, or a queue on it, first: `async with queue: ...`"
+        )
+
+
+class BackendBusy(BackendError):
+    """A backend that is open in one ``trio.run`` was entered in another."""
+
+    def __init__(self, backend: object) -> None:
+        self.backend = backend
+        super().__init__(
+            f"{type(backend).__name__} is open in another trio.run. Give each thread's trio.run a backend of its own"
+        )
+
+
+class SchemaMissing(BackendError):
+    """The store has no trioq tables, or older ones."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(f"{url} has no trioq schema, or an older one. Create it with: trioq migrate {url}")
+
+
+class SchemaTooNew(BackendError):
+    """A newer trioq wrote this store."""
+
+    def __init__(self, where: str, found: int, known: int) -> None:
+        self.where, self.found, self.known = where, found, known
+        super().__init__(
+            f"{where} has layout {found}, written by a newer trioq; this one knows {known}. Upgrade trioq"
+        )
+
+
+class NotATrioqDatabase(BackendError):
+    """The file is no SQLite database, or somebody else's."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(f"{path} is not a trioq database: {why}. It was left as it is; choose another path")
+
+
+class Unsupported(TrioqError):
+    """This backend doesn't have the verb."""
+
+    def __init__(self, backend: object, verb: str) -> None:
+        self.backend, self.verb = backend, verb
+        super().__init__(f"{type(backend).__name__} does not support {verb}()")
+
+
+class UnknownScheme(TrioqError, ValueError):
+    """No backend goes by the scheme of this URL."""
+
+    def __init__(self, url: str, known: Iterable[str]) -> None:
+        self.url, self.known = url, tuple(known)
+        super().__init__(f"cannot open {url!r}: no such backend. Known URLs: {', '.join(self.known)}")
+
+
+class ExtraMissing(TrioqError, ImportError):
+    """An optional dependency isn't installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        self.what, self.extra = what, extra
+        super().__init__(f'{what} needs an extra. Install it with: pip install "trioq[{extra}]"')
+
+
+# --- what goes into a queue ---------------------------------------------------------------------
+
+
+class NotSerializable(TrioqError, TypeError):
+    """A value that JSON would lose or change."""
+
+    def __init__(self, what: str, why: str) -> None:
+        self.what, self.why = what, why
+        super().__init__(
+            f"{what} can't be stored: {why}. Pass JSON values (str, int, float, bool, None, list, dict), "
+            "or annotate the parameter with a type that msgspec can decode"
+        )
+
+
+class PayloadTooLarge(TrioqError, ValueError):
+    """Arguments or a result over ``settings.max_payload_bytes``."""
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        self.what, self.size, self.limit = what, size, limit
+        super().__init__(
+            f"{what} take {size:,} bytes as JSON, over the limit of {limit:,}. "
+            "Store the data elsewhere and pass a reference, or raise settings.max_payload_bytes"
+        )
+
+
+class WrongArguments(TrioqError, TypeError):
+    """Arguments that the task's function wouldn't take."""
+
+    def __init__(self, task: str, signature: object, why: str) -> None:
+        self.task, self.signature, self.why = task, signature, why
+        super().__init__(f"cannot call {task}{signature}: {why}")
+
+
+class BadTask(TrioqError, TypeError):
+    """Something that can't be a task."""
+
+    def __init__(self, fn: object, why: str) -> None:
+        self.fn, self.why = fn, why
+        super().__init__(f"{getattr(fn, '__qualname__', repr(fn))} can't be a task: {why}")
+
+
+class DuplicateTask(TrioqError, ValueError):
+    """Two tasks of one queue under one name."""
+
+    def __init__(self, queue: str, task: str) -> None:
+        self.queue, self.task = queue, task
+        super().__init__(f"queue {queue!r} has a task {task!r} already. Give one of them another: @queue.task(name=...)")
+
+
+class BadName(TrioqError, ValueError):
+    """An id, queue or task name that a store could not keep safely."""
+
+    def __init__(self, what: str, value: object) -> None:
+        self.what, self.value = what, value
+        super().__init__(f"{what} must be 1 to 200 printable ASCII characters, not {value!r:.220}")
+
+
+class IdTaken(TrioqError, ValueError):
+    """The id belongs to a job of another task."""
+
+    def __init__(self, queue: str, id: str, task: str) -> None:
+        self.queue, self.id, self.task = queue, id, task
+        super().__init__(f"id {id!r} in queue {queue!r} belongs to a job of task {task!r}. Choose another id")
+
+
+class NotAllStored(TrioqError):
+    """``enqueue_many`` stopped at a chunk; ``stored`` are the handles of the jobs before it."""
+
+    def __init__(self, stored: Sequence[object], total: int | None) -> None:
+        self.stored, self.total = tuple(stored), total
+        super().__init__(f"{len(stored):,} jobs were stored, then a chunk failed; the rest were not tried")
+
+
+# --- names and use ------------------------------------------------------------------------------
+
+
+class UnknownQueue(TrioqError, LookupError):
+    """No living Queue has this name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        super().__init__(f"no Queue named {name!r} lives in this process; there are: {', '.join(self.known) or 'none'}")
+
+
+class WorkerRunning(TrioqError, RuntimeError):
+    """``Worker.start`` was called while the worker runs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"worker {name!r} is running already. Make another Worker, or wait until start() returned")
+
+
+class NoCurrentJob(TrioqError, RuntimeError):
+    """``current_job`` was called outside a handler."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no current job: current_job() works inside a handler that a worker runs")
+
+
+# --- how a job ended ----------------------------------------------------------------------------
+
+
+class JobError(TrioqError):
+    """A job that ended without a result."""
+
+    def __init__(self, queue: str, id: str, sentence: str) -> None:
+        self.queue, self.id = queue, id
+        super().__init__(sentence)
+
+
+class JobFailed(JobError):
+    """The job failed for good; the text ends with the last error's type and message."""
+
+    def __init__(self, queue: str, id: str, error: str) -> None:
+        self.error = error
+        super().__init__(queue, id, f"job {id} of queue {queue!r} failed: {error.rstrip().rpartition(chr(10))[2]}")
+
+
+class JobCancelled(JobError):
+    """The job was cancelled."""
+
+    def __init__(self, queue: str, id: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(queue, id, f"job {id} of queue {queue!r} was cancelled" + (f": {reason}" if reason else ""))
+
+
+class JobExpired(JobError):
+    """The job was not started before its TTL ran out."""
+
+    def __init__(self, queue: str, id: str) -> None:
+        super().__init__(queue, id, f"job {id} of queue {queue!r} expired before a worker started it")
+
+
+class JobNotFound(JobError, LookupError):
+    """There is no such job, or its record is past retention."""
+
+    def __init__(self, queue: str, id: str) -> None:
+        super().__init__(queue, id, f"queue {queue!r} has no job {id}: it never had, or it was pruned")

@@ -1,0 +1,52 @@
+"""The rate bucket: who may start now, and when the next may.  Nobody waits here; the clock comes in."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+
+import attrs
+
+
+@attrs.define
+class Bucket:
+    """``limit`` tokens, each coming back ``interval`` seconds after it was spent.
+
+    So no window of ``interval`` seconds ever holds more than ``limit`` starts, unlike with a counter that is
+    reset, or a bucket that refills evenly.  A token is taken first, and dated when its start really happens;
+    one whose start never happens is refunded.
+
+    Invariant: held + dated <= limit.
+    """
+
+    limit: int = attrs.field(validator=attrs.validators.ge(1))
+    interval: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    held: int = attrs.field(default=0, init=False)  #: taken, and neither dated nor refunded yet
+    _spent: deque[float] = attrs.field(factory=deque, init=False)
+
+    def available(self, now: float) -> int:
+        """How many tokens can be taken at *now*."""
+        while self._spent and self._spent[0] + self.interval <= now:
+            self._spent.popleft()
+        return self.limit - self.held - len(self._spent)
+
+    def take(self, wanted: int, now: float) -> int:
+        """Take up to *wanted* tokens; the answer says how many."""
+        taken = min(wanted, self.available(now))
+        self.held += taken
+        return taken
+
+    def spend(self, now: float) -> None:
+        """Date a taken token: its start happens now."""
+        self.held -= 1
+        self._spent.append(max(now, self._spent[-1]) if self._spent else now)
+
+    def refund(self, count: int = 1) -> None:
+        """Give taken tokens back unspent."""
+        self.held -= count
+
+    def next_at(self, now: float) -> float:
+        """When a token can be taken at the latest; inf while all of them are held."""
+        if self.available(now):
+            return now
+        return self._spent[0] + self.interval if self._spent else inf

@@ -1,0 +1,98 @@
+"""Jobs as bytes: one record, JSON, with a format number.  Unknown fields survive; unknown states can't be claimed.
+
+Also the packing of the fields that a store keeps without looking at them (``pack`` and ``unpack``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, get_type_hints
+
+import attrs
+import msgspec
+
+from . import backoff
+from .errors import TrioqError
+from .job import Job, State
+
+#: The number of the record format.  A reader refuses a newer one.
+FORMAT: Final = 1
+
+#: What is set at enqueue and never compared: a store may keep it as one packed field.
+OPTIONS: Final = ("delay", "ttl", "timeout", "max_retries", "backoff", "metadata", "key", "parent", "extra")
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
+_FIELDS: Final = {field.name: field for field in attrs.fields(Job)}
+_NOT_SENT: Final = frozenset({"extra", "unreadable"})
+_REQUIRED: Final = ("id", "queue", "task")
+_DEFAULTS: Final = {**Job(id="", queue="", task="").__dict__, **dict.fromkeys(_REQUIRED)}
+#: The types of a record, for a reader that trusts nobody.
+_Record: Final = msgspec.defstruct(
+    "_Record",
+    [
+        (name, Any if name == "backoff" else hint, msgspec.NODEFAULT if name in _REQUIRED else _DEFAULTS[name])
+        for name, hint in get_type_hints(Job).items()
+        if name in _FIELDS and name not in _NOT_SENT
+    ],
+    kw_only=True,
+)
+
+
+class BadRecord(TrioqError, ValueError):
+    """These bytes are no job, or one of a newer format."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"this is not a job record: {why}")
+
+
+def encode(job: Job) -> bytes:
+    """The record as JSON bytes; what has its default is left out."""
+    record = {"format": FORMAT, **job.extra}
+    for name, value in job.__dict__.items():
+        if name not in _NOT_SENT and value != _DEFAULTS[name]:
+            record[name] = backoff.to_wire(value) if name == "backoff" else value
+    return _encode(record)
+
+
+def decode(data: bytes | str | Mapping[str, Any]) -> Job:
+    """The job that `encode` wrote; BadRecord for anything else."""
+    try:
+        record = dict(data) if isinstance(data, Mapping) else dict(_decode(data))
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
+        raise BadRecord(str(error)) from error
+    version = record.pop("format", None)
+    if version != FORMAT:
+        raise BadRecord(f"format {version!r}, and this trioq reads format {FORMAT}")
+    known = {name: record.pop(name) for name in list(record) if name in _FIELDS and name not in _NOT_SENT}
+    try:
+        if "backoff" in known:
+            known["backoff"] = backoff.from_wire(known["backoff"])
+        plain = msgspec.convert(known, _Record)
+    except (msgspec.ValidationError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise BadRecord(str(error)) from error
+    return Job(**{name: getattr(plain, name) for name in known}, extra=record)
+
+
+def pack(job: Job) -> bytes:
+    """The options of *job* that differ from the defaults, as JSON; most jobs have none."""
+    if all(job.__dict__[name] == _DEFAULTS[name] for name in OPTIONS):
+        return b"{}"
+    packed = {name: job.__dict__[name] for name in OPTIONS if job.__dict__[name] != _DEFAULTS[name]}
+    if "backoff" in packed:
+        packed["backoff"] = backoff.to_wire(packed["backoff"])
+    return _encode(packed)
+
+
+def unpack(data: bytes) -> dict[str, Any]:
+    """The fields that `pack` packed; BadRecord when they are broken."""
+    if data == b"{}":
+        return {}
+    try:
+        fields: dict[str, Any] = _decode(data)
+        if "backoff" in fields:
+            fields["backoff"] = backoff.from_wire(fields["backoff"])
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
+        raise BadRecord(str(error)) from error
+    return fields

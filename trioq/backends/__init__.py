@@ -1,0 +1,36 @@
+"""The stores.  They are strangers to each other, and know nothing above ``_core``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from .._core.errors import UnknownScheme
+from ._base import Backend as Backend
+
+
+def _memory(url: str) -> Backend:
+    from .memory import InMemoryBackend
+
+    return InMemoryBackend()
+
+
+def _sqlite(url: str) -> Backend:
+    from .sqlite import SQLiteBackend
+
+    return SQLiteBackend(url.partition(":")[2])
+
+
+#: scheme -> what opens it, imported when it is asked for.
+_SCHEMES: Final[Mapping[str, Callable[[str], Backend]]] = {"memory": _memory, "sqlite": _sqlite}
+
+
+def open_backend(url: str) -> Backend:
+    """The backend that *url* names, not yet entered: ``memory:``, ``sqlite:jobs.db``.
+
+    Each ``memory:`` is a store of its own.
+    """
+    scheme, colon, _ = url.partition(":")
+    if not colon or scheme not in _SCHEMES:
+        raise UnknownScheme(url, ["memory:", "sqlite:FILE"])
+    return _SCHEMES[scheme](url)

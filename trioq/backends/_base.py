@@ -1,0 +1,315 @@
+"""The contract of a store: it keeps jobs, compares and swaps.  It never decides, except which ready job is next.
+
+Domain verbs only: no query, no vendor word.  `trioq.testing.check_backend` runs this contract against any backend.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from enum import Flag, StrEnum, auto
+from types import TracebackType
+from typing import Any, Final, Self
+
+import attrs
+import trio
+
+from .._core.errors import BackendBusy, BackendNotOpen, Unsupported
+from .._core.job import Job, State
+from .._core.lifecycle import Change
+
+#: Seconds within which a write that has left is answered, or raises BackendUnavailable.
+PATIENCE: Final = 5.0
+
+#: A page of `Backend.find` looks at this many records at most.
+PAGE: Final = 1_000
+
+#: Due delayed jobs that join the ready ones in one claim, at most.
+PROMOTIONS: Final = 1_000
+
+# --- what goes in -------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Presence:
+    """Who renews: one start of a worker."""
+
+    worker: str  #: the identity that its claims carry: a name and a random part
+    name: str
+    host: str
+    slots: int
+    lease: float  #: how long a claim or renewal lasts, in seconds
+    leaving: bool = False  #: it claims no more
+
+
+@attrs.frozen
+class Lease:
+    """A claim that its holder wants to keep.  ``run`` fences: a later claim has another."""
+
+    queue: str
+    id: str
+    run: int
+    progress: Any = None  #: saved with the renewal, unless None
+
+
+@attrs.frozen(kw_only=True)
+class Filter:
+    """Which jobs `Backend.find` answers."""
+
+    queue: str
+    states: frozenset[State] = frozenset(State)
+    task: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Retention:
+    """How long ended jobs are kept (seconds), and how many of them in each queue."""
+
+    keep_completed: float  #: completed and cancelled
+    keep_completed_max: int
+    keep_dead: float  #: failed and expired
+    keep_dead_max: int
+
+
+# --- what comes back: every reply carries the store's now ---------------------------------------
+
+
+@attrs.frozen
+class Inserted:
+    """For each job: the record as stored, and whether it is new.  A known id, or a live key, returns that job."""
+
+    now: float
+    jobs: Sequence[Job]
+    created: Sequence[bool]
+
+
+@attrs.frozen
+class Claimed:
+    """Jobs under a lease, and all that the claimer needs to know to wait well."""
+
+    now: float
+    jobs: Sequence[Job]
+    next_due: float | None = None  #: when the next timed job of the queues that aren't paused comes due
+    paused: frozenset[str] = frozenset()  #: those of the asked queues that hand out nothing
+    last_life: bool = False  #: a job waits that must be claimed alone, by an idle worker
+
+
+class Verdict(StrEnum):
+    """What became of one change."""
+
+    STORED = "stored"  #: now, or already before
+    STALE = "stale"  #: the record has moved on, or is gone
+    KEY_TAKEN = "key taken"  #: another live job holds the unique key
+
+
+@attrs.frozen
+class Settled:
+    """A verdict for each change, in order."""
+
+    now: float
+    verdicts: Sequence[Verdict]
+
+
+class Loss(StrEnum):
+    """Why a lease is not its holder's any more."""
+
+    RECLAIMED = "reclaimed"
+    CANCELLED = "cancelled"
+    GONE = "gone"
+
+
+@attrs.frozen
+class Renewed:
+    """The listed leases that are lost, and the unlisted ones ``(queue, id)`` that the store holds for this worker."""
+
+    now: float
+    lost: Mapping[Lease, Loss]
+    unlisted: Sequence[tuple[str, str]] = ()
+
+
+@attrs.frozen
+class Overdue:
+    """Active jobs past their lease, and ready or timed ones past their TTL."""
+
+    now: float
+    jobs: Sequence[Job]
+
+
+@attrs.frozen
+class Found:
+    """For each id its job, or None."""
+
+    now: float
+    jobs: Sequence[Job | None]
+
+
+@attrs.frozen
+class Page:
+    """Some jobs in order of ``seq``.  It may be short, or empty, and go on: only a cursor of None is the end."""
+
+    now: float
+    jobs: Sequence[Job]
+    cursor: int | None
+
+
+class Hint(Flag):
+    """What may have happened.  Hints only speed things up; correctness never needs them."""
+
+    READY = auto()  #: work may be ready
+    CANCELLED = auto()  #: a held job was cancelled
+    FINISHED = auto()  #: jobs ended
+    PAUSED = auto()  #: a queue was paused or resumed
+
+
+# --- the contract -------------------------------------------------------------------------------
+
+
+class Backend(ABC):
+    """Keeps jobs.  ``async with backend`` opens it; any number of users may enter, and leave in any order.
+
+    Every verb is a checkpoint.  It can be cancelled until its request leaves; from then on a write returns its
+    reply or raises BackendUnavailable, within 5 s, and happens completely or not at all.  After BackendUnavailable
+    the outcome of a write is unknown, so every write can be repeated safely.
+    """
+
+    #: Group commit merges concurrent writes; a claim tells how long a write may take, min(5 s, lease / 3).
+    patience: float = PATIENCE
+
+    _users: int = 0
+    _token: trio.lowlevel.TrioToken | None = None
+    _turn: trio.Lock
+
+    # -- lifetime --
+
+    async def __aenter__(self) -> Self:
+        token = trio.lowlevel.current_trio_token()
+        if self._token is not token:
+            if self._users and self._token is not None and _alive(self._token):
+                raise BackendBusy(self)
+            self._users, self._token, self._turn = 0, token, trio.Lock()
+        async with self._turn:
+            if self._users == 0:
+                await self._start()
+            self._users += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with trio.CancelScope(shield=True):
+            async with self._turn:
+                self._users -= 1
+                if self._users == 0:
+                    with trio.move_on_after(PATIENCE):
+                        await self._stop()
+
+    @property
+    def opened(self) -> bool:
+        """Whether somebody of this ``trio.run`` has it open."""
+        return self._users > 0 and self._token is trio.lowlevel.current_trio_token()
+
+    def require_open(self) -> None:
+        """BackendNotOpen unless the backend is open."""
+        if self._users == 0:
+            raise BackendNotOpen(self)
+
+    async def _start(self) -> None:
+        """Begin the I/O: the first user has come.  System tasks or threads, for no one user's nursery would do."""
+
+    async def _stop(self) -> None:
+        """End the I/O: the last user has left."""
+
+    # -- verbs --
+
+    @abstractmethod
+    async def insert(self, jobs: Sequence[Job]) -> Inserted:
+        """Add new jobs of any queues, in one round trip, each stamped (`trioq.lifecycle.stamp`) with a fresh seq.
+
+        An id that the queue has, or a unique key that a live job of it has, returns that job instead, marked as
+        not created; the first of a batch wins.
+        """
+
+    @abstractmethod
+    async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
+        """Atomically lease up to *limit* ready or due jobs for *lease* seconds, from the queues in the order given.
+
+        Within a queue by priority, then time of readiness, then seq; paused queues hand out nothing.  A job on its
+        last life goes only to an *idle* worker, and alone; it goes first.  Each job equals its pure Claim step.
+        """
+
+    @abstractmethod
+    async def settle(self, changes: Sequence[Change]) -> Settled:
+        """Store each change whose (id, seq, version), and lease where it names one, is still what it was made from.
+
+        A change with others in ``also`` and ``inserts`` is stored with all of them or not at all.  A change that
+        is already stored answers stored.
+        """
+
+    @abstractmethod
+    async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
+        """Extend the leases to now + ``worker.lease`` and save their progress; versions stay.
+
+        Compares (id, run), also past the deadline: a lease is lost only when somebody took it.  Records that the
+        worker is there.
+        """
+
+    @abstractmethod
+    async def overdue(self, limit: int) -> Overdue:
+        """Up to *limit* active jobs past their lease, and ready or timed jobs past ``expires_at``, of all queues."""
+
+    @abstractmethod
+    async def get(self, queue: str, ids: Sequence[str]) -> Found:
+        """These jobs as stored now."""
+
+    @abstractmethod
+    async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
+        """A page of the matching jobs, by seq, after *cursor*.  It looks at 1,000 records at most."""
+
+    @abstractmethod
+    async def counts(self, queue: str) -> dict[State, int]:
+        """How many jobs are in each state: every state is there, and exact."""
+
+    @abstractmethod
+    async def queues(self) -> list[str]:
+        """The names of the queues that have a record, or are paused."""
+
+    @abstractmethod
+    async def pause(self, queue: str) -> None:
+        """Hand out nothing more.  What is claimed still runs; delays and TTLs run on."""
+
+    @abstractmethod
+    async def resume(self, queue: str) -> None:
+        """Hand out jobs again."""
+
+    @abstractmethod
+    async def is_queue_paused(self, queue: str) -> bool:
+        """Whether the queue is paused."""
+
+    @abstractmethod
+    def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
+        """A channel of hints about these queues: level-triggered and coalesced, so a slow reader misses no kind."""
+
+    @abstractmethod
+    async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        """Drop these records; active jobs and unknown ids are refused, and say False."""
+
+    @abstractmethod
+    async def prune(self, limits: Retention, batch: int = 1_000) -> int:
+        """Drop up to *batch* ended jobs that are past retention, and say how many; fewer than *batch* is all."""
+
+    @abstractmethod
+    async def workers(self) -> list[Presence]:
+        """The workers that have renewed within their lease, now or a moment ago."""
+
+    async def migrate(self) -> None:
+        """Bring the store's layout up to date."""
+        raise Unsupported(self, "migrate")
+
+
+def _alive(token: trio.lowlevel.TrioToken) -> bool:
+    try:
+        token.run_sync_soon(lambda: None)
+    except trio.RunFinishedError:
+        return False
+    return True

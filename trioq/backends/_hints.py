@@ -1,0 +1,76 @@
+"""Who watches what: the doorbells of one process.  How a ring gets here from another process, each backend knows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+
+from ._base import Hint
+
+ALL_HINTS = Hint.READY | Hint.CANCELLED | Hint.FINISHED | Hint.PAUSED
+
+
+class Doorbell(trio.abc.ReceiveChannel[Hint]):
+    """A channel that remembers what has rung, not how often."""
+
+    def __init__(self, queues: Iterable[str]) -> None:
+        self.queues = frozenset(queues)
+        self._rung = Hint(0)
+        self._wake = trio.Event()
+        self._closed = False
+
+    def ring(self, hint: Hint) -> None:
+        """Note the hint and wake the reader."""
+        self._rung |= hint
+        self._wake.set()
+
+    async def receive(self) -> Hint:
+        """All that has rung since the last receive; waits for the first ring."""
+        while not self._rung:
+            if self._closed:
+                raise trio.ClosedResourceError
+            self._wake = trio.Event()
+            await self._wake.wait()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        rung, self._rung = self._rung, Hint(0)
+        return rung
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        self._closed = True
+        self._wake.set()
+
+    async def aclose(self) -> None:
+        """Like `close`, and a checkpoint."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+
+class Doorbells:
+    """Every doorbell of one backend in this process."""
+
+    def __init__(self) -> None:
+        self._bells: set[Doorbell] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._bells)
+
+    @asynccontextmanager
+    async def watch(self, queues: Sequence[str]) -> AsyncIterator[Doorbell]:
+        """A bell for these queues, for as long as the block runs."""
+        bell = Doorbell(queues)
+        self._bells.add(bell)
+        try:
+            await trio.lowlevel.checkpoint()
+            yield bell
+        finally:
+            self._bells.discard(bell)
+            bell.close()
+
+    def ring(self, hint: Hint, queue: str | None = None) -> None:
+        """Ring for those who watch *queue*; for everybody where it isn't known."""
+        for bell in self._bells:
+            if queue is None or queue in bell.queues:
+                bell.ring(hint)
