@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from math import inf, isfinite
+from math import inf
+from sys import float_info
 from typing import Any, Final
 
 import attrs
@@ -16,7 +17,7 @@ from attrs import validators
 
 
 def _seconds(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not (value >= 0 and isfinite(value)):
+    if not 0 <= value <= float_info.max:  # refuses NaN, and an int that no float can hold
         raise ValueError(f"{field.name} is a number of seconds, 0 or more, not {value!r}")
 
 
@@ -105,16 +106,16 @@ def to_wire(backoff: Backoff) -> Mapping[str, Any]:
 
 def from_wire(data: Mapping[str, Any]) -> Backoff:
     """The policy that `to_wire` wrote; ValueError for anything else."""
-    return _from_items(tuple((name, _hashable(value)) for name, value in data.items()))
+    try:
+        return _from_items(tuple((name, _hashable(value)) for name, value in data.items()))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"not a backoff policy: {data!r:.200}") from error
 
 
 @lru_cache(maxsize=256)
 def _from_items(items: Sequence[tuple[str, Any]]) -> Backoff:
     fields = dict(items)
-    try:
-        return _KINDS[fields.pop("kind")](**fields)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"not a backoff policy: {dict(items)!r}") from error
+    return _KINDS[fields.pop("kind")](**fields)
 
 
 def _hashable(value: Any) -> Any:

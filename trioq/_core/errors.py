@@ -53,9 +53,7 @@ class SchemaTooNew(BackendError):
 
     def __init__(self, where: str, found: int, known: int) -> None:
         self.where, self.found, self.known = where, found, known
-        super().__init__(
-            f"{where} has layout {found}, written by a newer trioq; this one knows {known}. Upgrade trioq"
-        )
+        super().__init__(f"{where} has layout {found}, written by a newer trioq; this one knows {known}. Upgrade trioq")
 
 
 class NotATrioqDatabase(BackendError):
@@ -136,7 +134,9 @@ class DuplicateTask(TrioqError, ValueError):
 
     def __init__(self, queue: str, task: str) -> None:
         self.queue, self.task = queue, task
-        super().__init__(f"queue {queue!r} has a task {task!r} already. Give one of them another: @queue.task(name=...)")
+        super().__init__(
+            f"queue {queue!r} has a task {task!r} already. Give one of them another: @queue.task(name=...)"
+        )
 
 
 class BadName(TrioqError, ValueError):

@@ -135,8 +135,19 @@ class JobFailed(JobEvent):
     duration: float
 
     @classmethod
-    def _details(cls, job: Job) -> dict[str, Any]:
-        return {"error": job.error or "", "duration": _duration(job)}
+    def of(cls, job: Job, at: float) -> Self:
+        """The event that tells of *job* as it is now."""
+        return cls(
+            queue=job.queue,
+            at=at,
+            job=job,
+            worker=job.worker,
+            run=job.run,
+            # The attempt that failed, which a failure has counted already and a crash has not.
+            attempt=job.attempt if job.crashes >= job.max_crashes else job.failures,
+            error=job.error or "",
+            duration=_duration(job),
+        )
 
 
 @attrs.frozen(kw_only=True)

@@ -169,8 +169,9 @@ def error_text(error: BaseException) -> str:
     """The traceback, cut in its middle where it is too long, with the type and message as its last line."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    (summary,) = traceback.format_exception_only(type(error), error)[-1:]
-    summary = cut(summary.rstrip(), MAX_ERROR_BYTES // 2)
+    bare = traceback.TracebackException(type(error), error, None)
+    bare.__notes__ = []  # they stay in the trace: the last line is the type and message
+    summary = cut([*bare.format_exception_only()][-1].rstrip(), MAX_ERROR_BYTES // 2).replace("\n", " ")
     trace = "".join(traceback.format_exception(error)).rstrip().removesuffix(summary)
     return f"{cut(trace.rstrip(), MAX_ERROR_BYTES - len(summary.encode()) - 1)}\n{summary}"
 
@@ -181,5 +182,5 @@ def cut(text: str, limit: int = MAX_ERROR_BYTES) -> str:
     if len(data) > limit:
         mark = b"\n[...]\n"
         keep = max(0, limit - len(mark)) // 2
-        data = data[:keep] + mark + data[len(data) - keep :]
+        data = (data[:keep] + mark + data[len(data) - keep :])[:limit]
     return data.decode("utf-8", "ignore")

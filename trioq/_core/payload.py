@@ -10,6 +10,7 @@ import inspect
 import typing
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Any, Final
 
 import attrs
@@ -54,10 +55,10 @@ def same(left: Any, right: Any) -> bool:
     """Equal in value and in type, all the way down: what JSON did not change."""
     if type(left) is not type(right):
         return False
-    if isinstance(left, list):
-        return len(left) == len(right) and all(map(same, left, right))
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(same(value, right[key]) for key, value in left.items())
+    if isinstance(left, (list, dict)):
+        if len(left) != len(right) or not all(map(same, left, right)):
+            return False
+        return isinstance(left, list) or all(map(same, left.values(), right.values()))
     return bool(left == right)
 
 
@@ -74,15 +75,15 @@ class Codec:
 
     def check(self, value: object, plain: object, what: str) -> None:
         """Refuse a *value* that its decoded JSON, *plain*, does not give back."""
-        if self.annotation is _EMPTY:
-            if not same(value, plain):
-                raise NotSerializable(what, f"JSON would turn {value!r:.200} into {plain!r:.200}")
-            return
         try:
             back = self.convert(plain)
-        except ValueError as error:
+            if self.open:
+                kept = same(value, back)
+            else:
+                kept = isinstance(plain, (str, int)) or _finite(msgspec.to_builtins(value))
+        except (ValueError, RecursionError) as error:
             raise NotSerializable(what, str(error)) from error
-        if self.open and not same(value, back):
+        if not kept:
             raise NotSerializable(what, f"JSON would turn {value!r:.200} into {back!r:.200}")
 
     def convert(self, plain: object) -> Any:
@@ -107,6 +108,15 @@ class Codec:
     def decode_result(self, data: bytes | None) -> Any:
         """The result that `encode_result` wrote."""
         return None if data is None else self.convert(_decode(data))
+
+
+def _finite(value: object) -> bool:
+    """Whether JSON has every number in *value*: msgspec writes NaN as null, which an optional float would take."""
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_finite, value)) and all(map(_finite, value.values()))
+    return not isinstance(value, (list, tuple, set, frozenset)) or all(map(_finite, value))
 
 
 def _is_open(annotation: Any) -> bool:
@@ -145,7 +155,9 @@ class Signature:
             kinds[parameter.kind].append(parameter.name)
         return cls(
             bound=bound,
-            positional=[(n, every[n]) for n in kinds[_Parameter.POSITIONAL_ONLY] + kinds[_Parameter.POSITIONAL_OR_KEYWORD]],
+            positional=[
+                (n, every[n]) for n in kinds[_Parameter.POSITIONAL_ONLY] + kinds[_Parameter.POSITIONAL_OR_KEYWORD]
+            ],
             more=next((every[name] for name in kinds[_Parameter.VAR_POSITIONAL]), UNTYPED),
             named={n: every[n] for n in kinds[_Parameter.POSITIONAL_OR_KEYWORD] + kinds[_Parameter.KEYWORD_ONLY]},
             others=next((every[name] for name in kinds[_Parameter.VAR_KEYWORD]), UNTYPED),

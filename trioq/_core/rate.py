@@ -32,18 +32,26 @@ class Bucket:
 
     def take(self, wanted: int, now: float) -> int:
         """Take up to *wanted* tokens; the answer says how many."""
-        taken = min(wanted, self.available(now))
+        taken = max(0, min(wanted, self.available(now)))
         self.held += taken
         return taken
 
     def spend(self, now: float) -> None:
         """Date a taken token: its start happens now."""
-        self.held -= 1
+        self.refund()
         self._spent.append(max(now, self._spent[-1]) if self._spent else now)
 
     def refund(self, count: int = 1) -> None:
-        """Give taken tokens back unspent."""
+        """Give taken tokens back unspent.  ValueError rather than a token that nobody took."""
+        if not 0 <= count <= self.held:
+            raise ValueError(f"{count} tokens can't come back: {self.held} are held. Take a token before each start")
         self.held -= count
+
+    def unspend(self) -> None:
+        """Undo a `spend` of the last ``interval`` seconds: its start did not happen after all."""
+        if self._spent:
+            # Whichever it was, the oldest date goes: to drop a later one could forget a start that did happen.
+            self._spent.popleft()
 
     def next_at(self, now: float) -> float:
         """When a token can be taken at the latest; inf while all of them are held."""

@@ -5,15 +5,14 @@ Also the packing of the fields that a store keeps without looking at them (``pac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, get_type_hints
 
-import attrs
 import msgspec
 
 from . import backoff
 from .errors import TrioqError
-from .job import Job, State
+from .job import Job
 
 #: The number of the record format.  A reader refuses a newer one.
 FORMAT: Final = 1
@@ -23,20 +22,33 @@ OPTIONS: Final = ("delay", "ttl", "timeout", "max_retries", "backoff", "metadata
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
-_FIELDS: Final = {field.name: field for field in attrs.fields(Job)}
 _NOT_SENT: Final = frozenset({"extra", "unreadable"})
 _REQUIRED: Final = ("id", "queue", "task")
 _DEFAULTS: Final = {**Job(id="", queue="", task="").__dict__, **dict.fromkeys(_REQUIRED)}
-#: The types of a record, for a reader that trusts nobody.
-_Record: Final = msgspec.defstruct(
-    "_Record",
-    [
-        (name, Any if name == "backoff" else hint, msgspec.NODEFAULT if name in _REQUIRED else _DEFAULTS[name])
-        for name, hint in get_type_hints(Job).items()
-        if name in _FIELDS and name not in _NOT_SENT
-    ],
-    kw_only=True,
-)
+#: What a reader that trusts nobody gets to see where the bytes are no record.
+_BROKEN: Final = (msgspec.DecodeError, TypeError, ValueError, AttributeError, RecursionError)
+
+
+def _typed(name: str, fields: Iterable[str]) -> type[msgspec.Struct]:
+    """The types of these *fields* of a job."""
+    hints = get_type_hints(Job)
+    return msgspec.defstruct(
+        name,
+        [
+            (
+                field,
+                Any if field == "backoff" else hints[field],
+                msgspec.NODEFAULT if field in _REQUIRED else _DEFAULTS[field],
+            )
+            for field in fields
+            if field not in _NOT_SENT
+        ],
+        kw_only=True,
+    )
+
+
+_Record: Final = _typed("_Record", _DEFAULTS)
+_Options: Final = _typed("_Options", OPTIONS)
 
 
 class BadRecord(TrioqError, ValueError):
@@ -60,19 +72,12 @@ def decode(data: bytes | str | Mapping[str, Any]) -> Job:
     """The job that `encode` wrote; BadRecord for anything else."""
     try:
         record = dict(data) if isinstance(data, Mapping) else dict(_decode(data))
-    except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
+    except _BROKEN as error:
         raise BadRecord(str(error)) from error
     version = record.pop("format", None)
     if version != FORMAT:
         raise BadRecord(f"format {version!r}, and this trioq reads format {FORMAT}")
-    known = {name: record.pop(name) for name in list(record) if name in _FIELDS and name not in _NOT_SENT}
-    try:
-        if "backoff" in known:
-            known["backoff"] = backoff.from_wire(known["backoff"])
-        plain = msgspec.convert(known, _Record)
-    except (msgspec.ValidationError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise BadRecord(str(error)) from error
-    return Job(**{name: getattr(plain, name) for name in known}, extra=record)
+    return Job(**_take(_Record, record), extra=record)
 
 
 def pack(job: Job) -> bytes:
@@ -80,9 +85,10 @@ def pack(job: Job) -> bytes:
     if all(job.__dict__[name] == _DEFAULTS[name] for name in OPTIONS):
         return b"{}"
     packed = {name: job.__dict__[name] for name in OPTIONS if job.__dict__[name] != _DEFAULTS[name]}
+    packed.pop("extra", None)
     if "backoff" in packed:
         packed["backoff"] = backoff.to_wire(packed["backoff"])
-    return _encode(packed)
+    return _encode({**job.extra, **packed})
 
 
 def unpack(data: bytes) -> dict[str, Any]:
@@ -90,9 +96,20 @@ def unpack(data: bytes) -> dict[str, Any]:
     if data == b"{}":
         return {}
     try:
-        fields: dict[str, Any] = _decode(data)
-        if "backoff" in fields:
-            fields["backoff"] = backoff.from_wire(fields["backoff"])
-    except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
+        record = dict(_decode(data))
+    except _BROKEN as error:
         raise BadRecord(str(error)) from error
-    return fields
+    fields = _take(_Options, record)
+    return {**fields, "extra": record} if record else fields
+
+
+def _take(kind: type[msgspec.Struct], record: dict[str, Any]) -> dict[str, Any]:
+    """Take the fields of *kind* out of *record*, typed; what stays in it was written by a newer trioq."""
+    known = {name: record.pop(name) for name in kind.__struct_fields__ if name in record}
+    try:
+        if "backoff" in known:
+            known["backoff"] = backoff.from_wire(known["backoff"])
+        plain = msgspec.convert(known, kind)
+    except _BROKEN as error:
+        raise BadRecord(str(error)) from error
+    return {name: getattr(plain, name) for name in known}

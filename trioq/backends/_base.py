@@ -50,7 +50,7 @@ class Lease:
     queue: str
     id: str
     run: int
-    progress: Any = None  #: saved with the renewal, unless None
+    progress: Any = attrs.field(default=None, eq=False)  #: saved with the renewal, unless None
 
 
 @attrs.frozen(kw_only=True)
@@ -275,12 +275,12 @@ class Backend(ABC):
         """The names of the queues that have a record, or are paused."""
 
     @abstractmethod
-    async def pause(self, queue: str) -> None:
-        """Hand out nothing more.  What is claimed still runs; delays and TTLs run on."""
+    async def pause(self, queue: str) -> float:
+        """Hand out nothing more, and say the store's now.  What is claimed still runs; delays and TTLs run on."""
 
     @abstractmethod
-    async def resume(self, queue: str) -> None:
-        """Hand out jobs again."""
+    async def resume(self, queue: str) -> float:
+        """Hand out jobs again, and say the store's now."""
 
     @abstractmethod
     async def is_queue_paused(self, queue: str) -> bool:

@@ -1,0 +1,80 @@
+# Each target sets up what it needs, in .venv, and again only when pyproject.toml has changed.
+# Two to know: `make demo` and `make test`.  `make check` is all else that must hold.
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+export HYPOTHESIS_PROFILE ?= dev
+
+# The first of these names that runs and will do.  A name alone proves nothing: version managers leave dead ones.
+NAMES := python3 python3.14 python3.13 python3.12 python3.11 python
+WILL_DO := -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for name in $(NAMES); do $$name $(WILL_DO) >/dev/null 2>&1 && echo $$name && break; done)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:  # half a virtual environment is none
+.PHONY: help demo test check lint format async types typing imports docs wheel clean
+
+help:
+	@echo "make demo     watch real jobs go through a durable queue (DEMO_ARGS='--help' for its options)"
+	@echo "make test     run the tests (TEST_ARGS='-k lease', HYPOTHESIS_PROFILE=ci)"
+	@echo "make check    all of: lint format async types typing imports docs wheel"
+	@echo "make clean    remove the virtual environment and everything that was built"
+
+demo: $(VENV)/.has-cli
+	$(BIN)/trioq demo $(DEMO_ARGS)
+
+test: $(VENV)/.has-test
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+check: lint format async types typing imports docs wheel
+
+# --- each check ---------------------------------------------------------------------------------
+
+lint: $(VENV)/.has-dev
+	$(BIN)/ruff check
+
+format: $(VENV)/.has-dev
+	$(BIN)/ruff format --check
+
+# It reads no folders and no pyproject.toml.  ASYNC9 wants a checkpoint on every path of private functions, too;
+# ASYNC114 wants every startable function listed here.  Outside trioq/, async functions may block, and need not await.
+FLAKE8_ASYNC = -name '*.py' -exec $(BIN)/flake8-async --disable=ASYNC9,ASYNC114
+async: $(VENV)/.has-dev
+	find trioq $(FLAKE8_ASYNC) {} +
+	find $(wildcard tests property_tests benchmarks docs examples scripts) $(FLAKE8_ASYNC),ASYNC124,ASYNC2 {} +
+
+types: $(VENV)/.has-dev
+	$(BIN)/mypy
+
+# What users see.  Cases that must be refused are `# pyright: ignore[rule]`: one that pyright accepts is an error.
+typing: $(VENV)/.has-dev
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
+imports: $(VENV)/.has-test
+	$(BIN)/lint-imports --no-logo
+
+docs: $(VENV)/.has-dev
+	$(BIN)/python -m sphinx -n -W --keep-going -q -b html docs docs/_build/html
+
+wheel: $(VENV)/.has-dev
+	$(BIN)/python scripts/check_wheel.py
+
+# --- set-up -------------------------------------------------------------------------------------
+
+# $(VENV)/.has-EXTRA: this extra is installed, as pyproject.toml asks for it now.
+$(VENV)/.has-%: pyproject.toml trioq/_version.py | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+$(VENV)/pyvenv.cfg:
+	@$(or $(PYTHON),false) $(WILL_DO) >/dev/null 2>&1 || { \
+		echo "trioq needs Python 3.11 or later, with its venv module. Tried: $(or $(PYTHON),$(NAMES))" >&2; \
+		echo "Name one that will do: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

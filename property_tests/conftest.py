@@ -1,0 +1,14 @@
+"""The two strengths of the property suite: ``HYPOTHESIS_PROFILE=dev`` (seconds, the default) or ``ci`` (minutes)."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# No deadline: how long one example takes says more about the machine than about trioq.
+_ALWAYS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+
+settings.register_profile("dev", _ALWAYS, max_examples=60, stateful_step_count=40)
+settings.register_profile("ci", _ALWAYS, max_examples=1_000, stateful_step_count=60)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))

@@ -1,0 +1,101 @@
+"""Waiting for jobs to end: one reader for all waiters of a queue, woken by hints and backed up by a slow poll."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+import trio
+from trio_util import RepeatedEvent
+
+from ._core.errors import BackendUnavailable
+from ._core.job import Job
+from .backends import Backend
+
+#: Seconds between two looks, should every hint get lost.
+POLL: Final = 1.0
+
+
+@attrs.define(eq=False)
+class _Waiter:
+    done: trio.Event = attrs.Factory(trio.Event)
+    job: Job | None = None
+    error: Exception | None = None
+
+
+class Endings:
+    """The jobs of one queue that somebody waits for.
+
+    However many wait, the store is asked once for each hint: a system task reads for all of them.  It runs while
+    anybody waits.
+    """
+
+    def __init__(self, backend: Backend, queue: str) -> None:
+        self._backend = backend
+        self._queue = queue
+        self._waiters: dict[str, list[_Waiter]] = {}
+        self._look = RepeatedEvent()
+        self._reader: trio.CancelScope | None = None
+
+    async def wait(self, id: str) -> Job | None:
+        """The job once it is final; None when there is no such job.  Can be cancelled at any time."""
+        self._backend.require_open()
+        waiter = _Waiter()
+        self._waiters.setdefault(id, []).append(waiter)
+        if self._reader is None or self._reader.cancel_called:
+            self._reader = trio.CancelScope()
+            trio.lowlevel.spawn_system_task(self._read, self._reader, name=f"trioq results of {self._queue}")
+        self._look.set()
+        try:
+            await waiter.done.wait()
+        finally:
+            self._forget(id, waiter)
+        if waiter.error is not None:
+            raise waiter.error
+        return waiter.job
+
+    def close(self) -> None:
+        """End the reader: the backend is about to be left."""
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
+
+    def _forget(self, id: str, waiter: _Waiter) -> None:
+        waiters = self._waiters.get(id, [])
+        if waiter in waiters:
+            waiters.remove(waiter)
+        if not waiters:
+            self._waiters.pop(id, None)
+
+    async def _read(self, scope: trio.CancelScope) -> None:
+        with scope:
+            try:
+                async with self._backend.watch([self._queue]) as hints, trio.open_nursery() as nursery:
+                    nursery.start_soon(self._listen, hints)
+                    while self._waiters:
+                        await self._answer(list(self._waiters))
+                        with trio.move_on_after(POLL):
+                            await self._look.wait()
+                    nursery.cancel_scope.cancel()
+            except Exception as error:  # a system task may not raise: the waiters do
+                for waiter in [waiter for waiters in self._waiters.values() for waiter in waiters]:
+                    waiter.error = error
+                    waiter.done.set()
+            finally:
+                scope.cancel()  # the next waiter starts a new reader
+
+    async def _listen(self, hints: trio.abc.ReceiveChannel[object]) -> None:
+        async for _ in hints:
+            self._look.set()
+
+    async def _answer(self, ids: Sequence[str]) -> None:
+        try:
+            found = await self._backend.get(self._queue, ids)
+        except BackendUnavailable:
+            return  # the next look may find the store again; the waiter's own deadline decides how long
+        for id, job in zip(ids, found.jobs, strict=True):
+            if job is None or job.state.final:
+                for waiter in self._waiters.pop(id, ()):
+                    waiter.job = job
+                    waiter.done.set()

@@ -1,0 +1,83 @@
+"""The rate limiter: the bucket of ``_core.rate``, on Trio's clock, with a place to wait."""
+
+from __future__ import annotations
+
+import attrs
+import trio
+
+from ._core.rate import Bucket
+
+
+@attrs.frozen
+class RateLimiterStatistics:
+    """A look at a `RateLimiter`."""
+
+    limit: int
+    interval: float
+    available: int  #: tokens that could be taken now
+    waiting: int  #: tasks in `RateLimiter.acquire`
+
+
+class RateLimiter:
+    """At most *limit* starts in any window of *interval* seconds.
+
+    A bucket of *limit* tokens, each coming back *interval* seconds after it was spent: a burst is allowed, and what
+    follows it is spaced so that no window ever holds more.  Share one between workers of this process to limit them
+    together.
+    """
+
+    def __init__(self, limit: int, interval: float = 1.0) -> None:
+        self._bucket = Bucket(limit, interval)
+        self._changed = trio.Event()
+        self._line = trio.StrictFIFOLock()
+
+    async def acquire(self) -> None:
+        """Spend one token, waiting for it in turn.  When cancelled, none is spent."""
+        async with self._line:
+            while not self.take(1):
+                await self.wait_available()
+            self._bucket.spend(trio.current_time())
+
+    def acquire_nowait(self) -> None:
+        """Spend one token, or raise trio.WouldBlock."""
+        if self._line.locked() or not self.take(1):
+            raise trio.WouldBlock
+        self._bucket.spend(trio.current_time())
+
+    def refund(self) -> None:
+        """Undo the latest spending: its start did not happen."""
+        self._bucket.unspend()
+        self._notify()
+
+    def statistics(self) -> RateLimiterStatistics:
+        """How much of the limit is left, and how many wait."""
+        bucket = self._bucket
+        now = trio.current_time()
+        waiting = self._line.statistics().tasks_waiting + self._line.locked()
+        return RateLimiterStatistics(bucket.limit, bucket.interval, bucket.available(now), waiting)
+
+    # A worker takes tokens before it claims, dates each when its handler starts, and gives back the rest.
+
+    def take(self, wanted: int) -> int:
+        """Take up to *wanted* tokens, undated; the answer says how many."""
+        return self._bucket.take(wanted, trio.current_time())
+
+    def spend(self) -> None:
+        """Date a taken token: its start happens now."""
+        self._bucket.spend(trio.current_time())
+
+    def give_back(self, count: int = 1) -> None:
+        """Give taken tokens back unspent."""
+        if count:
+            self._bucket.refund(count)
+            self._notify()
+
+    async def wait_available(self) -> None:
+        """Wait until a token can be taken; it may be gone again when this returns."""
+        now = trio.current_time()
+        with trio.move_on_at(self._bucket.next_at(now)):
+            await self._changed.wait()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()

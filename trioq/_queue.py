@@ -1,0 +1,309 @@
+"""The queue: what producers and operators do with jobs.  It never runs one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from itertools import count
+from types import TracebackType
+from typing import Any, Final, ParamSpec, Self, TypeVar, Unpack, overload
+from weakref import WeakSet
+
+from ._bus import event_emitter
+from ._context import find_running
+from ._core import payload
+from ._core.errors import BackendError, DuplicateTask, IdTaken, NotAllStored, UnknownQueue
+from ._core.events import JobEnqueued, QueuePaused, QueueResumed
+from ._core.job import DEAD, Job, State
+from ._core.lifecycle import Cancel, Command, IllegalStep, Requeue, step
+from ._core.names import check_name
+from ._core.outcome import cut
+from ._core.settings import Settings
+from ._endings import Endings
+from ._handle import JobHandle
+from ._settings import settings as process_settings
+from ._task import Call, Decorator, Options, Task, check_function, with_options
+from .backends import Backend, open_backend
+from .backends._base import Filter, Verdict
+from .sandbox import Target
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: ``enqueue_many`` sends this many jobs, or this many bytes of arguments, in one round trip.
+CHUNK_JOBS: Final = 1_000
+CHUNK_BYTES: Final = 4 * 2**20
+
+_living: Final[WeakSet[Queue]] = WeakSet()
+_numbers: Final = count()
+
+
+class Queue:
+    """Jobs under one name in one store, and the tasks that run them.
+
+    ::
+
+        queue = trioq.Queue("emails", backend="sqlite:emails.db")
+
+        @queue.task(max_retries=3)
+        async def send(to: str) -> str: ...
+
+        async with queue:
+            job = await send.enqueue("a@example.org")
+
+    ``async with queue`` opens its backend; any number of tasks may enter, and leave in any order.
+    """
+
+    def __init__(
+        self, name: str, backend: Backend | str | None = None, settings: Settings | None = None
+    ) -> None:
+        self.name = check_name("a queue name", name)
+        self.settings = process_settings if settings is None else settings
+        backend = self.settings.backend if backend is None else backend
+        self.backend = open_backend(backend) if isinstance(backend, str) else backend
+        self.tasks: dict[str, Task[..., Any, Any]] = {}
+        self._endings = Endings(self.backend, name)
+        self._users = 0
+        self.number = next(_numbers)  #: a later Queue of the same name has a higher one
+        _living.add(self)
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.name!r} on {self.backend!r}>"
+
+    async def __aenter__(self) -> Self:
+        await self.backend.__aenter__()
+        event_emitter.attach()
+        self._users += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._users -= 1
+        if self._users == 0:
+            self._endings.close()
+        await event_emitter.detach()
+        await self.backend.__aexit__(kind, error, trace)
+
+    def on(self, backend: Backend) -> Queue:
+        """The same tasks over another store.  It is not found by name."""
+        other = copy(self)
+        other.backend = backend
+        other._endings = Endings(backend, self.name)
+        other._users = 0
+        return other
+
+    # --- tasks ---
+
+    @overload
+    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def task(self, fn: Callable[P, R], /) -> Task[P, R, R]: ...
+    @overload
+    def task(
+        self, fn: None = None, /, *, name: str | None = None, sandbox: bool | None = None, **options: Unpack[Options]
+    ) -> Decorator: ...
+    def task(
+        self, fn: Any = None, /, *, name: str | None = None, sandbox: bool | None = None, **options: Unpack[Options]
+    ) -> Any:
+        """Make a function a task of this queue: ``@queue.task`` or ``@queue.task(max_retries=5, timeout=30)``.
+
+        Its name is ``fn.__name__`` unless *name* is given: workers find it by that.  A plain function runs in a
+        thread.  ``sandbox=True`` runs it in a process of its own, killed on timeout or cancel.
+        """
+        if fn is None:
+            return lambda fn: self._register(fn, name, sandbox, options)
+        return self._register(fn, name, sandbox, options)
+
+    def _register(self, fn: Any, name: str | None, sandbox: bool | None, options: Options) -> Task[..., Any, Any]:
+        check_function(fn)
+        name = check_name("a task name", fn.__name__ if name is None else name)
+        if name in self.tasks:
+            raise DuplicateTask(self.name, name)
+        sandbox = self.settings.sandbox_enabled if sandbox is None else sandbox
+        if sandbox:
+            Target.of(fn)
+        task = Task(self, fn, name, sandbox, with_options(self._template(name), options))
+        self.tasks[name] = task
+        return task
+
+    def _template(self, task: str) -> Job:
+        limits = self.settings
+        return Job(
+            id="", queue=self.name, task=task, max_retries=limits.max_retries, max_crashes=limits.max_crashes
+        )
+
+    # --- producing ---
+
+    async def enqueue(
+        self,
+        name: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[Options],
+    ) -> JobHandle[Any]:
+        """Store a job for the task called *name*, for producers that do not have its code.
+
+        Where this queue has the task, its options and its signature count; else the arguments must survive JSON.
+        """
+        if name in self.tasks:
+            return await self.tasks[name].options(**options).enqueue(*args, **(kwargs or {}))
+        template = with_options(self._template(check_name("a task name", name)), options)
+        data = payload.encode_untyped(args, kwargs or {}, self.settings.max_payload_bytes)
+        return await self.submit(Call(self.draft(template, data), payload.UNTYPED))
+
+    async def enqueue_many(self, calls: Iterable[Call[R]], /) -> list[JobHandle[R]]:
+        """Store many bound calls, in a round trip for each 1,000 jobs or 4 MiB: ``[send.bind(to) for to in ...]``.
+
+        Each such chunk is stored whole or not at all.  When one fails, NotAllStored holds the handles of those
+        before it, and the failure as its cause.
+        """
+        handles: list[JobHandle[R]] = []
+        for chunk in _chunks(calls):
+            try:
+                handles += await self._insert(chunk)
+            except (BackendError, IdTaken) as error:
+                raise NotAllStored(handles) from error
+        return handles
+
+    async def submit(self, call: Call[R]) -> JobHandle[R]:
+        """Store one bound call."""
+        [handle] = await self._insert([call])
+        return handle
+
+    def draft(self, template: Job, data: bytes) -> Job:
+        """A job that isn't stored yet."""
+        return template.having({"id": template.id or _new_id(), "payload": data})
+
+    async def _insert(self, calls: Sequence[Call[R]]) -> list[JobHandle[R]]:
+        reply = await self.backend.insert([call.job for call in calls])
+        handles: list[JobHandle[R]] = []
+        for call, job, created in zip(calls, reply.jobs, reply.created, strict=True):
+            if created:
+                event_emitter.tell(JobEnqueued, job, reply.now)
+            elif job.id == call.job.id and job.task != call.job.task:
+                raise IdTaken(self.name, job.id, job.task)
+            handles.append(JobHandle(self, job.id, created=created, result=call.result))
+        return handles
+
+    # --- jobs ---
+
+    async def job(self, id: str) -> Job | None:
+        """The record of this job as stored now."""
+        [job] = (await self.backend.get(self.name, [id])).jobs
+        return job
+
+    async def jobs(self, state: State | str | None = None, task: str | None = None) -> AsyncIterator[Job]:
+        """Every job of the queue, by age; or those in one state, or of one task.  Read in pages."""
+        states = frozenset(State) if state is None else frozenset({State(state)})
+        async for job in self._find(Filter(queue=self.name, states=states, task=task)):
+            yield job
+
+    async def dead_letters(self) -> AsyncIterator[Job]:
+        """The jobs that ended in a state that wants a look: failed and expired."""
+        async for job in self._find(Filter(queue=self.name, states=DEAD)):
+            yield job
+
+    async def _find(self, filter: Filter) -> AsyncIterator[Job]:
+        cursor = None
+        while True:
+            page = await self.backend.find(filter, cursor)
+            for job in page.jobs:
+                yield job
+            if page.cursor is None:
+                return
+            cursor = page.cursor
+
+    async def cancel(self, id: str, reason: str = "") -> bool:
+        """Cancel a job, also while it runs: the store knows at once, its worker within milliseconds.
+
+        False when the job has ended already, or isn't there.
+        """
+        job = await self._change(id, Cancel(cut(reason)))
+        if job is None:
+            return False
+        for running in find_running(self.backend, self.name, id):
+            if running.job.run == job.run:
+                running.cancel_by_user()
+        return True
+
+    async def requeue(self, id: str) -> bool:
+        """Send an ended job round again, with all its attempts and a fresh TTL.  False where there is none to send."""
+        return await self._change(id, Requeue()) is not None
+
+    async def remove(self, id: str) -> bool:
+        """Drop the record of a job.  False for active jobs (cancel them first) and unknown ones."""
+        [removed] = await self.backend.remove(self.name, [id])
+        return removed
+
+    async def wait_ended(self, id: str) -> Job | None:
+        """The job, once it is final; None when there is no such job.  Can be cancelled at any time."""
+        return await self._endings.wait(id)
+
+    async def _change(self, id: str, command: Command) -> Job | None:
+        """Read, step, compare and swap; again when somebody came first.  None where the table has no such move."""
+        while True:
+            found = await self.backend.get(self.name, [id])
+            [job] = found.jobs
+            if job is None:
+                return None
+            try:
+                change = step(job, command, found.now)
+            except IllegalStep:
+                return None
+            [verdict] = (await self.backend.settle([change])).verdicts
+            if verdict is Verdict.STORED:
+                changed = job.after(change)
+                event_emitter.tell(change.event, changed, found.now)
+                return changed
+            if verdict is Verdict.KEY_TAKEN:
+                return None
+
+    # --- the queue as a whole ---
+
+    async def pause(self) -> None:
+        """Hand out nothing more, to any worker.  What runs goes on; delays and TTLs run on."""
+        now = await self.backend.pause(self.name)
+        event_emitter.emit(QueuePaused(queue=self.name, at=now))
+
+    async def resume(self) -> None:
+        """Hand out jobs again."""
+        now = await self.backend.resume(self.name)
+        event_emitter.emit(QueueResumed(queue=self.name, at=now))
+
+    async def is_paused(self) -> bool:
+        """Whether the queue is paused."""
+        return await self.backend.is_queue_paused(self.name)
+
+    async def counts(self) -> dict[str, int]:
+        """How many jobs are in each state; every state is there."""
+        return {str(state): count for state, count in (await self.backend.counts(self.name)).items()}
+
+
+def find_queue(name: str, backend: Backend | None = None) -> Queue:
+    """The newest living Queue of this name in this process, rather one on *backend*; UnknownQueue if there is none."""
+    named = [queue for queue in _living if queue.name == name]
+    if not named:
+        raise UnknownQueue(name, sorted({queue.name for queue in _living}))
+    return max(named, key=lambda queue: (backend is not None and queue.backend is backend, queue.number))
+
+
+def _chunks(calls: Iterable[Call[R]]) -> Iterator[list[Call[R]]]:
+    chunk: list[Call[R]] = []
+    size = 0
+    for call in calls:
+        data = len(call.job.payload)
+        if chunk and (len(chunk) == CHUNK_JOBS or size + data > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(call)
+        size += data
+    if chunk:
+        yield chunk
+
+
+def _new_id() -> str:
+    """Unique, and rising with time, so that an index of ids grows at its end."""
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"

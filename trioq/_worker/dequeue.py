@@ -1,0 +1,139 @@
+"""Dequeue: claims what can start at once, and nothing more.  The first stage, and the first to end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import Final
+
+import trio
+
+from ..backends._base import Claimed
+from .running import Running
+from .shift import Shift
+
+#: Seconds between two claims of an idle worker, should every hint get lost.  With the renewals and sweeps of the
+#: default lease that makes less than one query a second.
+POLL: Final = 2.5
+
+
+class Dequeue:
+    """Takes slots and rate tokens, claims as many jobs, and hands them on; gives back at once what it did not use.
+
+    *until_idle* ends the stage, and with it the worker, once there is nothing to claim and nothing held;
+    *delayed* counts delayed jobs as something to claim.
+    """
+
+    def __init__(self, shift: Shift, *, until_idle: bool = False, delayed: bool = False) -> None:
+        self._shift = shift
+        self._until_idle = until_idle
+        self._delayed = delayed
+        self._order = list(shift.queues)
+        self._last_life_since: float | None = None
+
+    async def run(self, send: trio.MemorySendChannel[list[Running]]) -> None:
+        """Claim until the drain."""
+        shift = self._shift
+        with send:
+            while not shift.draining:
+                slots = await self._take()
+                unused: Sequence[object] = slots
+                shift.ready = trio.Event()  # before the claim: a hint during it makes another
+                try:
+                    reply = await self._claim(len(slots))
+                    unused = slots[len(reply.jobs) :]
+                    batch = [shift.hold(job, slot) for job, slot in zip(reply.jobs, slots, strict=False)]
+                finally:
+                    self._give_back(unused)
+                if batch:
+                    # They are ours now: only the limiter may give them back, and it never keeps us waiting.
+                    with trio.CancelScope(shield=True):
+                        await send.send(batch)
+                if await self._wait(reply, asked=len(slots)):
+                    return
+
+    async def _take(self) -> list[object]:
+        """Free slots, each with a rate token; at least one.  Waits with nothing in hand."""
+        shift = self._shift
+        while True:
+            while shift.unsettled > shift.slots.total_tokens:
+                await shift.settled.wait()
+            slots: list[object] = [object()]
+            await shift.slots.acquire_on_behalf_of(slots[0])
+            try:
+                while shift.slots.available_tokens >= 1:
+                    slots.append(object())
+                    shift.slots.acquire_on_behalf_of_nowait(slots[-1])
+            except trio.WouldBlock:
+                slots.pop()
+            if shift.rate is None:
+                return slots
+            tokens = shift.rate.take(len(slots))
+            self._release(slots[tokens:])
+            if tokens:
+                return slots[:tokens]
+            await shift.rate.wait_available()
+
+    def _release(self, slots: Sequence[object]) -> None:
+        for slot in slots:
+            self._shift.slots.release_on_behalf_of(slot)
+
+    def _give_back(self, slots: Sequence[object]) -> None:
+        self._release(slots)
+        if self._shift.rate is not None:
+            self._shift.rate.give_back(len(slots))
+
+    async def _claim(self, limit: int) -> Claimed:
+        shift = self._shift
+        self._order.append(self._order.pop(0))  # each queue is the first in its turn
+        reply = await shift.store.ask(
+            lambda: shift.store.backend.claim(
+                self._order, limit, shift.identity, shift.limits.lease, shift.idle
+            ),
+            shift.limits.lease,
+        )
+        shift.counts["claimed"] += len(reply.jobs)
+        return reply
+
+    async def _wait(self, reply: Claimed, asked: int) -> bool:
+        """Wait until another claim may find something.  True when this worker is to end, being idle."""
+        shift = self._shift
+        if reply.jobs and reply.jobs[0].last_life or self._last_life_waits(reply):
+            await self._wait_empty()
+            return False
+        if len(reply.jobs) == asked:
+            return False
+        if self._until_idle and shift.idle and not reply.jobs and not reply.last_life:
+            return reply.next_due is None or (not self._delayed and reply.next_due > reply.now)
+        due = inf if reply.next_due is None else max(0.0, reply.next_due - reply.now)
+        with trio.move_on_after(min(due, POLL)):
+            if self._until_idle:
+                await self._ready_or_settled()
+            else:
+                await shift.ready.wait()
+        return False
+
+    def _last_life_waits(self, reply: Claimed) -> bool:
+        """Whether a job has waited for a lease for a worker that runs nothing: then this one becomes such a worker."""
+        if not reply.last_life:
+            self._last_life_since = None
+            return False
+        if self._last_life_since is None:
+            self._last_life_since = reply.now
+        return reply.now - self._last_life_since >= self._shift.limits.lease
+
+    async def _wait_empty(self) -> None:
+        """Claim nothing until this worker holds no job."""
+        while not self._shift.idle:
+            await self._shift.settled.wait()
+
+    async def _ready_or_settled(self) -> None:
+        """Wait for a hint, or for a settle: the last one makes this worker idle."""
+        async with trio.open_nursery() as nursery:
+            for event in (self._shift.ready, self._shift.settled):
+                nursery.start_soon(_wait_and_cancel, event, nursery.cancel_scope)
+
+
+async def _wait_and_cancel(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()

@@ -1,0 +1,144 @@
+"""Handler: one task and one cancel scope per job, and whatever happens in them becomes an `Outcome`."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Any, Final, assert_never
+
+import trio
+
+from .._bus import event_emitter
+from .._context import running_job
+from .._core.events import JobStarted
+from .._core.job import Job
+from .._core.outcome import (
+    BadPayload,
+    CancelledByUser,
+    Interrupted,
+    LeaseLost,
+    Outcome,
+    Raised,
+    Returned,
+    TimedOut,
+    UnknownTask,
+    outcome_of,
+)
+from .._task import Task
+from ..sandbox import Target
+from .limiter import admitted_or_ended
+from .running import Reason, Running
+from .shift import Shift
+from .threads import ThreadAbandoned, run_in_thread
+
+logger: Final = logging.getLogger("trioq.worker")
+
+
+async def handle_all(receive: trio.MemoryReceiveChannel[list[Running]], shift: Shift) -> None:
+    """Start a task for each job; end when the channel has closed and every handler has ended."""
+    with receive, shift.drain:
+        async with trio.open_nursery() as nursery:
+            # The end of the grace is for handlers; whoever sends down this channel must find it served to its end.
+            with trio.CancelScope(shield=True):
+                async for batch in receive:
+                    for running in batch:
+                        nursery.start_soon(handle, running, shift, name=running.job.task)
+
+
+async def handle(running: Running, shift: Shift) -> None:
+    """Run one job's handler, and hand over how that ended.  It swallows every cancellation: its task ends with it."""
+    if not admitted_or_ended(running, shift):
+        return
+    if shift.rate is not None:
+        shift.rate.spend()
+    running.spent = True
+    running_job.set(running)
+    event_emitter.tell(JobStarted, running.job, shift.store.now())
+    try:
+        outcome = await _run(running, shift)
+    except ThreadAbandoned:
+        job = running.job
+        logger.error("job %s (%s): its thread did not end; it is left to its lease", job.id, job.task)
+        shift.abandon(running)
+    else:
+        shift.end(running, outcome)
+
+
+async def _run(running: Running, shift: Shift) -> Outcome:
+    job = running.job
+    if job.unreadable is not None:
+        return BadPayload(f"the record can't be read: {job.unreadable}")
+    tasks = shift.queues[job.queue].tasks
+    task = tasks.get(job.task)
+    if task is None:
+        known = ", ".join(tasks) or "none"
+        return UnknownTask(f"this worker's queue {job.queue!r} has no task {job.task!r}; it has: {known}")
+    timeout = job.timeout
+    if task.sandbox and timeout is None:
+        timeout = shift.limits.settings.sandbox_timeout
+    if timeout is not None:
+        running.timeout = timeout
+        running.scope.deadline = trio.current_time() + timeout
+    error: BaseException | None = None
+    try:
+        with running.scope:
+            return await _call(task, job, shift)
+    except ThreadAbandoned:
+        raise
+    except BaseException as raised:  # whatever a handler raises is its job's outcome, and no other job's business
+        error = raised
+    return _outcome(error, running, shift)
+
+
+async def _call(task: Task[..., Any, Any], job: Job, shift: Shift) -> Outcome:
+    """The handler itself, on the loop, in a thread or in a process."""
+    limit = shift.limits.settings.max_payload_bytes
+    if task.sandbox:
+        return await shift.sandbox.run(Target.of(task.fn), job.payload, limit)
+    try:
+        args, kwargs = task.signature.decode(job.payload)
+    except ValueError as error:
+        return BadPayload(str(error))
+    if task.is_async:
+        value = await task.fn(*args, **kwargs)
+    else:
+        value = await run_in_thread(partial(task.fn, *args, **kwargs), shift)
+    return Returned(task.signature.result.encode_result(value, limit))
+
+
+def _outcome(error: BaseException | None, running: Running, shift: Shift) -> Outcome:
+    """How a run ended that did not return: the reason it was stopped for beats whatever it raised after that."""
+    job = running.job
+    if error is not None and _has(error, KeyboardInterrupt):
+        shift.interrupt = KeyboardInterrupt()
+        shift.stop(0)
+        return Interrupted()
+    reason = running.reason(shift.drain)
+    if reason is None:
+        assert error is not None
+        return _classified(error, job)
+    if error is not None and not isinstance(error, trio.Cancelled):
+        logger.warning("job %s (%s) raised while it was stopped (%s)", job.id, job.task, reason.name, exc_info=error)
+    match reason:
+        case Reason.TIMEOUT:
+            return TimedOut(f"TimedOut: the handler took longer than its timeout of {running.timeout:g} s")
+        case Reason.CANCELLED:
+            return CancelledByUser()
+        case Reason.SHUTDOWN:
+            return Interrupted()
+        case Reason.LEASE_LOST:
+            return LeaseLost()
+    assert_never(reason)
+
+
+def _classified(error: BaseException, job: Job) -> Outcome:
+    outcome = outcome_of(error, trio.Cancelled)
+    if isinstance(outcome, Raised):
+        logger.warning("job %s (%s) failed in attempt %d", job.id, job.task, job.attempt, exc_info=error)
+    return outcome
+
+
+def _has(error: BaseException, kind: type[BaseException]) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(kind) is not None
+    return isinstance(error, kind)

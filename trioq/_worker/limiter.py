@@ -1,0 +1,48 @@
+"""Limiter: judges each claimed job once it has its slot and token.  It never waits for either."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import trio
+
+from .._core.lifecycle import Admission, admit
+from .._core.outcome import CancelledByUser, Expired, Interrupted, Outcome
+from .running import Running
+from .shift import Shift
+
+
+async def limit(
+    receive: trio.MemoryReceiveChannel[list[Running]], send: trio.MemorySendChannel[list[Running]], shift: Shift
+) -> None:
+    """Pass on the jobs that may start; end the others, whose slots and tokens come back at once."""
+    with receive, send:
+        async for batch in receive:
+            admitted = [running for running in batch if admitted_or_ended(running, shift)]
+            if admitted:
+                await send.send(admitted)
+
+
+def admitted_or_ended(running: Running, shift: Shift) -> bool:
+    """Whether the handler may begin now; a job that may not is ended here.
+
+    Asked again right before the handler's first step, for the last checkpoint may have taken a while.
+    """
+    outcome = Interrupted() if shift.draining else _refusal(admit(running.job, shift.store.now()))
+    if outcome is None:
+        return True
+    shift.end(running, outcome)
+    return False
+
+
+def _refusal(admission: Admission) -> Outcome | None:
+    match admission:
+        case Admission.RUN:
+            return None
+        case Admission.EXPIRED:
+            return Expired()
+        case Admission.CANCELLED:
+            return CancelledByUser()
+        case Admission.NOT_DUE:
+            return Interrupted()
+    assert_never(admission)

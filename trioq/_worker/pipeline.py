@@ -1,0 +1,74 @@
+"""The wiring, and the order of shutdown.  Each stage's work is in the file of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from .dequeue import Dequeue
+from .handler import handle_all
+from .limiter import limit
+from .renew import renew
+from .running import Running
+from .settle import settle
+from .shift import Shift
+from .sweep import sweep
+from .watch import watch
+
+
+async def run_pipeline(shift: Shift, dequeue: Dequeue, started: Callable[[], None]) -> None:
+    """Run jobs until the shift drains, or *dequeue* finds itself idle; return when everything claimed is settled.
+
+    Shutdown travels the way the jobs do: dequeue and sweep end first, then limiter, handlers and settle as their
+    channels close; renew and watch are stopped last, so that every job is renewed from its claim to its settle.
+    """
+    # Buffers of 0: a batch is either a stage's, or the next one's.  No stage keeps another waiting for long.
+    to_limiter, claimed = trio.open_memory_channel[list[Running]](0)
+    to_handlers, admitted = trio.open_memory_channel[list[Running]](0)
+    async with trio.open_nursery() as keepers:
+        await keepers.start(watch, shift)
+        keepers.start_soon(renew, shift)
+        async with trio.open_nursery() as stages:
+            stages.start_soon(_claim_and_sweep, dequeue, to_limiter, shift)
+            stages.start_soon(limit, claimed, to_handlers, shift)
+            stages.start_soon(_handle_and_close, admitted, shift)
+            stages.start_soon(settle, shift.outcomes, shift)
+            started()
+        keepers.cancel_scope.cancel()
+
+
+async def _claim_and_sweep(dequeue: Dequeue, send: trio.MemorySendChannel[list[Running]], shift: Shift) -> None:
+    with shift.claiming:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sweep, shift)
+            await dequeue.run(send)
+            nursery.cancel_scope.cancel()
+
+
+async def _handle_and_close(receive: trio.MemoryReceiveChannel[list[Running]], shift: Shift) -> None:
+    await handle_all(receive, shift)
+    shift.begin_last_writes()
+    shift.close_outcomes()
+
+
+async def shielded(shift: Shift, body: Callable[[], Awaitable[None]]) -> None:
+    """Run *body* out of the caller's reach: a cancellation of the caller becomes ``stop(grace=0)``.
+
+    So what was claimed is released and what was finished is settled, within the deadlines of a drain; then the
+    cancellation goes on its way.
+    """
+    async with trio.open_nursery() as outside:
+        ended = trio.Event()
+        outside.start_soon(_sentinel, shift, ended)
+        with trio.CancelScope(shield=True):
+            await body()
+        ended.set()
+
+
+async def _sentinel(shift: Shift, ended: trio.Event) -> None:
+    try:
+        await ended.wait()
+    except trio.Cancelled:
+        shift.stop(0)
+        raise

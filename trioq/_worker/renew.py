@@ -1,0 +1,98 @@
+"""Renew: keeps this worker's leases, hears which are lost, and notices when the event loop was blocked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+import trio
+
+from .._bus import event_emitter
+from .._core.events import JobCancelled
+from .._core.job import State
+from .._core.lifecycle import Release, step
+from ..backends._base import Loss, Renewed
+from .running import Reason, Running
+from .settle import tell_lost
+from .shift import Shift
+
+logger: Final = logging.getLogger("trioq.worker")
+
+
+async def renew(shift: Shift) -> None:
+    """Renew every quarter of a lease, in one batch, and at once when a held job was cancelled.
+
+    It runs from before the first claim until the last settle, so that every job is renewed for as long as it is held.
+    """
+    due = trio.current_time() + shift.limits.quarter
+    while True:
+        with trio.move_on_at(due):
+            await shift.renew_now.wait()
+        shift.renew_now = trio.Event()
+        _notice_late(due, shift)
+        due = trio.current_time() + shift.limits.quarter
+        await renew_once(shift)
+
+
+def _notice_late(due: float, shift: Shift) -> None:
+    """A renewal that comes late by another quarter means that a handler kept the event loop to itself."""
+    late = trio.current_time() - due
+    if late > shift.limits.quarter:
+        names = ", ".join(f"{held.job.task} ({held.job.id})" for held in shift.held.values()) or "none"
+        logger.warning("the event loop was blocked for about %.1f s; running jobs: %s", late, names)
+        shift.store.distrust(shift.limits.lease)
+
+
+async def renew_once(shift: Shift) -> None:
+    """One renewal, and what follows from its reply."""
+    reply = await shift.store.ask(
+        lambda: shift.store.backend.renew(shift.presence(), shift.leases()), shift.limits.lease
+    )
+    for lease, loss in reply.lost.items():
+        running = shift.held.get((lease.queue, lease.id))
+        if running is not None and running.job.run == lease.run:
+            await _lose(running, loss, shift)
+    if shift.owns_name and reply.unlisted:
+        await _release_unlisted(reply, shift)
+    shift.renewed.set()
+    shift.renewed = trio.Event()
+
+
+async def _lose(running: Running, loss: Loss, shift: Shift) -> None:
+    """Somebody else has written: stop the handler, unless it has ended; then its settle will find out."""
+    job = running.job
+    if loss is Loss.CANCELLED:
+        if running.cancel(Reason.CANCELLED) and event_emitter.wants(JobCancelled.name):
+            [cancelled] = (await shift.store.backend.get(job.queue, [job.id])).jobs
+            event_emitter.tell(JobCancelled, cancelled or job, shift.store.now())
+    elif running.cancel(Reason.LEASE_LOST):
+        await tell_lost(job, shift)
+
+
+async def _release_unlisted(reply: Renewed, shift: Shift) -> None:
+    """Release jobs that the store holds for this worker without its knowing: their claim's reply was lost.
+
+    One that was claimed a moment ago may still be on its way here, so they are given half a lease: longer than any
+    reply takes, and short enough to spare the job a crash.
+    """
+    changes = []
+    for queue, ids in _by_queue(reply.unlisted).items():
+        for job in (await shift.store.backend.get(queue, ids)).jobs:
+            if job is None or job.state is not State.ACTIVE or job.worker != shift.identity:
+                continue
+            known = (queue, job.id) in shift.held or (queue, job.id, job.run) in shift.abandoned
+            if not known and (job.started_at or 0.0) <= reply.now - shift.limits.lease / 2:
+                changes.append(step(job, Release(), reply.now))
+    if changes:
+        logger.warning("released %d jobs whose claim was never answered", len(changes))
+        await shift.store.backend.settle(changes)
+
+
+def _by_queue(unlisted: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    queues: dict[str, list[str]] = {}
+    for queue, id in unlisted:
+        queues.setdefault(queue, []).append(id)
+    return queues
+
+

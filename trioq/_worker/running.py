@@ -1,0 +1,68 @@
+"""One job under way in this worker: its record, its slot, its cancel scope and the reason it was cancelled for."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from math import inf
+from typing import Any
+
+import trio
+
+from .._core.job import Job
+
+
+class Reason(Enum):
+    """Why a handler is stopped.  The first one counts."""
+
+    TIMEOUT = auto()
+    CANCELLED = auto()  #: by a user
+    SHUTDOWN = auto()
+    LEASE_LOST = auto()
+
+
+class Running:
+    """From the claim to the settle."""
+
+    __slots__ = ("ended", "job", "progress", "resources", "scope", "slot", "spent", "timeout", "_on_progress", "_reason")
+
+    def __init__(self, job: Job, slot: object, resources: Any, on_progress: Any) -> None:
+        self.job = job
+        self.slot = slot  #: what holds its place in the CapacityLimiter; None once that is given back
+        self.resources = resources
+        self.scope = trio.CancelScope()
+        self.timeout = inf
+        self.progress: dict[str, Any] | None = None
+        self.spent = False  #: whether its rate token is dated: the handler has begun
+        self.ended = False  #: whether its outcome is handed over
+        self._on_progress = on_progress
+        self._reason: Reason | None = None
+
+    def cancel(self, reason: Reason) -> bool:
+        """Stop the handler for *reason*; False when it is being stopped already."""
+        if self.ended or self._reason is not None or self.scope.cancel_called:
+            return False
+        self._reason = reason
+        self.scope.cancel(reason=reason.name.lower())
+        return True
+
+    def cancel_by_user(self) -> None:
+        """Stop the handler: the job is cancelled in the store, and that has been told."""
+        self.cancel(Reason.CANCELLED)
+
+    def reason(self, drain: trio.CancelScope) -> Reason | None:
+        """What the handler was stopped for, if it was.
+
+        A timeout and a drain are both deadlines, which nobody reports: the earlier one came first.
+        """
+        if self._reason is not None:
+            return self._reason
+        timeout = self.scope.deadline if self.scope.cancel_called else inf
+        shutdown = drain.deadline if drain.cancel_called else inf
+        if timeout == shutdown == inf:
+            return None
+        return Reason.TIMEOUT if timeout < shutdown else Reason.SHUTDOWN
+
+    def report(self, progress: dict[str, Any]) -> None:
+        """Keep what the handler reports.  Called from threads as well."""
+        self.progress = progress
+        self._on_progress(self)

@@ -1,0 +1,151 @@
+"""Settle: writes how runs ended, in batches, and tells of what was stored.  The last stage of a job's way."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import trio
+
+from .._bus import event_emitter
+from .._core.errors import BackendError
+from .._core.events import JobLost
+from .._core.job import Job
+from .._core.lifecycle import Change, Command, IllegalStep, Reject, command_for, step
+from .._core.outcome import Outcome, cut
+from ..backends._base import Verdict
+from .running import Running
+from .shift import Shift
+
+logger: Final = logging.getLogger("trioq.worker")
+
+#: Outcomes in one write, at most.
+BATCH: Final = 500
+
+Ending = tuple[Running, Outcome]
+
+
+async def settle(receive: trio.MemoryReceiveChannel[Ending], shift: Shift) -> None:
+    """Write outcomes until the channel has closed; all that have gathered while one write is under way go in the next.
+
+    Once the handlers have ended the store gets a few more seconds; what it did not take by then is logged by id, and
+    left to its lease.
+    """
+    with receive, shift.last_writes:
+        async for first in receive:
+            batch = [first]
+            while len(batch) < BATCH:
+                try:
+                    batch.append(receive.receive_nowait())
+                except (trio.WouldBlock, trio.EndOfChannel):
+                    break
+            await settle_batch(batch, shift)
+    if shift.held:
+        ids = ", ".join(running.job.id for running in shift.held.values())
+        logger.error("the store did not take these outcomes in time; their leases will run out: %s", ids)
+        shift.forget(list(shift.held.values()))
+
+
+async def settle_batch(batch: Sequence[Ending], shift: Shift) -> None:
+    """Write these outcomes.  Somebody else has written already for a job that was cancelled or lost."""
+    writes: list[tuple[Running, Change]] = []
+    silent: list[Running] = []
+    for running, outcome in batch:
+        command = command_for(outcome, running.job, random.random())
+        change = _change(running, command, shift) if command is not None else None
+        if change is None:
+            silent.append(running)
+        else:
+            writes.append((running, change))
+    if silent:
+        shift.forget(silent)
+    if writes:
+        await _write(writes, shift)
+
+
+def _change(running: Running, command: Command, shift: Shift) -> Change | None:
+    try:
+        change = step(running.job, command, shift.store.now())
+    except IllegalStep:
+        logger.exception("job %s is left to its lease", running.job.id)
+        return None
+    return change if running.progress is None else change.noting(progress=running.progress)
+
+
+async def _write(writes: Sequence[tuple[Running, Change]], shift: Shift) -> None:
+    """One write for all; where the store refuses it, one for each, so that a bad item fails alone."""
+    store = shift.store
+    try:
+        reply = await store.ask(
+            lambda: store.backend.settle([change for _, change in writes]), shift.limits.lease
+        )
+    except BackendError as error:
+        if len(writes) > 1:
+            for write in writes:
+                await _write([write], shift)
+        else:
+            await _refused(writes[0], error, shift)
+        return
+    await _tell(writes, reply.verdicts, shift)
+
+
+async def _refused(write: tuple[Running, Change], error: BackendError, shift: Shift) -> None:
+    """The store refuses this item alone: its job becomes a dead letter, with a short and plain error."""
+    running, change = write
+    logger.error("the store refused to settle job %s: %s", running.job.id, error)
+    why = f"{type(error).__name__}: {error}"
+    plain = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in cut(why, 500))
+    rejection = step(running.job, Reject(f"the store refused the outcome: {plain}"), shift.store.now())
+    if dict(change.fields).get("error") == rejection.fields["error"]:
+        shift.abandon(running)
+        return
+    try:
+        reply = await shift.store.ask(partial(shift.store.backend.settle, [rejection]), shift.limits.lease)
+    except BackendError as again:
+        logger.error("and to reject it; job %s is left to its lease: %s", running.job.id, again)
+        shift.abandon(running)
+    else:
+        await _tell([(running, rejection)], reply.verdicts, shift)
+
+
+async def _tell(writes: Sequence[tuple[Running, Change]], verdicts: Sequence[Verdict], shift: Shift) -> None:
+    now = shift.store.now()
+    late: list[Running] = []
+    for (running, change), verdict in zip(writes, verdicts, strict=True):
+        if verdict is Verdict.STORED:
+            shift.counts[change.event.name] += 1
+            if event_emitter.wants(change.event.name):
+                event_emitter.tell(change.event, running.job.after(change), now)
+        else:
+            late.append(running)
+    shift.forget([running for running, _ in writes])
+    for running in late:
+        await tell_lost(running.job, shift)
+
+
+async def tell_lost(job: Job, shift: Shift) -> None:
+    """A write came too late, or a lease is gone: say so, with the state that won."""
+    shift.counts[JobLost.name] += 1
+    state = "unknown"
+    if event_emitter.wants(JobLost.name) or logger.isEnabledFor(logging.WARNING):
+        try:
+            [winner] = (await shift.store.backend.get(job.queue, [job.id])).jobs
+            state = "gone" if winner is None else str(winner.state)
+        except BackendError:
+            pass
+    logger.warning("job %s (%s), run %d, is lost to this worker; it is now: %s", job.id, job.task, job.run, state)
+    if event_emitter.wants(JobLost.name):
+        event_emitter.emit(
+            JobLost(
+                queue=job.queue,
+                at=shift.store.now(),
+                job=job,
+                worker=shift.identity,
+                run=job.run,
+                attempt=job.attempt,
+                state=state,
+            )
+        )

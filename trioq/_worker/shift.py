@@ -1,0 +1,223 @@
+"""One start of a worker: what its stages share, and the books they keep.  No stage's work is done here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from math import inf
+from typing import Any, Final
+
+import attrs
+import trio
+
+from .._bus import event_emitter
+from .._context import make_running_jobs
+from .._core.errors import BackendUnavailable
+from .._core.events import BackendLost, BackendRecovered, JobProgress, WorkerDraining, WorkerEvent
+from .._core.job import Job
+from .._core.outcome import Outcome
+from .._core.settings import Settings
+from .._limits import RateLimiter
+from .._queue import Queue
+from ..backends import Backend
+from ..backends._base import Lease, Presence
+from ..sandbox import Sandbox
+from .running import Running
+from .store import Store
+
+logger: Final = logging.getLogger("trioq.worker")
+
+#: Seconds that the store gets, once the handlers ended, to take the last outcomes.
+LAST_WRITES: Final = 5.0
+
+
+def new_identity(name: str) -> str:
+    """A worker's identity: its name and a random part, new at each start."""
+    return f"{name}:{secrets.token_hex(6)}"
+
+
+def default_name() -> str:
+    """A worker's name where none was given."""
+    return f"{socket.gethostname()}-{os.getpid()}"[:200]
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """The numbers of one start, in seconds where they are times."""
+
+    lease: float
+    grace: float
+    settings: Settings
+
+    @property
+    def quarter(self) -> float:
+        """How often leases are renewed and the overdue swept."""
+        return self.lease / 4
+
+
+class Shift:
+    """One start of a worker."""
+
+    def __init__(
+        self,
+        *,
+        queues: Mapping[str, Queue],
+        backend: Backend,
+        slots: trio.CapacityLimiter,
+        rate: RateLimiter | None,
+        limits: Limits,
+        identity: str,
+        name: str,
+        owns_name: bool = True,
+    ) -> None:
+        self.queues = queues
+        self.slots = slots
+        self.rate = rate
+        self.limits = limits
+        self.identity = identity
+        self.name = name
+        self.owns_name = owns_name  #: whether every lease under this identity is ours
+        self.resources: Any = None
+        self.sandbox = Sandbox()
+        self.store = Store(backend, self._on_lost, self._on_recovered)
+
+        #: Every job from its claim to its settle: what is renewed, and what must be empty before the shift ends.
+        self.held: dict[tuple[str, str], Running] = make_running_jobs(backend)
+        #: Leases given up unsettled, ``(queue, id, run)``: they are left to run out, not released.
+        self.abandoned: set[tuple[str, str, int]] = set()
+        self.counts: Counter[str] = Counter()
+        self.unsettled = 0
+
+        # Unbounded, for claims stop while more outcomes are unsettled than there are slots; and handing over an
+        # outcome must not wait, or a cancellation could lose finished work there.
+        self._hand_over, self.outcomes = trio.open_memory_channel[tuple[Running, Outcome]](inf)
+
+        self.ready = trio.Event()  #: a hint: a claim may find something
+        self.renew_now = trio.Event()  #: a hint: a held job was cancelled
+        self.settled = trio.Event()  #: something was settled
+        self.renewed = trio.Event()  #: the store has just answered a renewal
+
+        self.draining = False
+        self.claiming = trio.CancelScope()  #: around dequeue and sweep: what ends first
+        self.drain = trio.CancelScope()  #: around the handlers; its deadline is the end of the grace
+        self.last_writes = trio.CancelScope()  #: around settle; its deadline is set when the handlers ended
+        self.thread_deadline = inf  #: when a thread that does not end is abandoned
+        self.thread_waits: set[trio.CancelScope] = set()  #: around those who wait for such a thread
+        self.interrupt: KeyboardInterrupt | None = None  #: raised in a handler; it passes on when the shift has ended
+        self._token = trio.lowlevel.current_trio_token()
+
+    # --- a job's way through the stages ---
+
+    def hold(self, job: Job, slot: object) -> Running:
+        """A job was claimed: from now on it is renewed."""
+        running = Running(job, slot, self.resources, self._on_progress)
+        self.held[job.queue, job.id] = running
+        return running
+
+    def end(self, running: Running, outcome: Outcome) -> None:
+        """A run has ended: its slot is free, its outcome on the way to settle.  Synchronous, so nothing is lost."""
+        if running.ended:
+            return
+        running.ended = True
+        self.unsettled += 1
+        self.give_back(running)
+        self._hand_over.send_nowait((running, outcome))
+
+    def give_back(self, running: Running) -> None:
+        """Return the slot, and the rate token of a job whose handler never began."""
+        if running.slot is None:
+            return
+        self.slots.release_on_behalf_of(running.slot)
+        running.slot = None
+        if self.rate is not None and not running.spent:
+            self.rate.give_back()
+
+    def forget(self, runnings: Iterable[Running]) -> None:
+        """These jobs are settled, or not ours any more."""
+        for running in runnings:
+            self.held.pop((running.job.queue, running.job.id), None)
+            self.unsettled -= 1
+        self.settled.set()
+        self.settled = trio.Event()
+
+    def abandon(self, running: Running) -> None:
+        """Give the job up unsettled: its lease is left to run out."""
+        running.ended = True
+        self.abandoned.add((running.job.queue, running.job.id, running.job.run))
+        self.give_back(running)
+        self.unsettled += 1
+        self.forget([running])
+
+    def close_outcomes(self) -> None:
+        """No more outcomes come: settle ends when it has taken the last."""
+        self._hand_over.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether this worker holds no job at all."""
+        return not self.held
+
+    # --- leases ---
+
+    def presence(self) -> Presence:
+        """Who renews."""
+        return Presence(
+            worker=self.identity,
+            name=self.name,
+            host=socket.gethostname(),
+            slots=int(min(self.slots.total_tokens, 2**31 - 1)),
+            lease=self.limits.lease,
+            leaving=self.draining,
+        )
+
+    def leases(self) -> list[Lease]:
+        """What to renew: every job from its claim to its settle."""
+        return [Lease(held.job.queue, held.job.id, held.job.run, held.progress) for held in self.held.values()]
+
+    # --- the end ---
+
+    def stop(self, grace: float) -> None:
+        """Claim no more; what runs has *grace* seconds.  Again: the grace can only get shorter."""
+        deadline = trio.current_time() + grace
+        if not self.draining:
+            self.draining = True
+            self.claiming.cancel()
+            logger.info("worker %s drains: %d running, grace %g s", self.name, len(self.held), grace)
+            self.emit(WorkerDraining, grace=grace)
+        if deadline < self.drain.deadline:
+            self.drain.deadline = deadline
+            self.thread_deadline = deadline + LAST_WRITES
+            for scope in self.thread_waits:
+                scope.deadline = self.thread_deadline
+
+    def begin_last_writes(self) -> None:
+        """The handlers have ended: the store gets a little longer."""
+        self.last_writes.deadline = trio.current_time() + LAST_WRITES
+
+    # --- events ---
+
+    def emit(self, kind: type[WorkerEvent], **details: Any) -> None:
+        """Tell of this worker."""
+        if event_emitter.wants(kind.name):
+            event_emitter.emit(
+                kind(queue=None, at=self.store.now(), worker=self.identity, queues=tuple(self.queues), **details)
+            )
+
+    def _on_lost(self, error: BackendUnavailable) -> None:
+        self.emit(BackendLost, error=str(error))
+
+    def _on_recovered(self, outage: float) -> None:
+        self.emit(BackendRecovered, outage=outage)
+
+    def _on_progress(self, running: Running) -> None:
+        if event_emitter.wants(JobProgress.name):
+            # From a handler's thread as well as from its task; many reports before the loop turns make one event.
+            self._token.run_sync_soon(self._tell_progress, running, idempotent=True)
+
+    def _tell_progress(self, running: Running) -> None:
+        job = running.job.having({"progress": running.progress})
+        event_emitter.tell(JobProgress, job, self.store.now())

@@ -1,0 +1,89 @@
+"""The backend as the stages see it: its clock, and patience while it is away."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import Final, Protocol, TypeVar
+
+import trio
+
+from .._core.backoff import Exponential
+from .._core.errors import BackendUnavailable
+from ..backends import Backend
+
+logger: Final = logging.getLogger("trioq.worker")
+
+#: Between two tries to reach a store that is away: the same for every stage, jittered so that workers spread.
+PAUSES: Final = Exponential(base=0.05, factor=2, max_delay=2, jitter=0.5)
+
+
+class Reply(Protocol):
+    """What every verb that a stage calls answers with."""
+
+    @property
+    def now(self) -> float: ...
+
+
+T = TypeVar("T", bound=Reply)
+
+
+class Store:
+    """One backend, its time as last heard, and whether it can be reached."""
+
+    def __init__(
+        self, backend: Backend, on_lost: Callable[[BackendUnavailable], None], on_recovered: Callable[[float], None]
+    ) -> None:
+        self.backend = backend
+        self._on_lost = on_lost
+        self._on_recovered = on_recovered
+        self._heard = 0.0
+        self._heard_at = -inf
+        self._lost_at: float | None = None
+        #: Trio time from which on this worker may take others for dead: an outage, or a late renewal of its own,
+        #: may have kept healthy workers from renewing just as well.
+        self.trusted_from = -inf
+
+    def now(self) -> float:
+        """Store time, reckoned: the last reply's now, plus Trio time since.  The wall clock decides nothing."""
+        return self._heard + (trio.current_time() - self._heard_at)
+
+    def hear(self, now: float) -> None:
+        """Note the store time that a reply carried."""
+        self._heard, self._heard_at = now, trio.current_time()
+
+    def distrust(self, lease: float) -> None:
+        """Take nobody for dead for one *lease* from now."""
+        self.trusted_from = trio.current_time() + lease
+
+    async def ask(self, call: Callable[[], Awaitable[T]], lease: float) -> T:
+        """The reply to *call*, tried again for as long as the store is away.  Every write can be repeated safely."""
+        tries = 0
+        while True:
+            try:
+                reply = await call()
+            except BackendUnavailable as error:
+                tries += 1
+                self._note_lost(error, lease)
+                await trio.sleep(PAUSES.delay(tries, random.random()))
+            else:
+                self._note_reply(reply, lease)
+                return reply
+
+    def _note_lost(self, error: BackendUnavailable, lease: float) -> None:
+        self.distrust(lease)
+        if self._lost_at is None:
+            self._lost_at = trio.current_time()
+            logger.warning("the store can't be reached, trying again: %s", error)
+            self._on_lost(error)
+
+    def _note_reply(self, reply: Reply, lease: float) -> None:
+        self.hear(reply.now)
+        if self._lost_at is not None:
+            outage = trio.current_time() - self._lost_at
+            self._lost_at = None
+            self.distrust(lease)
+            logger.warning("the store answers again, after %.1f s", outage)
+            self._on_recovered(outage)

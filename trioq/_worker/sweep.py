@@ -1,0 +1,83 @@
+"""Sweep: takes back what dead workers held, expires what nobody claims, and prunes what is past retention."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import trio
+
+from .._bus import event_emitter
+from .._core.errors import BackendError
+from .._core.job import Job, State
+from .._core.lifecycle import Change, Expire, IllegalStep, Reclaim, step
+from ..backends._base import Retention, Verdict
+from .shift import Shift
+
+logger: Final = logging.getLogger("trioq.worker")
+
+#: Overdue jobs in one look.
+BATCH: Final = 500
+
+#: Seconds between two prunings.
+PRUNING: Final = 60.0
+
+
+async def sweep(shift: Shift) -> None:
+    """Sweep every quarter of a lease, after a renewal of our own has succeeded; every worker does."""
+    settings = shift.limits.settings
+    retention = Retention(
+        keep_completed=settings.keep_completed,
+        keep_completed_max=settings.keep_completed_max,
+        keep_dead=settings.keep_dead,
+        keep_dead_max=settings.keep_dead_max,
+    )
+    next_sweep = next_pruning = trio.current_time()
+    while True:
+        await shift.renewed.wait()
+        now = trio.current_time()
+        if now < next_sweep:
+            continue  # a hint made it renew between two quarters
+        next_sweep = now + shift.limits.quarter * 0.9
+        try:
+            await _sweep_overdue(shift)
+            if now >= next_pruning:
+                next_pruning = now + PRUNING
+                await _prune(retention, shift)
+        except BackendError as error:
+            logger.debug("a sweep failed, the next one will do: %s", error)
+            shift.store.distrust(shift.limits.lease)
+
+
+async def _sweep_overdue(shift: Shift) -> None:
+    while True:
+        found = await shift.store.backend.overdue(BATCH)
+        shift.store.hear(found.now)
+        changes = [(job, change) for job in found.jobs if (change := _verdict(job, found.now, shift)) is not None]
+        if changes:
+            reply = await shift.store.backend.settle([change for _, change in changes])
+            for (job, change), verdict in zip(changes, reply.verdicts, strict=True):
+                if verdict is Verdict.STORED:
+                    shift.counts[change.event.name] += 1
+                    logger.warning("job %s (%s) was overdue and is now %s", job.id, job.task, change.state)
+                    event_emitter.tell(change.event, job.after(change), reply.now)
+        if len(found.jobs) < BATCH or not changes:
+            return
+
+
+def _verdict(job: Job, now: float, shift: Shift) -> Change | None:
+    """What becomes of an overdue job.  Nobody is taken for dead while our own view of the store is in doubt."""
+    if job.state is State.ACTIVE:
+        running = shift.held.get((job.queue, job.id))
+        ours = running is not None and running.job.run == job.run
+        if ours or trio.current_time() < shift.store.trusted_from:
+            return None
+    try:
+        return step(job, Reclaim() if job.state is State.ACTIVE else Expire(), now)
+    except IllegalStep:
+        return None
+
+
+async def _prune(retention: Retention, shift: Shift) -> None:
+    while await shift.store.backend.prune(retention) >= 1_000:
+        await trio.lowlevel.checkpoint()

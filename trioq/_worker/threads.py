@@ -1,0 +1,57 @@
+"""Sync handlers in threads, which can't be killed: whoever cancels one waits for its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from math import inf
+from typing import Any, Final
+
+import trio
+
+from .shift import Shift
+
+#: Handlers are counted against the worker's slots already, not against Trio's default of 40 threads.
+_UNLIMITED: Final = trio.CapacityLimiter(inf)
+
+
+class ThreadAbandoned(Exception):
+    """A shutdown waited for the thread for as long as it may."""
+
+
+async def run_in_thread(call: Callable[[], Any], shift: Shift) -> Any:
+    """What *call* returns, run in a thread.
+
+    When cancelled, the thread is told (``trio.from_thread.check_cancelled`` raises there), and waited for: the job
+    keeps its slot, so that no retry starts beside it.  Only a shutdown ends that wait, with ThreadAbandoned.
+    """
+    ended = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+    value: Any = None
+    error: BaseException | None = None
+
+    def in_thread() -> None:
+        nonlocal value, error
+        try:
+            value = call()
+        except BaseException as raised:
+            error = raised
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(ended.set)
+
+    # Without this checkpoint, the one with which run_sync begins could raise before there is a thread to wait for.
+    await trio.lowlevel.checkpoint_if_cancelled()
+    try:
+        await trio.to_thread.run_sync(in_thread, abandon_on_cancel=True, limiter=_UNLIMITED)
+    except trio.Cancelled:
+        with trio.CancelScope(shield=True, deadline=shift.thread_deadline) as wait:
+            shift.thread_waits.add(wait)
+            await ended.wait()
+        shift.thread_waits.discard(wait)
+        if not ended.is_set():
+            raise ThreadAbandoned from None
+        if isinstance(error, trio.Cancelled):  # it came from check_cancelled, and belongs to this cancellation
+            raise
+    if error is not None:
+        raise error
+    return value

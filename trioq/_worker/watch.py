@@ -1,0 +1,41 @@
+"""Watch: turns the store's hints into wake-ups.  Nothing depends on them but speed."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Final
+
+import trio
+
+from .._core.errors import BackendUnavailable
+from ..backends._base import Hint
+from .shift import Shift
+from .store import PAUSES
+
+logger: Final = logging.getLogger("trioq.worker")
+
+
+async def watch(shift: Shift, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Ring the other stages' bells, for as long as the shift lasts.  Started once the first watch is open."""
+    tries = 0
+    while True:
+        try:
+            async with shift.store.backend.watch(list(shift.queues)) as hints:
+                task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
+                # What rang while nobody watched is unknown, so everything may have happened.
+                shift.ready.set()
+                shift.renew_now.set()
+                async for hint in hints:
+                    tries = 0
+                    if hint & (Hint.READY | Hint.PAUSED):
+                        shift.ready.set()
+                    if hint & Hint.CANCELLED:
+                        shift.renew_now.set()
+        except BackendUnavailable as error:
+            tries += 1
+            logger.debug("hints are lost, polling meanwhile: %s", error)
+            task_status.started()
+            task_status = trio.TASK_STATUS_IGNORED
+            await trio.sleep(PAUSES.delay(tries, random.random()))

@@ -1,0 +1,272 @@
+"""The worker as its user sees it: what it is made of, how it is started, and how it is stopped."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
+from functools import partial
+from typing import Any, Final
+
+import attrs
+import trio
+
+from .._core.errors import WorkerRunning
+from .._core.events import WorkerStarted, WorkerStopped
+from .._core.names import check_name
+from .._core.settings import Settings
+from .._limits import RateLimiter
+from .._queue import Queue
+from .._settings import settings as process_settings
+from .dequeue import Dequeue
+from .pipeline import run_pipeline, shielded
+from .shift import Limits, Shift, default_name, new_identity
+
+logger: Final = logging.getLogger("trioq.worker")
+
+Lifespan = Callable[["Worker"], AbstractAsyncContextManager[Any]]
+
+
+@attrs.frozen(kw_only=True)
+class WorkerStatistics:
+    """A look at a worker."""
+
+    running: int  #: handlers under way
+    unsettled: int  #: runs that ended and are not stored yet
+    claimed: int  #: since the start, like the rest
+    completed: int
+    retried: int
+    failed: int
+    lost: int
+    draining: bool
+
+
+class Worker:
+    """Runs the jobs of one or more queues of one store.
+
+    ::
+
+        worker = trioq.Worker(queue, concurrency=50, rate_limit=100)
+        trio.run(worker.start)
+
+    *concurrency* is a number, or a ``trio.CapacityLimiter`` to share with others.  *rate_limit* is how many jobs may
+    start in any *rate_interval* seconds, or a `RateLimiter` to share.  *lifespan* takes the worker and returns an
+    async context manager around all its work, whose value handlers find in ``current_job().resources``.  What is not
+    given is read from the settings when the worker starts.  Durations are seconds.
+    """
+
+    def __init__(
+        self,
+        *queues: Queue,
+        concurrency: int | trio.CapacityLimiter | None = None,
+        rate_limit: int | RateLimiter | None = None,
+        rate_interval: float | None = None,
+        lease: float | None = None,
+        grace: float | None = None,
+        name: str | None = None,
+        handle_signals: bool | None = None,
+        lifespan: Lifespan | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        if not queues:
+            raise TypeError("a Worker needs a Queue: Worker(queue)")
+        if any(queue.backend is not queues[0].backend for queue in queues):
+            raise ValueError(
+                "the queues of one worker share one backend object: make it once, and pass it to each "
+                "Queue(name, backend=...)"
+            )
+        self.queues = {queue.name: queue for queue in queues}
+        if len(self.queues) < len(queues):
+            raise ValueError("two of the worker's queues have the same name: declare the tasks on one Queue object")
+        self.settings = process_settings if settings is None else settings
+        self.name = check_name("a worker name", default_name() if name is None else name)
+        self.cancel_scope = trio.CancelScope()  #: around all that `start` does: cancelling it is ``stop(grace=0)``
+        self._concurrency = _slots(concurrency) if concurrency is not None else None
+        self._rate_limit = rate_limit
+        self._rate_interval = rate_interval
+        self._lease = _seconds("lease", lease)
+        self._grace = _seconds("grace", grace)
+        self._handle_signals = handle_signals
+        self._lifespan = lifespan
+        self._shift: Shift | None = None
+        self._counts: Counter[str] = Counter()
+        self._starting = False
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.name!r} of {', '.join(self.queues)}>"
+
+    # --- running ---
+
+    async def start(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run jobs until `stop`, a signal, or cancellation: ``trio.run(worker.start)``, ``nursery.start(worker.start)``.
+
+        Raises what opening the store or entering the lifespan raised; after that an outage is waited out.  Returns
+        when everything claimed has been settled or released; cancelled, it does the same with no grace, and raises.
+        As the main task of ``trio.run`` in the main thread it handles SIGINT and SIGTERM: the first drains, the
+        second cancels.  May be called again once it has ended.
+        """
+        await self._run(Dequeue, task_status)
+
+    async def run_until_idle(self, delayed: bool = False) -> None:
+        """Run jobs until nothing is ready in an unpaused queue, and nothing runs here.
+
+        With *delayed*, jobs that come due later are waited for as well.  For tests: under `trio.testing.MockClock`
+        a day of retries takes milliseconds.
+        """
+        await self._run(partial(Dequeue, until_idle=True, delayed=delayed), trio.TASK_STATUS_IGNORED)
+
+    def stop(self, grace: float | None = None) -> None:
+        """Claim no more, release what has not begun, and give running handlers *grace* seconds; then cancel them.
+
+        Returns at once; `start` returns when it is done.  Jobs that were cut short are released: no attempt is
+        spent.  A second call can only make the grace shorter.
+        """
+        if self._shift is not None:
+            self._shift.stop(self._given(self._grace if grace is None else grace, self.settings.grace))
+
+    async def _run(self, make_dequeue: Callable[[Shift], Dequeue], task_status: trio.TaskStatus[None]) -> None:
+        if self._starting:
+            raise WorkerRunning(self.name)
+        self._starting = True
+        self.cancel_scope = trio.CancelScope()
+        shift: Shift | None = None
+        try:
+            with self.cancel_scope, self._signals() as signals:
+                async with self._opened() as shift:
+                    self._shift, self._counts = shift, shift.counts
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_obey, signals, shift)
+                        pipeline = partial(self._pipeline, shift, make_dequeue(shift), task_status)
+                        await shielded(shift, pipeline)
+                        nursery.cancel_scope.cancel()
+        finally:
+            self._shift = None
+            self._starting = False
+        if shift is not None and shift.interrupt is not None:
+            raise shift.interrupt
+
+    async def _pipeline(self, shift: Shift, dequeue: Dequeue, task_status: trio.TaskStatus[None]) -> None:
+        def started() -> None:
+            logger.info(
+                "worker %s starts on %s: queues %s, %d slots",
+                self.name,
+                shift.store.backend,
+                ", ".join(self.queues),
+                shift.slots.total_tokens,
+            )
+            shift.emit(WorkerStarted)
+            task_status.started()
+
+        await run_pipeline(shift, dequeue, started)
+        logger.info("worker %s has stopped", self.name)
+        shift.emit(WorkerStopped)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Shift]:
+        """Everything that is entered before the first claim and left after the last settle."""
+        async with AsyncExitStack() as stack:
+            for queue in self.queues.values():
+                await stack.enter_async_context(queue)
+            shift = Shift(
+                queues=self.queues,
+                backend=queue.backend,
+                slots=self._concurrency or _slots(self.settings.worker_concurrency),
+                rate=self._rate(),
+                limits=Limits(
+                    lease=self._given(self._lease, self.settings.lease),
+                    grace=self._given(self._grace, self.settings.grace),
+                    settings=self.settings,
+                ),
+                identity=new_identity(self.name),
+                name=self.name,
+            )
+            await stack.enter_async_context(shift.sandbox)
+            if self._lifespan is not None:
+                shift.resources = await stack.enter_async_context(self._lifespan(self))
+            yield shift
+
+    def _rate(self) -> RateLimiter | None:
+        limit = self.settings.rate_limit if self._rate_limit is None else self._rate_limit
+        if isinstance(limit, RateLimiter) or limit is None:
+            return limit
+        interval = self.settings.rate_interval if self._rate_interval is None else self._rate_interval
+        return RateLimiter(limit, interval)
+
+    @staticmethod
+    def _given(value: float | None, default: float) -> float:
+        return default if value is None else value
+
+    # --- looking, and turning knobs ---
+
+    @property
+    def concurrency(self) -> int:
+        """How many handlers run at once, at most.  Can be set while the worker runs."""
+        slots = self._shift.slots if self._shift is not None else self._concurrency
+        return self.settings.worker_concurrency if slots is None else int(slots.total_tokens)
+
+    @concurrency.setter
+    def concurrency(self, value: int) -> None:
+        if self._shift is None:
+            self._concurrency = _slots(value)
+        else:
+            self._shift.slots.total_tokens = _slots(value).total_tokens
+
+    def statistics(self) -> WorkerStatistics:
+        """What this worker does now, and has done since it started."""
+        shift = self._shift
+        counts = self._counts
+        return WorkerStatistics(
+            running=len(shift.held) - shift.unsettled if shift is not None else 0,
+            unsettled=shift.unsettled if shift is not None else 0,
+            claimed=counts["claimed"],
+            completed=counts["job:completed"],
+            retried=counts["job:retrying"],
+            failed=counts["job:failed"],
+            lost=counts["job:lost"],
+            draining=shift is not None and shift.draining,
+        )
+
+    # --- signals ---
+
+    def _signals(self) -> AbstractContextManager[AsyncIterator[int] | None]:
+        wanted = _is_main_task() if self._handle_signals is None else self._handle_signals
+        return trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) if wanted else nullcontext()
+
+
+async def _obey(signals: AsyncIterator[int] | None, shift: Shift) -> None:
+    """The first signal drains, the second cancels."""
+    if signals is not None:
+        async for number in signals:
+            logger.info("received %s", signal.Signals(number).name)
+            shift.stop(0 if shift.draining else shift.limits.grace)
+
+
+def _is_main_task() -> bool:
+    """Whether the calling task is the one that ``trio.run`` was given, in the main thread: then signals are ours."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    nursery = trio.lowlevel.current_task().parent_nursery
+    return nursery is not None and nursery.parent_task is trio.lowlevel.current_root_task()
+
+
+def _slots(concurrency: int | trio.CapacityLimiter) -> trio.CapacityLimiter:
+    if isinstance(concurrency, trio.CapacityLimiter):
+        return concurrency
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise ValueError(f"concurrency is a whole number, 1 or more, or a trio.CapacityLimiter, not {concurrency!r}")
+    return trio.CapacityLimiter(concurrency)
+
+
+def _seconds(name: str, value: float | None) -> float | None:
+    if value is not None and not (value > 0 if name == "lease" else value >= 0):
+        raise ValueError(f"{name} is a number of seconds, not {value!r}")
+    return value

@@ -1,0 +1,184 @@
+"""Between Trio's tasks and the connection: a thread that owns it, or, inline, the loop itself.  Knows no jobs."""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+import trio
+
+from ..._core.errors import BackendNotOpen, BackendUnavailable
+from .bells import Rings
+from .commit import GroupCommit, Request, Work
+
+#: Requests in one transaction, at most.
+_GROUP: Final = 500
+
+Ring = Callable[[Rings], None]
+
+
+class Inline:
+    """Every request at once, on the loop: for virtual time, where a thread would let the clock run away."""
+
+    def __init__(self, opening: Callable[[], GroupCommit], ring: Ring) -> None:
+        self._opening = opening
+        self._ring = ring
+        self._commit: GroupCommit | None = None
+
+    async def start(self) -> None:
+        """Open the connection."""
+        await trio.lowlevel.checkpoint()
+        self._commit = self._opening()
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await trio.lowlevel.checkpoint()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the connection, from wherever."""
+        if self._commit is not None:
+            self._commit.close()
+            self._commit = None
+
+    async def read(self, work: Work) -> Any:
+        """Do work that only reads."""
+        await trio.lowlevel.checkpoint()
+        return self._serve(Request(work, writes=False))
+
+    async def write(self, work: Work, patience: float) -> Any:
+        """Do work that writes."""
+        await trio.lowlevel.checkpoint()
+        return self._serve(Request(work, writes=True), patience)
+
+    def _serve(self, request: Request, patience: float | None = None) -> Any:
+        if self._commit is None:
+            raise BackendNotOpen(self)
+        self._commit.patience = self._commit.patience if patience is None else patience
+        _, rings = self._commit.serve([request])
+        self._ring(rings)
+        return request.answer()
+
+
+class Actor:
+    """A daemon thread that owns the connection.  Whatever waits when it is free goes into one transaction.
+
+    It catches everything, and ends when it is told to, or when the ``trio.run`` that it works for is over.
+    """
+
+    def __init__(self, opening: Callable[[], GroupCommit], ring: Ring, name: str) -> None:
+        self._opening = opening
+        self._ring = ring
+        self._token = trio.lowlevel.current_trio_token()
+        self._inbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._commit: GroupCommit | None = None
+        self._stopping = False
+        self._last_seen = False  #: the thread has read its inbox to the end
+        self._ended = trio.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    async def start(self) -> None:
+        """Open the connection, in the thread that will use it."""
+        self._thread.start()
+        try:
+            await self._ask(Request(lambda _: None, writes=False))
+        except BaseException:
+            self.abandon()
+            raise
+
+    async def stop(self) -> None:
+        """Serve what waits already, close the connection, end the thread."""
+        self.abandon()
+        await self._ended.wait()
+
+    def abandon(self) -> None:
+        """Tell the thread to end, from wherever, and don't wait for it."""
+        self._stopping = True
+        if self._commit is not None:
+            self._commit.hurry = True
+        self._inbox.put(None)
+
+    async def read(self, work: Work) -> Any:
+        """Do work that only reads.  Cancelled at once: nobody misses what it would have read."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return await self._ask(Request(work, writes=False))
+
+    async def write(self, work: Work, patience: float) -> Any:
+        """Do work that writes.  Once it has left, its outcome is waited for, *patience* seconds at most."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._commit is not None:
+            self._commit.patience = patience
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + patience):
+            return await self._ask(Request(work, writes=True))
+        raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
+
+    async def _ask(self, request: Request) -> Any:
+        if self._stopping:
+            raise BackendNotOpen(self)
+        request.waiter = trio.lowlevel.current_task()
+        self._inbox.put(request)
+
+        def leave(_: object) -> trio.lowlevel.Abort:
+            request.wanted = False
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(leave)
+        return request.answer()
+
+    # -- in the thread --
+
+    def _run(self) -> None:
+        failure: BaseException | None = None
+        try:
+            self._commit = self._opening()
+        except BaseException as error:
+            failure = error
+        waiting: list[Request] = []
+        while self._gather(waiting):
+            served, rings = _refuse(waiting, failure) if self._commit is None else self._commit.serve(waiting)
+            answered, waiting = waiting[:served], waiting[served:]
+            if not self._to_loop(partial(self._answer, answered, rings)):
+                break
+        if self._commit is not None:
+            with suppress(sqlite3.Error):
+                self._commit.close()
+        self._to_loop(self._ended.set)
+
+    def _gather(self, waiting: list[Request]) -> bool:
+        """Add what is there; wait only while there is nothing.  False at the end."""
+        with suppress(queue.Empty):
+            while not self._last_seen and len(waiting) < _GROUP:
+                request = self._inbox.get(block=not waiting)
+                if request is None:
+                    self._last_seen = True
+                else:
+                    waiting.append(request)
+        return bool(waiting)
+
+    def _to_loop(self, call: Callable[[], object]) -> bool:
+        """Do it on the loop, if there still is one."""
+        try:
+            self._token.run_sync_soon(call)
+        except trio.RunFinishedError:
+            return False
+        return True
+
+    # -- on the loop --
+
+    def _answer(self, requests: Sequence[Request], rings: Rings) -> None:
+        self._ring(rings)
+        for request in requests:
+            if request.wanted:
+                request.wanted = False
+                trio.lowlevel.reschedule(request.waiter)
+
+
+def _refuse(requests: Sequence[Request], failure: BaseException | None) -> tuple[int, Rings]:
+    for request in requests:
+        request.error = failure
+    return len(requests), {}

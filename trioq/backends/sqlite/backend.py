@@ -1,0 +1,236 @@
+"""SQLiteBackend: the verbs as a Trio program calls them.  What they do inside a transaction is elsewhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
+from typing import ClassVar, TypeVar, cast
+from urllib.parse import quote, unquote, urlsplit
+
+import trio
+
+from ..._core.errors import BackendNotOpen, TrioqError
+from ..._core.job import Job, State
+from ..._core.lifecycle import Change
+from .._base import (
+    PATIENCE,
+    Backend,
+    Claimed,
+    Filter,
+    Found,
+    Hint,
+    Inserted,
+    Lease,
+    Overdue,
+    Page,
+    Presence,
+    Renewed,
+    Retention,
+    Settled,
+)
+from .._hints import ALL_HINTS, Doorbells
+from . import records, store
+from .actor import Actor, Inline
+from .bells import Bells, Rings
+from .commit import GroupCommit, Transaction
+from .doorbell import Ear, Listener, best_ear
+from .errors import translate
+from .layout import open_database
+
+T = TypeVar("T")
+
+
+class SQLiteBackend(Backend):
+    """Jobs in a SQLite file, shared by any number of processes of one machine.
+
+    ``SQLiteBackend("jobs.db")``; a ``file:`` URI works, too.  With ``synchronous="FULL"`` what a verb answered
+    survives a power cut; "NORMAL" may lose the last moments then (never in a crash of the process), and is
+    faster.  ``inline=True`` runs SQLite on the event loop, by Trio's clock: for tests in virtual time.
+    *clock* puts another in the place of the wall clock.
+    """
+
+    #: How other processes are heard.
+    _ear: ClassVar[Callable[[str], Ear]] = staticmethod(best_ear)
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        synchronous: str = "FULL",
+        inline: bool = False,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        if synchronous not in ("FULL", "NORMAL"):
+            raise ValueError(f'synchronous is "FULL" or "NORMAL", not {synchronous!r}')
+        self._database, self._path = _located(os.fspath(path))
+        self._synchronous = synchronous
+        self._inline = inline
+        self._clock = clock
+        self._latest = 0.0
+        self._actor: Actor | Inline | None = None
+        self._doorbells = Doorbells()
+        self._listener: Listener | None = None
+
+    def __repr__(self) -> str:
+        return f"<SQLiteBackend {self._path}>"
+
+    @property
+    def database_path(self) -> str:
+        """The absolute path of the file."""
+        return self._path
+
+    # -- lifetime --
+
+    async def _start(self) -> None:
+        self._abandon()
+        bells = Bells(self._path)
+        clock = self._clock or (self._trio_clock() if self._inline else time.time)
+        opening = partial(self._open, bells, clock)
+        actor = Inline(opening, self._ring) if self._inline else Actor(opening, self._ring, f"trioq {self._path}")
+        with self._translated():
+            await actor.start()
+        self._actor = actor
+        self._listener = Listener(partial(type(self)._ear, bells.doorbell), partial(self._look, bells), self._alarm)
+
+    async def _stop(self) -> None:
+        if self._listener is not None:
+            self._listener.stop()
+        if self._actor is not None:
+            await self._actor.stop()
+        self._actor = None
+
+    def _abandon(self) -> None:
+        """Let go of what a ``trio.run`` left that ended without leaving."""
+        if self._actor is not None:
+            self._actor.abandon()
+        self._actor, self._listener = None, None
+        self._doorbells = Doorbells()
+
+    def _open(self, bells: Bells, clock: Callable[[], float]) -> GroupCommit:
+        db = open_database(self._database, self._path, self._synchronous)
+        commit = GroupCommit(db, clock, bells)
+        bells.news(db)  # what was rung before is no news
+        return commit
+
+    def _trio_clock(self) -> Callable[[], float]:
+        """The wall clock as it is now, plus Trio's from here on, never going back."""
+        base = max(time.time(), self._latest) - trio.current_time()
+
+        def now() -> float:
+            self._latest = base + trio.current_time()
+            return self._latest
+
+        return now
+
+    # -- to the connection and back --
+
+    async def _read(self, work: Callable[[Transaction], T]) -> T:
+        with self._translated():
+            return cast("T", await self._opened().read(work))
+
+    async def _write(self, work: Callable[[Transaction], T]) -> T:
+        with self._translated():
+            return cast("T", await self._opened().write(work, self.patience))
+
+    def _opened(self) -> Actor | Inline:
+        self.require_open()
+        if self._actor is None:
+            raise BackendNotOpen(self)
+        return self._actor
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except TrioqError:
+            raise
+        except Exception as error:
+            raise translate(error, self._path) from error
+
+    def _ring(self, rings: Rings) -> None:
+        for queue, hint in rings.items():
+            self._doorbells.ring(hint, queue)
+
+    def _alarm(self) -> None:
+        self._doorbells.ring(ALL_HINTS)
+
+    async def _look(self, bells: Bells) -> bool:
+        rings = await self._read(lambda tx: bells.news(tx.db))
+        self._ring(rings)
+        return bool(rings)
+
+    # -- verbs --
+
+    async def insert(self, jobs: Sequence[Job]) -> Inserted:
+        return await self._write(partial(store.insert, jobs=jobs))
+
+    async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
+        self.patience = min(PATIENCE, lease / 3)
+        work = partial(store.claim, queues=queues, limit=limit, worker=worker, lease=lease, idle=idle)
+        return await self._write(work)
+
+    async def settle(self, changes: Sequence[Change]) -> Settled:
+        return await self._write(partial(store.settle, changes=changes))
+
+    async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
+        self.patience = min(PATIENCE, worker.lease / 3)
+        return await self._write(partial(store.renew, worker=worker, leases=leases))
+
+    async def overdue(self, limit: int) -> Overdue:
+        return await self._read(partial(records.overdue, limit=limit))
+
+    async def get(self, queue: str, ids: Sequence[str]) -> Found:
+        return await self._read(partial(records.get, queue=queue, ids=ids))
+
+    async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
+        return await self._read(partial(records.find, filter=filter, cursor=cursor, limit=limit))
+
+    async def counts(self, queue: str) -> dict[State, int]:
+        return await self._read(partial(records.counts, queue=queue))
+
+    async def queues(self) -> list[str]:
+        return await self._read(records.queues)
+
+    async def pause(self, queue: str) -> float:
+        return await self._write(partial(records.pause, queue=queue))
+
+    async def resume(self, queue: str) -> float:
+        return await self._write(partial(records.resume, queue=queue))
+
+    async def is_queue_paused(self, queue: str) -> bool:
+        return await self._read(partial(records.is_queue_paused, queue=queue))
+
+    def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
+        self.require_open()
+        return self._watch(queues)
+
+    @asynccontextmanager
+    async def _watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
+        assert self._listener is not None
+        # The bell first: what another process commits while we begin to listen rings it.
+        async with self._doorbells.watch(queues) as bell, self._listener.listening():
+            yield bell
+
+    async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        return await self._write(partial(records.remove, queue=queue, ids=ids))
+
+    async def prune(self, limits: Retention, batch: int = 1_000) -> int:
+        return await self._write(partial(records.prune, limits=limits, batch=batch))
+
+    async def workers(self) -> list[Presence]:
+        return await self._read(records.workers)
+
+
+def _located(path: str) -> tuple[str, str]:
+    """What SQLite opens, and the absolute path of the file, for a path or a ``file:`` URI."""
+    uri = path.startswith("file:")
+    file = unquote(urlsplit(path).path) if uri else path
+    if file in ("", ":memory:"):
+        raise ValueError(f"{path!r} names no file. For jobs that die with the process, use memory:")
+    absolute = os.path.abspath(file)
+    if not uri:
+        return absolute, absolute
+    query = urlsplit(path).query
+    return f"file:{quote(absolute)}" + (f"?{query}" if query else ""), absolute

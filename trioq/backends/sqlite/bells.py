@@ -1,0 +1,74 @@
+"""Hints for other processes: counters in the file, and a doorbell file beside it that is touched after each commit.
+
+Listening to that file is ``doorbell``'s; who watches what in this process is ``_hints``'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import MutableMapping
+from typing import Final
+
+from .._base import Hint
+from .queries import SQL
+
+_log: Final = logging.getLogger("trioq.sqlite")
+
+_KINDS: Final = frozenset(hint.value for hint in Hint)
+
+#: What is to be rung, by queue.
+Rings = MutableMapping[str, Hint]
+
+
+class Bells:
+    """The counters, as this process has last seen them.  Only the thread of the connection comes here."""
+
+    def __init__(self, path: str) -> None:
+        self.doorbell = f"{path}.wake"
+        self._seen: dict[tuple[str, int], int] = {}
+        self._bumped: dict[tuple[str, int], int] = {}
+        self._version: object = None
+
+    def bump(self, db: sqlite3.Connection, rings: Rings) -> None:
+        """Count these hints, in the transaction that they are about."""
+        self._bumped = {}
+        for queue, hints in rings.items():
+            for hint in hints:
+                (count,) = db.execute(SQL["bump"], (queue, hint.value)).fetchone()
+                self._bumped[queue, hint.value] = count
+
+    def committed(self) -> None:
+        """Wake the other processes.  This one rings for itself, and for what they had counted of the same before."""
+        self._seen.update(self._bumped)
+        try:
+            os.utime(self.doorbell)
+        except FileNotFoundError:
+            make_doorbell(self.doorbell)
+        except OSError as error:
+            _log.debug("cannot ring %s: %s", self.doorbell, error)
+
+    def news(self, db: sqlite3.Connection) -> Rings:
+        """What other processes have counted since the last look."""
+        rings: Rings = {}
+        version = db.execute("PRAGMA data_version").fetchone()
+        if version == self._version:
+            return rings
+        self._version = version
+        for queue, kind, count in db.execute(SQL["bells"]).fetchall():
+            if count != self._seen.get((queue, kind)):
+                self._seen[queue, kind] = count
+                if kind in _KINDS:  # a newer trioq may have others
+                    rings[queue] = rings.get(queue, Hint(0)) | Hint(kind)
+        return rings
+
+
+def make_doorbell(path: str) -> None:
+    """Create the doorbell file, for whoever may use the database."""
+    try:
+        mode = os.stat(path.removesuffix(".wake")).st_mode & 0o666
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, mode))
+        os.utime(path)
+    except OSError as error:
+        _log.debug("cannot make %s: %s", path, error)

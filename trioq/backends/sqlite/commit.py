@@ -1,0 +1,142 @@
+"""Group commit: requests of one moment in one transaction, on one connection.  Knows neither jobs nor Trio.
+
+Nobody hears of a result before COMMIT has returned; if that fails, everybody hears of the failure.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import attrs
+
+from .._base import PATIENCE, Hint
+from .bells import Bells, Rings
+from .layout import patiently
+from .queries import SQL
+
+#: A transaction takes no further request after so many seconds, so that none waits long for its neighbours.
+_LONG: Final = 0.05
+
+#: Between two tries to get the lock.  SQLite's own waiting grows to 25 ms and more, and would rarely win the lock
+#: from a process that commits back to back.
+_LOCK_RETRY: Final = 0.0005
+
+
+@attrs.frozen
+class Transaction:
+    """What a request works with."""
+
+    db: sqlite3.Connection
+    now: float
+    rings: Rings  #: what this request gives hints about
+
+    def ring(self, hint: Hint, queue: str) -> None:
+        """Give a hint, once the transaction is committed."""
+        self.rings[queue] = self.rings.get(queue, Hint(0)) | hint
+
+
+Work = Callable[[Transaction], Any]
+
+
+@attrs.define(eq=False)
+class Request:
+    """One call of a verb, and what came of it."""
+
+    work: Work
+    writes: bool
+    result: Any = None
+    error: BaseException | None = None
+    waiter: Any = None  #: for whoever brings the answer
+    wanted: bool = True  #: False once nobody waits any more: if it has not begun by then, it never will
+
+    def answer(self) -> Any:
+        """What the caller gets."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+class GroupCommit:
+    """The one user of a connection."""
+
+    def __init__(self, db: sqlite3.Connection, clock: Callable[[], float], bells: Bells) -> None:
+        self._db = db
+        self._clock = clock
+        self._bells = bells
+        self.patience = PATIENCE
+        self.hurry = False  #: set from another thread: wait for no lock any more
+
+    def close(self) -> None:
+        """Close the connection; the last one of a file folds the log into it."""
+        self._db.close()
+
+    def serve(self, requests: Sequence[Request]) -> tuple[int, Rings]:
+        """Run requests in one transaction: how many, from the front, and what to ring.  Their errors stay in them."""
+        rings: Rings = {}
+        served = 0
+        try:
+            self._begin(any(request.writes for request in requests))
+            now = self._clock()
+            late = time.monotonic() + _LONG
+            for request in requests:
+                served += 1
+                self._run(request, now, rings, alone=len(requests) == 1)
+                if time.monotonic() > late:
+                    break
+            if rings:
+                self._bells.bump(self._db, rings)
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            self._undo()
+            served = served or len(requests)
+            for request in requests[:served]:
+                request.error = request.error or error
+            return served, {}
+        if rings:
+            self._bells.committed()
+        return served, rings
+
+    def _begin(self, writes: bool) -> None:
+        def begin() -> None:
+            if writes:
+                self._db.execute("BEGIN IMMEDIATE")
+                return
+            self._db.execute("BEGIN")
+            try:
+                self._db.execute(SQL["snapshot"]).fetchall()
+            except sqlite3.Error:
+                self._undo()
+                raise
+
+        patiently(begin, 0.0 if self.hurry else time.monotonic() + self.patience, _LOCK_RETRY)
+
+    def _run(self, request: Request, now: float, rings: Rings, alone: bool) -> None:
+        """Do one request; what it raises undoes only what it did.  A lone one is its own transaction."""
+        if not request.wanted:
+            return
+        transaction = Transaction(self._db, now, {})
+        guarded = request.writes and not alone
+        if guarded:
+            self._db.execute("SAVEPOINT request")
+        try:
+            request.result = request.work(transaction)
+        except BaseException as error:
+            request.error = error
+            # A full disk ends the whole transaction: then nobody's request was stored.
+            if not guarded or not self._db.in_transaction:
+                raise
+            self._db.execute("ROLLBACK TO request")
+        if guarded:
+            self._db.execute("RELEASE request")
+        if request.error is None:
+            for queue, hint in transaction.rings.items():
+                rings[queue] = rings.get(queue, Hint(0)) | hint
+
+    def _undo(self) -> None:
+        if self._db.in_transaction:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")

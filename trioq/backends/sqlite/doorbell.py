@@ -1,0 +1,167 @@
+"""Hearing the doorbell file: inotify where the system has it, a poll elsewhere.  What has rung, ``bells`` knows."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+import trio
+
+from ..._core.errors import TrioqError
+from .bells import make_doorbell
+
+_log: Final = logging.getLogger("trioq.sqlite")
+
+_IN_ATTRIB: Final = 0x4
+_IN_MODIFY: Final = 0x2
+
+#: The shortest and the longest wait between two looks, in seconds.
+_QUICK: Final = 0.05
+_SLOW: Final = 0.25
+
+#: After a look, the next one waits so long.
+_REST: Final = 0.005
+
+
+class Ear(Protocol):
+    """Hears that another process may have rung."""
+
+    async def listen(self) -> None:
+        """Return when there may be news."""
+
+    def heard(self, news: bool) -> None:
+        """Whether there were any."""
+
+    def close(self) -> None:
+        """Hear no more."""
+
+
+class Inotify:
+    """Linux tells of each touch of the file, within a millisecond and at no cost while nothing happens."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        if not hasattr(self._libc, "inotify_init1"):
+            raise OSError("this system has no inotify")
+        self._fd = self._checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        try:
+            self._watch()
+        except OSError:
+            self.close()
+            raise
+
+    async def listen(self) -> None:
+        """Return when the file was touched."""
+        await trio.lowlevel.wait_readable(self._fd)
+        os.read(self._fd, 2**16)
+        # The file may have been removed, and the watch with it; on the same file this changes nothing.
+        self._watch()
+
+    def heard(self, news: bool) -> None:
+        """The next touch is told all the same."""
+
+    def close(self) -> None:
+        """Hear no more."""
+        os.close(self._fd)
+
+    def _watch(self) -> None:
+        if not os.path.exists(self._path):
+            make_doorbell(self._path)
+        watch = self._libc.inotify_add_watch(self._fd, os.fsencode(self._path), _IN_ATTRIB | _IN_MODIFY)
+        self._checked(watch)
+
+    def _checked(self, answer: int) -> int:
+        if answer < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        return answer
+
+
+class Polling:
+    """A look now and then: more often while there are news."""
+
+    def __init__(self) -> None:
+        self._wait = _QUICK
+
+    async def listen(self) -> None:
+        """Return after a while."""
+        await trio.sleep(self._wait)
+
+    def heard(self, news: bool) -> None:
+        """Look again soon after news, and less and less often without."""
+        self._wait = _QUICK if news else min(_SLOW, self._wait * 1.25)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def best_ear(path: str) -> Ear:
+    """Inotify, or polling where the system has none or no more of it."""
+    try:
+        return Inotify(path)
+    except OSError:
+        return Polling()
+
+
+class Listener:
+    """Looks for news whenever the doorbell has rung, for as long as somebody watches.
+
+    A Trio system task: watchers come and go in any order, so that no nursery of theirs could hold it.
+    """
+
+    def __init__(
+        self, make_ear: Callable[[], Ear], look: Callable[[], Awaitable[bool]], alarm: Callable[[], None]
+    ) -> None:
+        self._make_ear = make_ear
+        self._look = look
+        self._alarm = alarm  #: what to do when a look failed: then anything may have happened
+        self._watchers = 0
+        self._scope: trio.CancelScope | None = None
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Nothing that is committed from now on is missed; what was before can be read."""
+        self._watchers += 1
+        try:
+            if self._scope is None:
+                self._scope = trio.CancelScope()
+                trio.lowlevel.spawn_system_task(self._listen, self._make_ear(), self._scope)
+            await self._look()
+            yield
+        finally:
+            self._watchers -= 1
+            if self._watchers == 0:
+                self.stop()
+
+    def stop(self) -> None:
+        """Hear no more."""
+        if self._scope is not None:
+            self._scope.cancel()
+            self._scope = None
+
+    async def _listen(self, ear: Ear, scope: trio.CancelScope) -> None:
+        with scope:
+            while True:
+                try:
+                    await self._follow(ear)
+                except OSError as error:
+                    _log.warning("no file notification any more (%s): looking for news now and then", error)
+                finally:
+                    ear.close()
+                ear = Polling()
+
+    async def _follow(self, ear: Ear) -> None:
+        while True:
+            await ear.listen()
+            try:
+                ear.heard(await self._look())
+            except TrioqError as error:
+                _log.debug("could not look for news: %s", error)
+                self._alarm()
+            # A busy process hears itself at each commit: it needs no look after each.
+            await trio.sleep(_REST)

@@ -1,0 +1,118 @@
+"""Opening a file: whose it is, which layout it has, and the migrations up to this one.  No job is touched here."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from typing import Final
+
+from ..._core.errors import BackendError, NotATrioqDatabase, SchemaTooNew
+from .._base import PATIENCE
+from .errors import is_busy
+
+#: "trio" in ASCII: marks a file as trioq's.
+APPLICATION_ID: Final = 0x7472696F
+
+#: Negative: KiB.  The indexes that a claim and a settle touch stay in memory.
+_CACHE: Final = -32_000
+
+#: A write-ahead log that grew beyond this is cut down again, in bytes.
+_LOG_LIMIT: Final = 64 * 2**20
+
+_RETRY: Final = 0.01
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Each migration's number and script, in order."""
+    scripts = (entry for entry in files(__package__).joinpath("migrations").iterdir() if entry.name.endswith(".sql"))
+    return sorted((int(script.name[:4]), script.read_text(encoding="utf-8")) for script in scripts)
+
+
+#: The layout that this trioq reads and writes.
+LAYOUT: Final = migrations()[-1][0]
+
+
+def open_database(database: str, path: str, synchronous: str) -> sqlite3.Connection:
+    """A connection to a database of this layout.  *database* is a path or a ``file:`` URI, *path* is for messages.
+
+    What isn't trioq's, or is newer, stays untouched.  Any number of processes may create or migrate it at once.
+    """
+    _require_folder(path)
+    is_uri = database.startswith("file:")
+    db = sqlite3.connect(database, isolation_level=None, uri=is_uri, timeout=0, cached_statements=256)
+    try:
+        patiently(lambda: _prepare(db, path), time.monotonic() + PATIENCE)
+        db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.execute(f"PRAGMA cache_size = {_CACHE}")
+        db.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
+        # Some builds overwrite what is deleted with zeros, which doubles the writes of a settle.
+        db.execute("PRAGMA secure_delete = OFF")
+        db.execute("PRAGMA temp_store = MEMORY")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def patiently(attempt: Callable[[], None], deadline: float, pause: float = _RETRY) -> None:
+    """Try until no other process is in the way, or *deadline* (of ``time.monotonic``) has passed."""
+    while True:
+        try:
+            return attempt()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(pause)
+
+
+def _require_folder(path: str) -> None:
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise BackendError(f"{path} can't be created: there is no folder {folder}. Create it first")
+    if os.path.isdir(path):
+        raise BackendError(f"{path} is a folder. Name a file in it")
+
+
+def _prepare(db: sqlite3.Connection, path: str) -> None:
+    _layout_of(db, path)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        found = _layout_of(db, path)  # again: another process may have been quicker
+        for number, script in migrations():
+            if number > found:
+                for statement in _split(script):
+                    db.execute(statement)
+        # Also where nothing was missing: it is how a read-only file shows itself, for BEGIN doesn't.
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {LAYOUT}")
+        db.execute("COMMIT" if found < LAYOUT else "ROLLBACK")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise BackendError(f"{path}: the file system has no write-ahead log. Put the file on a local disk")
+
+
+def _layout_of(db: sqlite3.Connection, path: str) -> int:
+    """The number of the file's layout, 0 for an empty one."""
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if owner != APPLICATION_ID and (owner or tables):
+        raise NotATrioqDatabase(path, "it is somebody else's: it has no mark of trioq's")
+    if found > LAYOUT:
+        raise SchemaTooNew(path, found, LAYOUT)
+    return int(found)
+
+
+def _split(script: str) -> Iterator[str]:
+    """The statements of a script, one by one: ``executescript`` would commit between them."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

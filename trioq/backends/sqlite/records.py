@@ -1,0 +1,162 @@
+"""The verbs that look at records or tidy them, as work inside a transaction.  What moves jobs is in ``store``."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from ..._core.job import DEAD, Job, Shelf, State
+from .._base import PAGE, Filter, Found, Hint, Overdue, Page, Presence, Retention
+from .commit import Transaction
+from .queries import SQL
+from .rows import read_job, states_by_count
+from .store import seqs
+
+#: The end of the last page.
+_LAST_SEQ = 2**63 - 1
+
+#: Presence that was not renewed for so many seconds is dropped.
+_FORGOTTEN = 86_400.0
+
+_ENDED = frozenset(state for state in State if state.final) - DEAD
+
+
+def overdue(tx: Transaction, limit: int) -> Overdue:
+    """Leases that ran out, then jobs whose time to live did."""
+    rows = tx.db.execute(SQL["overdue_leases"], (tx.now, limit)).fetchall()
+    rows += tx.db.execute(SQL["overdue_ttls"], (tx.now, limit - len(rows))).fetchall()
+    return Overdue(tx.now, [read_job(row) for row in rows])
+
+
+def get(tx: Transaction, queue: str, ids: Sequence[str]) -> Found:
+    """Jobs by id."""
+    rows = (tx.db.execute(SQL["by_id"], (queue, id)).fetchone() for id in ids)
+    return Found(tx.now, [read_job(row) if row else None for row in rows])
+
+
+def find(tx: Transaction, filter: Filter, cursor: int | None, limit: int) -> Page:
+    """The matching jobs among the next PAGE records of the file."""
+    start = cursor or 0
+    end = tx.db.execute(SQL["page_end"], (start, PAGE - 1)).fetchone()
+    states = msgspec.json.encode(sorted(filter.states)).decode()
+    bounds = (start, end[0] if end else _LAST_SEQ)
+    jobs: list[Job] = [
+        read_job(row) for row in tx.db.execute(SQL["page"], (*bounds, filter.queue, states, filter.task, limit))
+    ]
+    if len(jobs) == limit:
+        return Page(tx.now, jobs, jobs[-1].seq if jobs else start)
+    return Page(tx.now, jobs, end[0] if end else None)
+
+
+def counts(tx: Transaction, queue: str) -> dict[State, int]:
+    """Counts over the indexes, a shelf at a time: no record is looked at."""
+    found = dict.fromkeys(State, 0)
+    promoted = list(states_by_count(tx.db.execute(SQL["count_promoted"], (queue,)), Shelf.READY))
+    (ready,) = tx.db.execute(SQL["count_ready"], (queue,)).fetchone()
+    found[State.WAITING] = ready - sum(count for _, count in promoted)
+    for state, count in promoted:
+        found[state] += count
+    for state, name in _COUNTED:
+        found[state] += tx.db.execute(SQL[name], (queue,)).fetchone()[0]
+    for state, count in states_by_count(tx.db.execute(SQL["count_final"], (queue,)), Shelf.FINAL):
+        found[state] += count
+    return found
+
+
+_COUNTED = ((State.DELAYED, "count_timed"), (State.ACTIVE, "count_held"), (State.BLOCKED, "count_parked"))
+
+
+def queues(tx: Transaction) -> list[str]:
+    """Each name once, by skipping from one to the next."""
+    return sorted({*_with_records(tx.db), *(queue for (queue,) in tx.db.execute(SQL["paused"]))})
+
+
+def _with_records(db: sqlite3.Connection) -> Iterator[str]:
+    queue = ""
+    while (row := db.execute(SQL["queue_after"], (queue,)).fetchone()) and row[0] is not None:
+        queue = row[0]
+        yield queue
+
+
+def pause(tx: Transaction, queue: str) -> float:
+    """Note that the queue hands out nothing."""
+    tx.db.execute(SQL["pause"], (queue,))
+    tx.ring(Hint.PAUSED, queue)
+    return tx.now
+
+
+def resume(tx: Transaction, queue: str) -> float:
+    """Note that it does again."""
+    tx.db.execute(SQL["resume"], (queue,))
+    tx.ring(Hint.PAUSED | Hint.READY, queue)
+    return tx.now
+
+
+def is_queue_paused(tx: Transaction, queue: str) -> bool:
+    """Whether the queue is paused."""
+    return tx.db.execute(SQL["is_paused"], (queue,)).fetchone() is not None
+
+
+def workers(tx: Transaction) -> list[Presence]:
+    """Those whose last renewal is not older than their lease."""
+    return [
+        Presence(worker=worker, name=name, host=host, slots=slots, lease=lease, leaving=bool(leaving))
+        for worker, name, host, slots, lease, leaving in tx.db.execute(SQL["workers"], (tx.now,))
+    ]
+
+
+def remove(tx: Transaction, queue: str, ids: Sequence[str]) -> list[bool]:
+    """Drop records that nobody holds."""
+    return [_remove(tx, queue, id) for id in ids]
+
+
+def _remove(tx: Transaction, queue: str, id: str) -> bool:
+    row = tx.db.execute(SQL["removable"], (queue, id)).fetchone()
+    if row is not None:
+        _drop(tx.db, list(row))
+    return row is not None
+
+
+def prune(tx: Transaction, limits: Retention, batch: int) -> int:
+    """Drop the oldest ended jobs, by age and by number in each queue; forget workers that are long gone."""
+    tx.db.execute(SQL["forget_workers"], (tx.now - _FORGOTTEN,))
+    dropped = 0
+    for queue in list(_with_records(tx.db)):
+        for states, keep, most in (
+            (_ENDED, limits.keep_completed, limits.keep_completed_max),
+            (DEAD, limits.keep_dead, limits.keep_dead_max),
+        ):
+            dropped += _drop_oldest(tx.db, queue, states, tx.now - keep, batch - dropped)
+            excess = _count_over(tx.db, queue, states, most)
+            dropped += _drop_oldest(tx.db, queue, states, float("inf"), min(excess, batch - dropped))
+    return dropped
+
+
+def _count_over(db: sqlite3.Connection, queue: str, states: frozenset[State], most: int) -> int:
+    """How many too many there are.  Counted only if the file could have so many records at all."""
+    (span,) = db.execute(SQL["span"]).fetchone()
+    if span is None or span <= most:
+        return 0
+    counts = (db.execute(SQL["count_final_state"], (queue, state.value)).fetchone() for state in states)
+    there: int = sum(count for (count,) in counts)
+    return max(0, there - most)
+
+
+def _drop_oldest(db: sqlite3.Connection, queue: str, states: frozenset[State], until: float, most: int) -> int:
+    """Drop jobs that ended by *until*, the longest ago first."""
+    if most <= 0:
+        return 0
+    ended: list[tuple[float, int]] = []
+    for state in states:
+        ended += db.execute(SQL["oldest_final"], (queue, state.value, until, most))
+    oldest = [seq for _, seq in sorted(ended)[:most]]
+    _drop(db, oldest)
+    return len(oldest)
+
+
+def _drop(db: sqlite3.Connection, records: Sequence[int]) -> None:
+    if records:
+        db.execute(SQL["delete_jobs"], (seqs(records),))
+        db.execute(SQL["delete_bodies"], (seqs(records),))
