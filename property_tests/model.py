@@ -151,7 +151,7 @@ class Model:
         return self._ended("cancelled", now)
 
     def requeue(self, now: float) -> str:
-        """An ended job starts over: no failures, no crashes, a TTL from now on.  What it ran and slept stays counted."""
+        """An ended job starts over: no failures, no crashes, a TTL from now on.  Runs and snoozes stay counted."""
         self._only_if(self.state in ENDED)
         self.state = "waiting"
         self.failures = self.crashes = 0

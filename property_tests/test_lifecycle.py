@@ -30,6 +30,7 @@ from trioq._core.lifecycle import (
     Release,
     Requeue,
     admit,
+    advance,
     command_for,
     next_retry_delay,
     stamp,
@@ -124,17 +125,20 @@ class OneJob(RuleBasedStateMachine):
             told = getattr(expected, name.lower())(self.now, **attrs.asdict(command))
         except Refused:
             event(f"{name} refused")
-            with pytest.raises(IllegalStep) as caught:
-                step(before, command, self.now)
-            assert (caught.value.job, caught.value.command) == (before, command)
+            for way in (step, advance):
+                with pytest.raises(IllegalStep) as caught:
+                    way(before, command, self.now)
+                assert (caught.value.job, caught.value.command) == (before, command)
         else:
             event(f"{name}: {before.state} to {expected.state}")
             change = step(before, command, self.now)
             self.model, self.job = expected, before.after(change)
+            assert advance(before, command, self.now) == self.job
             assert change.event.name == told
             assert change.state is self.job.state
             assert (change.queue, change.id, change.seq) == (before.queue, before.id, before.seq)
             assert change.version == before.version == self.job.version - 1
+            assert change.lease_until == (before.lease_until if isinstance(command, Reclaim) else None)
             assert "payload" not in change.fields
             self.count(name)
         assert vars(before) == kept

@@ -71,8 +71,10 @@ def inside(leaf: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """*leaf* itself, or somewhere within lists and mappings that are fine but for it."""
     return st.recursive(
         leaf,
-        lambda inner: st.tuples(st.lists(sts.json_values, max_size=2), inner).map(lambda pair: [*pair[0], pair[1]])
-        | st.tuples(sts.json_objects, sts.texts, inner).map(lambda three: {**three[0], three[1]: three[2]}),
+        lambda inner: (
+            st.tuples(st.lists(sts.json_values, max_size=2), inner).map(lambda pair: [*pair[0], pair[1]])
+            | st.tuples(sts.json_objects, sts.texts, inner).map(lambda three: {**three[0], three[1]: three[2]})
+        ),
         max_leaves=3,
     )
 
@@ -86,7 +88,7 @@ def nested(depth: int) -> list[Any]:
 
 
 def twins(left: Any, right: Any) -> bool:
-    """The same value and type all the way down, judged by their spelling: it tells 1, 1.0 and True apart, and 0.0, -0.0."""
+    """The same value and type all the way down, judged by their spelling, which tells 1, 1.0 and True apart."""
     if isinstance(left, dict) and isinstance(right, dict):
         return sorted(left) == sorted(right) and all(twins(left[key], right[key]) for key in left)
     return repr(left) == repr(right)
@@ -103,7 +105,7 @@ def test_plain_json_comes_back_as_it_was(args: list[Any], kwargs: dict[str, Any]
 
 @given(value=inside(lossy))
 def test_what_json_would_change_is_refused(value: Any) -> None:
-    """Tuples, sets, bytes, NaN, infinities, lone surrogates, non-string keys and the like, however deep: NotSerializable."""
+    """Tuples, sets, bytes, NaN, infinities, lone surrogates, non-string keys, however deep: NotSerializable."""
     with pytest.raises(NotSerializable, match="can't be stored") as refused:
         payload.encode_untyped([value], {}, LIMIT)
     assert isinstance(refused.value, TypeError)

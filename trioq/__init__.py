@@ -4,8 +4,10 @@
 
     queue = trioq.Queue("emails", backend="sqlite:emails.db")
 
+
     @queue.task(max_retries=3)
     async def send(to: str) -> str: ...
+
 
     trio.run(trioq.Worker(queue).start)
 """
@@ -55,7 +57,7 @@ from ._core.outcome import Reject as Reject
 from ._core.outcome import Retry as Retry
 from ._core.outcome import Snooze as Snooze
 from ._core.settings import Settings as Settings
-from ._exports import publish
+from ._exports import publish as _publish
 from ._handle import JobHandle as JobHandle
 from ._limits import RateLimiter as RateLimiter
 from ._limits import RateLimiterStatistics as RateLimiterStatistics
@@ -73,13 +75,15 @@ from ._worker.worker import Worker as Worker
 from ._worker.worker import WorkerStatistics as WorkerStatistics
 from .backends import open_backend as open_backend
 from .backends.memory import InMemoryBackend as InMemoryBackend
+from .backends.sqlite import SQLiteBackend as SQLiteBackend
 
-publish(__name__, globals())
+_publish(__name__, globals())
 
 # After the names above have found their home, so that `trioq.lifecycle.Job` says that it is `trioq.Job`.
-from . import abc as abc
-from . import lifecycle as lifecycle
-from . import sandbox as sandbox
+from . import abc as abc  # noqa: E402
+from . import events as events  # noqa: E402
+from . import lifecycle as lifecycle  # noqa: E402
+from . import sandbox as sandbox  # noqa: E402
 
 # An application decides where log records go; without this line Python would print its own.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

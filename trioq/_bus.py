@@ -187,7 +187,9 @@ class EventEmitter:
             return False
         wanted = self._wanted.get(name)
         if wanted is None:
-            patterns = [listener.pattern for listener in (*self._handlers, *self._subscriptions)]
+            patterns = {listener.pattern for listener in self._handlers} | {
+                each.pattern for each in self._subscriptions
+            }
             wanted = self._wanted[name] = any(fnmatchcase(name, pattern) for pattern in patterns)
         return wanted
 

@@ -28,7 +28,7 @@ class RateLimiter:
 
     def __init__(self, limit: int, interval: float = 1.0) -> None:
         self._bucket = Bucket(limit, interval)
-        self._changed = trio.Event()
+        self._changed: trio.Event | None = None  #: set at the next change; there while somebody waits for one
         self._line = trio.StrictFIFOLock()
 
     async def acquire(self) -> None:
@@ -65,6 +65,7 @@ class RateLimiter:
     def spend(self) -> None:
         """Date a taken token: its start happens now."""
         self._bucket.spend(trio.current_time())
+        self._notify()  # only now is it known when the token comes back
 
     def give_back(self, count: int = 1) -> None:
         """Give taken tokens back unspent."""
@@ -74,10 +75,12 @@ class RateLimiter:
 
     async def wait_available(self) -> None:
         """Wait until a token can be taken; it may be gone again when this returns."""
-        now = trio.current_time()
-        with trio.move_on_at(self._bucket.next_at(now)):
+        if self._changed is None:
+            self._changed = trio.Event()
+        with trio.move_on_at(self._bucket.next_at(trio.current_time())):
             await self._changed.wait()
 
     def _notify(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from functools import partial
 from itertools import count
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, Unpack, overload
@@ -47,8 +48,10 @@ class Queue:
 
         queue = trioq.Queue("emails", backend="sqlite:emails.db")
 
+
         @queue.task(max_retries=3)
         async def send(to: str) -> str: ...
+
 
         async with queue:
             job = await send.enqueue("a@example.org")
@@ -56,9 +59,7 @@ class Queue:
     ``async with queue`` opens its backend; any number of tasks may enter, and leave in any order.
     """
 
-    def __init__(
-        self, name: str, backend: Backend | str | None = None, settings: Settings | None = None
-    ) -> None:
+    def __init__(self, name: str, backend: Backend | str | None = None, settings: Settings | None = None) -> None:
         self.name = check_name("a queue name", name)
         self.settings = process_settings if settings is None else settings
         backend = self.settings.backend if backend is None else backend
@@ -114,7 +115,7 @@ class Queue:
         thread.  ``sandbox=True`` runs it in a process of its own, killed on timeout or cancel.
         """
         if fn is None:
-            return lambda fn: self._register(fn, name, sandbox, options)
+            return partial(self._register, name=name, sandbox=sandbox, options=options)
         return self._register(fn, name, sandbox, options)
 
     def _register(self, fn: Any, name: str | None, sandbox: bool | None, options: Options) -> Task[..., Any, Any]:
@@ -125,15 +126,13 @@ class Queue:
         sandbox = self.settings.sandbox_enabled if sandbox is None else sandbox
         if sandbox:
             Target.of(fn)
-        task = Task(self, fn, name, sandbox, with_options(self._template(name), options))
+        task: Task[..., Any, Any] = Task(self, fn, name, sandbox, with_options(self._template(name), options))
         self.tasks[name] = task
         return task
 
     def _template(self, task: str) -> Job:
         limits = self.settings
-        return Job(
-            id="", queue=self.name, task=task, max_retries=limits.max_retries, max_crashes=limits.max_crashes
-        )
+        return Job(id="", queue=self.name, task=task, max_retries=limits.max_retries, max_crashes=limits.max_crashes)
 
     # --- producing ---
 

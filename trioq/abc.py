@@ -1,6 +1,6 @@
 """Extension points: what to implement for a store of one's own, and what its verbs take and answer."""
 
-from ._exports import publish
+from ._exports import publish as _publish
 from .backends._base import Backend as Backend
 from .backends._base import Claimed as Claimed
 from .backends._base import Filter as Filter
@@ -17,4 +17,4 @@ from .backends._base import Retention as Retention
 from .backends._base import Settled as Settled
 from .backends._base import Verdict as Verdict
 
-publish(__name__, globals())
+_publish(__name__, globals())

@@ -24,6 +24,7 @@ from ._core.lifecycle import Requeue as Requeue
 from ._core.lifecycle import Rule as Rule
 from ._core.lifecycle import Snooze as Snooze
 from ._core.lifecycle import admit as admit
+from ._core.lifecycle import advance as advance
 from ._core.lifecycle import command_for as command_for
 from ._core.lifecycle import next_retry_delay as next_retry_delay
 from ._core.lifecycle import stamp as stamp
@@ -41,6 +42,6 @@ from ._core.outcome import Returned as Returned
 from ._core.outcome import Snoozed as Snoozed
 from ._core.outcome import TimedOut as TimedOut
 from ._core.outcome import UnknownTask as UnknownTask
-from ._exports import publish
+from ._exports import publish as _publish
 
-publish(__name__, globals())
+_publish(__name__, globals())

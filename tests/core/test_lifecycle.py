@@ -130,7 +130,7 @@ def test_the_table_is_as_spelt_here(state: str, name: str, target: str) -> None:
 
 
 def test_every_state_and_command_is_spelt_here() -> None:
-    assert _HEAD == list(State)
+    assert list(State) == _HEAD
     assert {type(command) for command in COMMANDS.values()} == set(TABLE)
     assert list(COMMANDS) == [name for name, *_ in _ROWS]
 

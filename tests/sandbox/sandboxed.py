@@ -121,8 +121,9 @@ def hold(fifo: str) -> None:
 
 
 def hold_and_vanish(fifo: str) -> None:
-    """Leave a fork behind that keeps *fifo* open, and die."""
+    """Leave a fork and a process with all descriptors behind that keep *fifo* open, and die."""
     with Path(fifo).open("w") as file:
+        subprocess.Popen(["sleep", "3600"], stdout=file, close_fds=False)
         file.write("running\n")
         file.flush()
         if os.fork():
@@ -130,8 +131,16 @@ def hold_and_vanish(fifo: str) -> None:
         time.sleep(3600)
 
 
-def fork_and_return() -> str:
-    return "child" if os.fork() == 0 else "parent"
+def fork_and_return() -> int:
+    """Return in two processes: in the fork, and here, how the fork ended."""
+    if (fork := os.fork()) == 0:
+        return -1
+    return os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
+
+
+def knock(fifo: str) -> None:
+    """Wait until somebody reads *fifo*, and return."""
+    Path(fifo).write_text("knock")
 
 
 def be_told_to_stop() -> int:

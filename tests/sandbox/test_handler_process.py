@@ -140,14 +140,14 @@ async def test_nonsense_on_the_socket_ends_the_process_and_is_an_error(run):
 
 
 async def test_of_a_handler_that_forks_only_the_original_answers(run):
-    assert await run("fork_and_return") == Returned(b'"parent"')
+    assert await run("fork_and_return") == Returned(b"0")
 
 
 async def test_a_request_to_stop_is_the_workers_to_judge_but_stops_what_the_handler_started(run):
     assert await run("be_told_to_stop") == Returned(str(int(signal.SIGTERM)).encode())
 
 
-async def test_the_death_of_a_process_is_seen_while_its_fork_lives_on_which_is_killed(run, fifo):
+async def test_the_death_of_a_process_is_seen_while_its_children_live_on_which_are_killed(run, fifo):
     outcome = None
 
     async def die():

@@ -119,6 +119,15 @@ async def test_kept_processes_end_with_their_sandbox_even_when_it_is_cancelled(h
             scope.cancel()
 
 
+async def test_a_handler_that_outlasts_its_sandbox_ends_its_process_itself(handlers, fifo):
+    payload = Signature.of(handlers.knock).encode([fifo.path], {}, LIMIT)
+    async with trio.open_nursery() as nursery:
+        async with Sandbox() as sandbox:
+            nursery.start_soon(sandbox.run, Target.of(handlers.knock), payload, LIMIT)  # noqa: ASYNC111  on purpose
+        assert await fifo.wait_held() == "knock"
+        assert await fifo.wait_free() == ""
+
+
 async def pids(sandbox, *functions):
     """In how many processes these handlers ran, one after another."""
     outcomes = [await sandbox.run(Target.of(fn), NO_ARGUMENTS, LIMIT) for fn in functions]

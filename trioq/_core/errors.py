@@ -158,8 +158,8 @@ class IdTaken(TrioqError, ValueError):
 class NotAllStored(TrioqError):
     """``enqueue_many`` stopped at a chunk; ``stored`` are the handles of the jobs before it."""
 
-    def __init__(self, stored: Sequence[object], total: int | None) -> None:
-        self.stored, self.total = tuple(stored), total
+    def __init__(self, stored: Sequence[object]) -> None:
+        self.stored = tuple(stored)
         super().__init__(f"{len(stored):,} jobs were stored, then a chunk failed; the rest were not tried")
 
 

@@ -140,11 +140,10 @@ class Job:
         """The record that storing *change* makes of this one."""
         return self.having(change.fields)
 
-    def having(self, fields: Mapping[str, Any]) -> Job:
+    def having(self, fields: dict[str, Any]) -> Job:
         """A copy with *fields* replaced, ten times as fast as ``attrs.evolve``: nothing is validated."""
         copy: Job = object.__new__(Job)
-        copy.__dict__.update(self.__dict__)
-        copy.__dict__.update(fields)
+        object.__setattr__(copy, "__dict__", self.__dict__ | fields)
         return copy
 
 

@@ -51,6 +51,7 @@ __all__ = [
     "Snooze",
     "State",
     "admit",
+    "advance",
     "broken_rules",
     "command_for",
     "next_retry_delay",
@@ -130,6 +131,9 @@ Command = Claim | Complete | Fail | Reject | Snooze | Release | Expire | Cancel 
 
 # --- what a step answers ------------------------------------------------------------------------
 
+#: The fields that a step changes, the new state among them.
+Fields = dict[str, Any]
+
 
 @attrs.frozen
 class Change:
@@ -139,7 +143,7 @@ class Change:
     id: str
     seq: int
     version: int  #: the version that was read; the store refuses the change if it has another by now
-    fields: Mapping[str, Any]
+    fields: Fields
     event: type[events.JobEvent]  #: what tells of the change, once it is stored
     lease_until: float | None = None  #: a renewal leaves the version, so a Reclaim also compares the lease it read
     also: tuple[Change, ...] = ()  #: stored together with this one, or not at all
@@ -164,9 +168,6 @@ class IllegalStep(TrioqError):
         super().__init__(f"cannot {type(command).__name__.lower()} job {job.id}: it is {job.state}")
 
 
-Fields = dict[str, Any]
-
-
 @attrs.frozen
 class Rule:
     """A row of the table."""
@@ -179,7 +180,7 @@ class Rule:
     when: Callable[[Job, float], bool] | None = None
 
 
-# --- effects: the fields that a command changes, the new state among them -----------------------
+# --- effects ------------------------------------------------------------------------------------
 
 
 def _claim(job: Job, command: Claim, now: float) -> Fields:
@@ -318,10 +319,7 @@ def step(job: Job, command: Command, now: float) -> Change:
     ``job.after(change)`` is the new record.  The only place where a job changes state.
     """
     rule = TABLE[type(command)]
-    if job.state not in rule.sources or (rule.when is not None and not rule.when(job, now)):
-        raise IllegalStep(job, command)
-    fields = rule.effect(job, command, now)
-    fields["version"] = job.version + 1
+    fields = _moved(job, command, now, rule)
     return Change(
         job.queue,
         job.id,
@@ -331,6 +329,19 @@ def step(job: Job, command: Command, now: float) -> Change:
         rule.targets[fields["state"]],
         job.lease_until if type(command) is Reclaim else None,
     )
+
+
+def advance(job: Job, command: Command, now: float) -> Job:
+    """``job.after(step(job, command, now))``, for a store that makes the step itself and so has nothing to compare."""
+    return job.having(_moved(job, command, now, TABLE[type(command)]))
+
+
+def _moved(job: Job, command: Command, now: float, rule: Rule) -> Fields:
+    if job.state not in rule.sources or (rule.when is not None and not rule.when(job, now)):
+        raise IllegalStep(job, command)
+    fields = rule.effect(job, command, now)
+    fields["version"] = job.version + 1
+    return fields
 
 
 def stamp(job: Job, seq: int, now: float) -> Job:

@@ -1,4 +1,4 @@
-"""What ids, unique keys, queue names and task names may look like: nothing that could break a key, a script or a log."""
+"""What ids, unique keys, queue and task names may look like: nothing that could break a key, a script or a log."""
 
 from __future__ import annotations
 

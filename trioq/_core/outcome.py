@@ -177,7 +177,7 @@ def error_text(error: BaseException) -> str:
 
 
 def cut(text: str, limit: int = MAX_ERROR_BYTES) -> str:
-    """*text* in at most *limit* bytes of UTF-8; what is too long loses its middle, what no codec takes becomes ``?``."""
+    """*text* in at most *limit* bytes of UTF-8: too long a text loses its middle, a lone surrogate becomes ``?``."""
     data = text.encode("utf-8", "replace")
     if len(data) > limit:
         mark = b"\n[...]\n"

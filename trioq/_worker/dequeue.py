@@ -17,6 +17,10 @@ from .shift import Shift
 POLL: Final = 2.5
 
 
+#: Jobs in one claim, at most.
+MOST: Final = 1_000
+
+
 class Dequeue:
     """Takes slots and rate tokens, claims as many jobs, and hands them on; gives back at once what it did not use.
 
@@ -58,14 +62,11 @@ class Dequeue:
         while True:
             while shift.unsettled > shift.slots.total_tokens:
                 await shift.settled.wait()
-            slots: list[object] = [object()]
+            slots = [object()]
             await shift.slots.acquire_on_behalf_of(slots[0])
-            try:
-                while shift.slots.available_tokens >= 1:
-                    slots.append(object())
-                    shift.slots.acquire_on_behalf_of_nowait(slots[-1])
-            except trio.WouldBlock:
-                slots.pop()
+            slots += [object() for _ in range(_free(shift.slots))]
+            for slot in slots[1:]:
+                shift.slots.acquire_on_behalf_of_nowait(slot)
             if shift.rate is None:
                 return slots
             tokens = shift.rate.take(len(slots))
@@ -87,9 +88,7 @@ class Dequeue:
         shift = self._shift
         self._order.append(self._order.pop(0))  # each queue is the first in its turn
         reply = await shift.store.ask(
-            lambda: shift.store.backend.claim(
-                self._order, limit, shift.identity, shift.limits.lease, shift.idle
-            ),
+            lambda: shift.store.backend.claim(self._order, limit, shift.identity, shift.limits.lease, shift.idle),
             shift.limits.lease,
         )
         shift.counts["claimed"] += len(reply.jobs)
@@ -98,7 +97,7 @@ class Dequeue:
     async def _wait(self, reply: Claimed, asked: int) -> bool:
         """Wait until another claim may find something.  True when this worker is to end, being idle."""
         shift = self._shift
-        if reply.jobs and reply.jobs[0].last_life or self._last_life_waits(reply):
+        if (reply.jobs and reply.jobs[0].last_life) or self._last_life_waits(reply):
             await self._wait_empty()
             return False
         if len(reply.jobs) == asked:
@@ -132,6 +131,11 @@ class Dequeue:
         async with trio.open_nursery() as nursery:
             for event in (self._shift.ready, self._shift.settled):
                 nursery.start_soon(_wait_and_cancel, event, nursery.cancel_scope)
+
+
+def _free(slots: trio.CapacityLimiter) -> int:
+    """How many slots nobody has; a shared limiter may be unlimited, and a claim is not."""
+    return max(0, int(min(slots.available_tokens, MOST - 1)))
 
 
 async def _wait_and_cancel(event: trio.Event, scope: trio.CancelScope) -> None:

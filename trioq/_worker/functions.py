@@ -50,10 +50,8 @@ async def _run_with_limits(
         await handle_job(queue_name, raw_job, backend)
 
 
-async def handle_job(
-    queue_name: str, raw_job: Job | bytes | Mapping[str, Any], backend: Backend | None = None
-) -> None:
-    """Take one claimed job, as a Job or in its wire form, through admit, run and settle; its lease is renewed meanwhile.
+async def handle_job(queue_name: str, raw_job: Job | bytes | Mapping[str, Any], backend: Backend | None = None) -> None:
+    """Take one claimed job, a Job or its wire form, through admit, run and settle; its lease is renewed meanwhile.
 
     Cancelled, it stops the handler, releases the job, and raises.  IllegalStep for a job that isn't claimed.
     """

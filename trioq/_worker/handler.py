@@ -47,13 +47,16 @@ async def handle_all(receive: trio.MemoryReceiveChannel[list[Running]], shift: S
 
 async def handle(running: Running, shift: Shift) -> None:
     """Run one job's handler, and hand over how that ended.  It swallows every cancellation: its task ends with it."""
-    if not admitted_or_ended(running, shift):
-        return
+    # Judged again, for the way here may have taken a while; only a drain and a TTL can have changed the answer.
+    if shift.draining or running.job.expires_at is not None:
+        if not admitted_or_ended(running, shift.store.now(), shift):
+            return
     if shift.rate is not None:
         shift.rate.spend()
     running.spent = True
     running_job.set(running)
-    event_emitter.tell(JobStarted, running.job, shift.store.now())
+    if event_emitter.wants(JobStarted.name):
+        event_emitter.tell(JobStarted, running.job, shift.store.now())
     try:
         outcome = await _run(running, shift)
     except ThreadAbandoned:
@@ -92,9 +95,8 @@ async def _run(running: Running, shift: Shift) -> Outcome:
 
 async def _call(task: Task[..., Any, Any], job: Job, shift: Shift) -> Outcome:
     """The handler itself, on the loop, in a thread or in a process."""
-    limit = shift.limits.settings.max_payload_bytes
     if task.sandbox:
-        return await shift.sandbox.run(Target.of(task.fn), job.payload, limit)
+        return await shift.sandbox.run(Target.of(task.fn), job.payload, shift.max_payload)
     try:
         args, kwargs = task.signature.decode(job.payload)
     except ValueError as error:
@@ -103,7 +105,7 @@ async def _call(task: Task[..., Any, Any], job: Job, shift: Shift) -> Outcome:
         value = await task.fn(*args, **kwargs)
     else:
         value = await run_in_thread(partial(task.fn, *args, **kwargs), shift)
-    return Returned(task.signature.result.encode_result(value, limit))
+    return Returned(task.signature.result.encode_result(value, shift.max_payload))
 
 
 def _outcome(error: BaseException | None, running: Running, shift: Shift) -> Outcome:

@@ -18,17 +18,15 @@ async def limit(
     """Pass on the jobs that may start; end the others, whose slots and tokens come back at once."""
     with receive, send:
         async for batch in receive:
-            admitted = [running for running in batch if admitted_or_ended(running, shift)]
+            now = shift.store.now()
+            admitted = [running for running in batch if admitted_or_ended(running, now, shift)]
             if admitted:
                 await send.send(admitted)
 
 
-def admitted_or_ended(running: Running, shift: Shift) -> bool:
-    """Whether the handler may begin now; a job that may not is ended here.
-
-    Asked again right before the handler's first step, for the last checkpoint may have taken a while.
-    """
-    outcome = Interrupted() if shift.draining else _refusal(admit(running.job, shift.store.now()))
+def admitted_or_ended(running: Running, now: float, shift: Shift) -> bool:
+    """Whether the handler may begin now; a job that may not is ended here."""
+    outcome = Interrupted() if shift.draining else _refusal(admit(running.job, now))
     if outcome is None:
         return True
     shift.end(running, outcome)

@@ -94,5 +94,3 @@ def _by_queue(unlisted: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     for queue, id in unlisted:
         queues.setdefault(queue, []).append(id)
     return queues
-
-

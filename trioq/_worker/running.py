@@ -23,7 +23,18 @@ class Reason(Enum):
 class Running:
     """From the claim to the settle."""
 
-    __slots__ = ("ended", "job", "progress", "resources", "scope", "slot", "spent", "timeout", "_on_progress", "_reason")
+    __slots__ = (
+        "ended",
+        "job",
+        "progress",
+        "resources",
+        "scope",
+        "slot",
+        "spent",
+        "timeout",
+        "_on_progress",
+        "_reason",
+    )
 
     def __init__(self, job: Job, slot: object, resources: Any, on_progress: Any) -> None:
         self.job = job

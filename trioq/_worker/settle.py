@@ -14,35 +14,29 @@ from .._bus import event_emitter
 from .._core.errors import BackendError
 from .._core.events import JobLost
 from .._core.job import Job
-from .._core.lifecycle import Change, Command, IllegalStep, Reject, command_for, step
-from .._core.outcome import Outcome, cut
+from .._core.lifecycle import Change, Reject, command_for, step
+from .._core.outcome import cut
 from ..backends._base import Verdict
 from .running import Running
-from .shift import Shift
+from .shift import Ending, Shift
 
 logger: Final = logging.getLogger("trioq.worker")
 
 #: Outcomes in one write, at most.
 BATCH: Final = 500
 
-Ending = tuple[Running, Outcome]
 
-
-async def settle(receive: trio.MemoryReceiveChannel[Ending], shift: Shift) -> None:
-    """Write outcomes until the channel has closed; all that have gathered while one write is under way go in the next.
+async def settle(receive: trio.MemoryReceiveChannel[list[Ending]], shift: Shift) -> None:
+    """Write outcomes until the channel has closed; all that gather while one write is under way go into the next.
 
     Once the handlers have ended the store gets a few more seconds; what it did not take by then is logged by id, and
     left to its lease.
     """
     with receive, shift.last_writes:
-        async for first in receive:
-            batch = [first]
-            while len(batch) < BATCH:
-                try:
-                    batch.append(receive.receive_nowait())
-                except (trio.WouldBlock, trio.EndOfChannel):
-                    break
-            await settle_batch(batch, shift)
+        async for batch in receive:
+            shift.begin_batch()
+            for start in range(0, len(batch), BATCH):
+                await settle_batch(batch[start : start + BATCH], shift)
     if shift.held:
         ids = ", ".join(running.job.id for running in shift.held.values())
         logger.error("the store did not take these outcomes in time; their leases will run out: %s", ids)
@@ -52,36 +46,26 @@ async def settle(receive: trio.MemoryReceiveChannel[Ending], shift: Shift) -> No
 async def settle_batch(batch: Sequence[Ending], shift: Shift) -> None:
     """Write these outcomes.  Somebody else has written already for a job that was cancelled or lost."""
     writes: list[tuple[Running, Change]] = []
-    silent: list[Running] = []
+    written: list[Running] = []
+    now = shift.store.now()
     for running, outcome in batch:
         command = command_for(outcome, running.job, random.random())
-        change = _change(running, command, shift) if command is not None else None
-        if change is None:
-            silent.append(running)
-        else:
-            writes.append((running, change))
-    if silent:
-        shift.forget(silent)
+        if command is None:
+            written.append(running)
+            continue
+        change = step(running.job, command, now)
+        writes.append((running, change if running.progress is None else change.noting(progress=running.progress)))
+    if written:
+        shift.forget(written)
     if writes:
         await _write(writes, shift)
-
-
-def _change(running: Running, command: Command, shift: Shift) -> Change | None:
-    try:
-        change = step(running.job, command, shift.store.now())
-    except IllegalStep:
-        logger.exception("job %s is left to its lease", running.job.id)
-        return None
-    return change if running.progress is None else change.noting(progress=running.progress)
 
 
 async def _write(writes: Sequence[tuple[Running, Change]], shift: Shift) -> None:
     """One write for all; where the store refuses it, one for each, so that a bad item fails alone."""
     store = shift.store
     try:
-        reply = await store.ask(
-            lambda: store.backend.settle([change for _, change in writes]), shift.limits.lease
-        )
+        reply = await store.ask(lambda: store.backend.settle([change for _, change in writes]), shift.limits.lease)
     except BackendError as error:
         if len(writes) > 1:
             for write in writes:

@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any, Final
 
@@ -45,6 +45,9 @@ def default_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"[:200]
 
 
+Ending = tuple[Running, Outcome]
+
+
 @attrs.frozen(kw_only=True)
 class Limits:
     """The numbers of one start, in seconds where they are times."""
@@ -78,6 +81,7 @@ class Shift:
         self.slots = slots
         self.rate = rate
         self.limits = limits
+        self.max_payload = limits.settings.max_payload_bytes
         self.identity = identity
         self.name = name
         self.owns_name = owns_name  #: whether every lease under this identity is ours
@@ -92,9 +96,10 @@ class Shift:
         self.counts: Counter[str] = Counter()
         self.unsettled = 0
 
-        # Unbounded, for claims stop while more outcomes are unsettled than there are slots; and handing over an
-        # outcome must not wait, or a cancellation could lose finished work there.
-        self._hand_over, self.outcomes = trio.open_memory_channel[tuple[Running, Outcome]](inf)
+        # Handing over an outcome must not wait, or a cancellation could lose finished work there.  So outcomes join
+        # the batch on its way to settle; a new batch begins when settle has taken that one, and a buffer of 1 is enough.
+        self._hand_over, self.outcomes = trio.open_memory_channel[list[Ending]](1)
+        self._ended: list[Ending] = []
 
         self.ready = trio.Event()  #: a hint: a claim may find something
         self.renew_now = trio.Event()  #: a hint: a held job was cancelled
@@ -125,7 +130,13 @@ class Shift:
         running.ended = True
         self.unsettled += 1
         self.give_back(running)
-        self._hand_over.send_nowait((running, outcome))
+        if not self._ended:
+            self._hand_over.send_nowait(self._ended)
+        self._ended.append((running, outcome))
+
+    def begin_batch(self) -> None:
+        """Settle has taken the batch of outcomes: what ends from now on makes another."""
+        self._ended = []
 
     def give_back(self, running: Running) -> None:
         """Return the slot, and the rate token of a job whose handler never began."""
@@ -136,11 +147,11 @@ class Shift:
         if self.rate is not None and not running.spent:
             self.rate.give_back()
 
-    def forget(self, runnings: Iterable[Running]) -> None:
+    def forget(self, runnings: Sequence[Running]) -> None:
         """These jobs are settled, or not ours any more."""
         for running in runnings:
             self.held.pop((running.job.queue, running.job.id), None)
-            self.unsettled -= 1
+        self.unsettled -= len(runnings)
         self.settled.set()
         self.settled = trio.Event()
 

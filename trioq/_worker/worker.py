@@ -107,7 +107,7 @@ class Worker:
     # --- running ---
 
     async def start(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run jobs until `stop`, a signal, or cancellation: ``trio.run(worker.start)``, ``nursery.start(worker.start)``.
+        """Run jobs until `stop`, a signal or cancellation: ``trio.run(worker.start)``, ``nursery.start(worker.start)``.
 
         Raises what opening the store or entering the lifespan raised; after that an outage is waited out.  Returns
         when everything claimed has been settled or released; cancelled, it does the same with no grace, and raises.
@@ -131,7 +131,7 @@ class Worker:
         spent.  A second call can only make the grace shorter.
         """
         if self._shift is not None:
-            self._shift.stop(self._given(self._grace if grace is None else grace, self.settings.grace))
+            self._shift.stop(self.grace if grace is None else grace)
 
     async def _run(self, make_dequeue: Callable[[Shift], Dequeue], task_status: trio.TaskStatus[None]) -> None:
         if self._starting:
@@ -183,7 +183,7 @@ class Worker:
                 rate=self._rate(),
                 limits=Limits(
                     lease=self._given(self._lease, self.settings.lease),
-                    grace=self._given(self._grace, self.settings.grace),
+                    grace=self.grace,
                     settings=self.settings,
                 ),
                 identity=new_identity(self.name),
@@ -219,6 +219,15 @@ class Worker:
             self._concurrency = _slots(value)
         else:
             self._shift.slots.total_tokens = _slots(value).total_tokens
+
+    @property
+    def grace(self) -> float:
+        """How many seconds running jobs get after a signal or a `stop` that gives none.  Can be set before `start`."""
+        return self._given(self._grace, self.settings.grace)
+
+    @grace.setter
+    def grace(self, value: float) -> None:
+        self._grace = _seconds("grace", value)
 
     def statistics(self) -> WorkerStatistics:
         """What this worker does now, and has done since it started."""

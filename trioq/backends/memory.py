@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import ChainMap, Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from heapq import heappop, heappush
+from typing import Any
 
 import attrs
 import trio
 
 from .._core.job import DEAD, Job, Shelf, State
-from .._core.lifecycle import Change, Claim, stamp, step
+from .._core.lifecycle import Change, Claim, advance, stamp
 from ._base import (
     PAGE,
     PROMOTIONS,
@@ -39,24 +40,29 @@ from ._base import (
 from ._hints import Doorbells
 
 
+#: (priority, run_at, seq, id, version)
+Ready = tuple[int, float, int, str, int]
+
+
 @attrs.define(eq=False)
 class _Shelves:
     """One queue's jobs and their indexes.
 
-    The heaps are lazy: an entry ends with the id and version that it was made from, and counts only while that is
-    still the job's version.  So a job is never searched for, only overtaken.
+    The heaps are lazy: an entry ends with the seq, id and version that it was made from, and counts only while that is
+    still the job.  So a job is never searched for, only overtaken.  The seq is there because an id comes back when its
+    record was removed, and then so does its version.
     """
 
     jobs: dict[str, Job] = attrs.Factory(dict)
     order: list[tuple[int, str]] = attrs.Factory(list)  #: (seq, id) of every job ever inserted, for paging
     keys: dict[str, str] = attrs.Factory(dict)  #: the unique keys of live jobs
     counts: Counter[State] = attrs.Factory(Counter)
-    ready: list[tuple[int, float, int, str, int]] = attrs.Factory(list)
-    alone: list[tuple[int, float, int, str, int]] = attrs.Factory(list)  #: ready, on their last life
+    ready: list[Ready] = attrs.Factory(list)
+    alone: list[Ready] = attrs.Factory(list)  #: ready, on their last life
     timed: list[tuple[float, int, str, int]] = attrs.Factory(list)
-    expiring: list[tuple[float, str, int]] = attrs.Factory(list)
-    finished: deque[tuple[float, str, int]] = attrs.Factory(deque)  #: completed and cancelled
-    dead: deque[tuple[float, str, int]] = attrs.Factory(deque)
+    expiring: list[tuple[float, int, str, int]] = attrs.Factory(list)
+    finished: list[tuple[float, int, str, int]] = attrs.Factory(list)  #: completed and cancelled
+    dead: list[tuple[float, int, str, int]] = attrs.Factory(list)
     paused: bool = False
 
     def put(self, job: Job) -> None:
@@ -70,18 +76,18 @@ class _Shelves:
         self.counts[job.state] += 1
         if job.unique_key is not None:
             self._keep_key(job, job.unique_key)
-        match job.state.shelf:
-            case Shelf.READY:
-                self.make_ready(job)
-            case Shelf.TIMED:
-                heappush(self.timed, (job.run_at, job.seq, job.id, job.version))
-            case Shelf.FINAL:
-                (self.dead if job.state in DEAD else self.finished).append(_ended(job))
-                return
-            case Shelf.HELD | Shelf.PARKED:
-                return
+        if job.lease_until is not None:
+            return  # held: only its id finds it
+        if job.finished_at is not None:
+            line = self.dead if job.state in DEAD else self.finished
+            heappush(line, (job.finished_at, job.seq, job.id, job.version))
+            return
+        if job.state.shelf is Shelf.READY:
+            self.make_ready(job)
+        elif job.state.shelf is Shelf.TIMED:
+            heappush(self.timed, (job.run_at, job.seq, job.id, job.version))
         if job.expires_at is not None:
-            heappush(self.expiring, (job.expires_at, job.id, job.version))
+            heappush(self.expiring, (job.expires_at, job.seq, job.id, job.version))
 
     def make_ready(self, job: Job) -> None:
         """Let a claim find the job: it waits, or it was delayed and has come due."""
@@ -94,31 +100,30 @@ class _Shelves:
         if job.unique_key is not None and self.keys.get(job.unique_key) == job.id:
             del self.keys[job.unique_key]
         if len(self.order) > 2 * len(self.jobs) + PAGE:
-            self.order = [entry for entry in self.order if entry[1] in self.jobs]
+            self.order = sorted((job.seq, job.id) for job in self.jobs.values())
 
-    def current(self, id: str, version: int) -> Job | None:
-        """The job, if it has not moved on since *version*."""
-        job = self.jobs.get(id)
-        return job if job is not None and job.version == version else None
+    def current(self, entry: tuple[Any, ...]) -> Job | None:
+        """The job of a heap's *entry*, if it has not moved on since."""
+        job = self.jobs.get(entry[-2])
+        return job if job is not None and job.version == entry[-1] and job.seq == entry[-3] else None
 
     def promote(self, now: float) -> float | None:
         """Let due jobs join the ready ones, earliest first; the answer says when the next comes due."""
         promoted = 0
         while self.timed:
-            run_at, _, id, version = self.timed[0]
-            job = self.current(id, version)
+            job = self.current(self.timed[0])
             if job is not None:
-                if run_at > now or promoted == PROMOTIONS:
-                    return run_at
+                if job.run_at > now or promoted == PROMOTIONS:
+                    return job.run_at
                 self.make_ready(job)
                 promoted += 1
             heappop(self.timed)
         return None
 
-    def first(self, heap: list[tuple[int, float, int, str, int]]) -> Job | None:
+    def first(self, heap: list[Ready]) -> Job | None:
         """The job at the head of *heap*, after what has moved on is thrown away."""
         while heap:
-            job = self.current(heap[0][3], heap[0][4])
+            job = self.current(heap[0])
             if job is not None:
                 return job
             heappop(heap)
@@ -131,8 +136,33 @@ class _Shelves:
             del self.keys[key]
 
 
-def _ended(job: Job) -> tuple[float, str, int]:
-    return (job.finished_at or 0.0, job.id, job.version)
+@attrs.frozen
+class _Draft:
+    """What a queue would become, should all the parts of a change be stored: an index can't take back what it knows."""
+
+    jobs: ChainMap[str, Job]
+    keys: ChainMap[str, str]  #: "" where nobody has it any more
+
+    @classmethod
+    def of(cls, shelves: _Shelves) -> _Draft:
+        return cls(ChainMap({}, shelves.jobs), ChainMap({}, shelves.keys))
+
+    def put(self, job: Job) -> None:
+        """Note the record, and what becomes of its key."""
+        self.jobs[job.id] = job
+        if job.unique_key is not None and not job.state.final:
+            self.keys[job.unique_key] = job.id
+        elif job.unique_key is not None and self.keys.get(job.unique_key) == job.id:
+            self.keys[job.unique_key] = ""
+
+    def add(self, job: Job) -> Verdict | None:
+        """Note a new job, or say why it can't be stored."""
+        if job.id in self.jobs:
+            return Verdict.STALE
+        if job.unique_key is not None and self.keys.get(job.unique_key):
+            return Verdict.KEY_TAKEN
+        self.put(job)
+        return None
 
 
 class InMemoryBackend(Backend):
@@ -151,12 +181,16 @@ class InMemoryBackend(Backend):
         self._held: defaultdict[str, dict[tuple[str, str], None]] = defaultdict(dict)
         self._seen: dict[str, tuple[float, Presence]] = {}
         self._bells = Doorbells()
+        #: The hints of the verb under way, with the queues that they are about: each rings once, at its end.
+        self._rung: dict[Hint, set[str]] = {Hint.READY: set(), Hint.FINISHED: set(), Hint.CANCELLED: set()}
+        self._made_ready, self._finished, self._cancelled = self._rung.values()
 
     def __repr__(self) -> str:
         return f"<InMemoryBackend {id(self):#x}>"
 
     async def _start(self) -> None:
-        self._wall_less_trio = time.time() - trio.current_time()
+        # The latest, too: in virtual time, what was stored in an earlier run may be days ahead of the wall clock.
+        self._wall_less_trio = max(time.time(), self._latest) - trio.current_time()
         await trio.lowlevel.checkpoint()
 
     async def _now(self) -> float:
@@ -174,6 +208,7 @@ class InMemoryBackend(Backend):
             known = self._known(job)
             created.append(known is None)
             stored.append(known or self._add(job, now))
+        self._ring()
         return Inserted(now, stored, created)
 
     def _known(self, job: Job) -> Job | None:
@@ -187,8 +222,14 @@ class InMemoryBackend(Backend):
         self._seq += 1
         job = stamp(job, self._seq, now)
         self._shelves[job.queue].put(job)
-        self._bells.ring(Hint.READY, job.queue)
+        self._made_ready.add(job.queue)
         return job
+
+    def _ring(self) -> None:
+        for hint, queues in self._rung.items():
+            for queue in queues:
+                self._bells.ring(hint, queue)
+            queues.clear()
 
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
         now = await self._now()
@@ -198,12 +239,11 @@ class InMemoryBackend(Backend):
         poisoned = [shelves for shelves in open_queues.values() if shelves.first(shelves.alone)]
         jobs: list[Job] = []
         if poisoned and idle and limit:
-            jobs.append(self._hold(poisoned[0], poisoned[0].alone, claim, now))
+            jobs += self._hold(poisoned[0], poisoned[0].alone, 1, claim, now)
             poisoned = [shelves for shelves in poisoned if shelves.first(shelves.alone)]
         else:
             for shelves in open_queues.values():
-                while len(jobs) < limit and shelves.first(shelves.ready):
-                    jobs.append(self._hold(shelves, shelves.ready, claim, now))
+                jobs += self._hold(shelves, shelves.ready, limit - len(jobs), claim, now)
         return Claimed(
             now,
             jobs,
@@ -212,58 +252,67 @@ class InMemoryBackend(Backend):
             last_life=bool(poisoned),
         )
 
-    def _hold(
-        self, shelves: _Shelves, heap: list[tuple[int, float, int, str, int]], claim: Claim, now: float
-    ) -> Job:
-        before = shelves.jobs[heappop(heap)[3]]
-        job = before.after(step(before, claim, now))
-        shelves.put(job)
-        self._held[claim.worker][job.queue, job.id] = None
-        return job
+    def _hold(self, shelves: _Shelves, heap: list[Ready], limit: int, claim: Claim, now: float) -> list[Job]:
+        held = self._held[claim.worker]
+        jobs: list[Job] = []
+        while len(jobs) < limit and (waiting := shelves.first(heap)) is not None:
+            heappop(heap)
+            job = advance(waiting, claim, now)
+            shelves.put(job)
+            held[job.queue, job.id] = None
+            jobs.append(job)
+        return jobs
 
     async def settle(self, changes: Sequence[Change]) -> Settled:
         now = await self._now()
-        return Settled(now, [self._settle(change, now) for change in changes])
+        verdicts = [self._settle(change, now) for change in changes]
+        self._ring()
+        return Settled(now, verdicts)
 
     def _settle(self, change: Change, now: float) -> Verdict:
-        parts = (change, *change.also)
-        befores = [self._shelves[part.queue].jobs.get(part.id) for part in parts]
-        if all(_is_stored(before, part) for before, part in zip(befores, parts, strict=True)):
+        if change.also or change.inserts:
+            return self._settle_whole(change, now)
+        shelves = self._shelves[change.queue]
+        refusal = _refusal(shelves.jobs, shelves.keys, change)
+        if refusal is None:
+            self._apply(change)
+        elif _is_stored(shelves.jobs.get(change.id), change):
             return Verdict.STORED
-        live = []
-        for before, part in zip(befores, parts, strict=True):
-            if before is None or not _matches(before, part):
-                return Verdict.STALE
-            if self._key_taken(before, part.state):
-                return Verdict.KEY_TAKEN
-            live.append((before, part))
+        return refusal or Verdict.STORED
+
+    def _settle_whole(self, change: Change, now: float) -> Verdict:
+        """Store all parts or none.  Each sees what those before it have done: a step may free a new job's key."""
+        parts = (change, *change.also)
+        if all(_is_stored(self._shelves[part.queue].jobs.get(part.id), part) for part in parts):
+            return Verdict.STORED
+        queues = {part.queue for part in parts} | {job.queue for job in change.inserts}
+        drafts = {queue: _Draft.of(self._shelves[queue]) for queue in queues}
+        for part in parts:
+            draft = drafts[part.queue]
+            refusal = _refusal(draft.jobs, draft.keys, part)
+            if refusal is not None:
+                return refusal
+            draft.put(draft.jobs[part.id].after(part))
         for job in change.inserts:
-            known = self._known(job)
-            if known is not None:
-                return Verdict.STALE if known.id == job.id else Verdict.KEY_TAKEN
-        for before, part in live:
-            self._apply(before, part)
+            refusal = drafts[job.queue].add(job)
+            if refusal is not None:
+                return refusal
+        for part in parts:
+            self._apply(part)
         for job in change.inserts:
             self._add(job, now)
         return Verdict.STORED
 
-    def _key_taken(self, job: Job, state: State) -> bool:
-        return (
-            not state.final
-            and job.unique_key is not None
-            and self._shelves[job.queue].keys.get(job.unique_key, job.id) != job.id
-        )
-
-    def _apply(self, before: Job, change: Change) -> None:
+    def _apply(self, change: Change) -> None:
+        shelves = self._shelves[change.queue]
+        before = shelves.jobs[change.id]
         job = before.after(change)
-        if before.state is State.ACTIVE and before.worker is not None:
+        if before.lease_until is not None and before.worker is not None:
             self._held[before.worker].pop((job.queue, job.id), None)
-        self._shelves[job.queue].put(job)
-        if job.state.final:
-            cancelled = job.state is State.CANCELLED and before.state is State.ACTIVE
-            self._bells.ring(Hint.FINISHED | Hint.CANCELLED if cancelled else Hint.FINISHED, job.queue)
-        else:
-            self._bells.ring(Hint.READY, job.queue)
+            if job.state is State.CANCELLED:
+                self._cancelled.add(job.queue)
+        shelves.put(job)
+        (self._finished if job.finished_at is not None else self._made_ready).add(job.queue)
 
     async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
         now = await self._now()
@@ -297,12 +346,11 @@ class InMemoryBackend(Backend):
     def _expired(self, shelves: _Shelves, now: float, limit: int) -> list[Job]:
         found: list[Job] = []
         while shelves.expiring and shelves.expiring[0][0] <= now and len(found) < limit:
-            _, id, version = heappop(shelves.expiring)
-            job = shelves.current(id, version)
+            job = shelves.current(heappop(shelves.expiring))
             if job is not None:
                 found.append(job)
         for job in found:  # they are answered until somebody settles them
-            heappush(shelves.expiring, (job.expires_at or 0.0, job.id, job.version))
+            heappush(shelves.expiring, (job.expires_at or 0.0, job.seq, job.id, job.version))
         return found
 
     async def get(self, queue: str, ids: Sequence[str]) -> Found:
@@ -375,7 +423,7 @@ class InMemoryBackend(Backend):
                 for job in _past(shelves, line, now - keep, there - most):
                     if dropped == batch:
                         return dropped
-                    line.popleft()
+                    heappop(line)
                     shelves.drop(job)
                     dropped += 1
         return dropped
@@ -386,18 +434,27 @@ class InMemoryBackend(Backend):
         return [seen for _, seen in self._seen.values()]
 
 
-def _past(shelves: _Shelves, line: deque[tuple[float, str, int]], oldest: float, too_many: int) -> Iterator[Job]:
+def _past(shelves: _Shelves, line: list[tuple[float, int, str, int]], oldest: float, too_many: int) -> Iterator[Job]:
     """The jobs at the head of *line* that are past retention; the caller pops each that it drops."""
     while line:
-        finished_at, id, version = line[0]
-        job = shelves.current(id, version)
+        job = shelves.current(line[0])
         if job is None:
-            line.popleft()
-        elif finished_at <= oldest or too_many > 0:
+            heappop(line)
+        elif line[0][0] <= oldest or too_many > 0:
             too_many -= 1
             yield job
         else:
             return
+
+
+def _refusal(jobs: Mapping[str, Job], keys: Mapping[str, str], change: Change) -> Verdict | None:
+    """Why the change can't be stored over these records, if so."""
+    job = jobs.get(change.id)
+    if job is None or not _matches(job, change):
+        return Verdict.STALE
+    if job.unique_key is None or change.state.final:
+        return None
+    return Verdict.KEY_TAKEN if keys.get(job.unique_key, "") not in ("", job.id) else None
 
 
 def _matches(job: Job, change: Change) -> bool:

@@ -68,7 +68,7 @@ def make_doorbell(path: str) -> None:
     """Create the doorbell file, for whoever may use the database."""
     try:
         mode = os.stat(path.removesuffix(".wake")).st_mode & 0o666
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, mode))
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, mode))
         os.utime(path)
     except OSError as error:
         _log.debug("cannot make %s: %s", path, error)

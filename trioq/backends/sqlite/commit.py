@@ -112,7 +112,8 @@ class GroupCommit:
                 self._undo()
                 raise
 
-        patiently(begin, 0.0 if self.hurry else time.monotonic() + self.patience, _LOCK_RETRY)
+        deadline = time.monotonic() + self.patience
+        patiently(begin, lambda: not self.hurry and time.monotonic() < deadline, _LOCK_RETRY)
 
     def _run(self, request: Request, now: float, rings: Rings, alone: bool) -> None:
         """Do one request; what it raises undoes only what it did.  A lone one is its own transaction."""
@@ -127,9 +128,10 @@ class GroupCommit:
         except BaseException as error:
             request.error = error
             # A full disk ends the whole transaction: then nobody's request was stored.
-            if not guarded or not self._db.in_transaction:
+            if alone or not self._db.in_transaction:
                 raise
-            self._db.execute("ROLLBACK TO request")
+            if guarded:
+                self._db.execute("ROLLBACK TO request")
         if guarded:
             self._db.execute("RELEASE request")
         if request.error is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
@@ -44,10 +45,10 @@ class Inotify:
     """Linux tells of each touch of the file, within a millisecond and at no cost while nothing happens."""
 
     def __init__(self, path: str) -> None:
+        if sys.platform != "linux":
+            raise OSError("this system has no inotify")
         self._path = path
         self._libc = ctypes.CDLL(None, use_errno=True)
-        if not hasattr(self._libc, "inotify_init1"):
-            raise OSError("this system has no inotify")
         self._fd = self._checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         try:
             self._watch()
@@ -149,7 +150,7 @@ class Listener:
             while True:
                 try:
                     await self._follow(ear)
-                except OSError as error:
+                except Exception as error:  # a system task must not end in one
                     _log.warning("no file notification any more (%s): looking for news now and then", error)
                 finally:
                     ear.close()

@@ -24,6 +24,9 @@ _LOG_LIMIT: Final = 64 * 2**20
 
 _RETRY: Final = 0.01
 
+#: RETURNING, and JSON without a compile-time option.
+_OLDEST: Final = (3, 38)
+
 
 def migrations() -> list[tuple[int, str]]:
     """Each migration's number and script, in order."""
@@ -40,11 +43,14 @@ def open_database(database: str, path: str, synchronous: str) -> sqlite3.Connect
 
     What isn't trioq's, or is newer, stays untouched.  Any number of processes may create or migrate it at once.
     """
+    if sqlite3.sqlite_version_info < _OLDEST:
+        raise BackendError(f"SQLite {sqlite3.sqlite_version} is too old: trioq needs 3.38. Use a newer Python build")
     _require_folder(path)
     is_uri = database.startswith("file:")
     db = sqlite3.connect(database, isolation_level=None, uri=is_uri, timeout=0, cached_statements=256)
     try:
-        patiently(lambda: _prepare(db, path), time.monotonic() + PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        patiently(lambda: _prepare(db, path), lambda: time.monotonic() < deadline, _RETRY)
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA cache_size = {_CACHE}")
         db.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
@@ -57,13 +63,13 @@ def open_database(database: str, path: str, synchronous: str) -> sqlite3.Connect
     return db
 
 
-def patiently(attempt: Callable[[], None], deadline: float, pause: float = _RETRY) -> None:
-    """Try until no other process is in the way, or *deadline* (of ``time.monotonic``) has passed."""
+def patiently(attempt: Callable[[], None], go_on: Callable[[], bool], pause: float) -> None:
+    """Try until no other process is in the way, for as long as *go_on* says so."""
     while True:
         try:
             return attempt()
         except sqlite3.OperationalError as error:
-            if not is_busy(error) or time.monotonic() >= deadline:
+            if not is_busy(error) or not go_on():
                 raise
         time.sleep(pause)
 

@@ -95,7 +95,7 @@ ON CONFLICT (worker) DO UPDATE SET name = excluded.name, host = excluded.host, s
 
 -- name: workers
 -- The workers that have renewed within their lease.
-SELECT worker, name, host, slots, lease, leaving FROM workers WHERE until >= ? ORDER BY worker;
+SELECT worker, name, host, slots, lease, leaving FROM workers WHERE until > ? ORDER BY worker;
 
 -- name: forget_workers
 -- Drop the workers that have not renewed for long.
@@ -119,9 +119,10 @@ ORDER BY j.expires_at LIMIT ?;
 SELECT seq FROM jobs WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?;
 
 -- name: page
--- The matching jobs between two seqs.
+-- The matching jobs between two seqs.  The plus signs keep it from any other index: it looks at no other records.
 SELECT {record} FROM jobs j LEFT JOIN bodies b USING (seq)
-WHERE j.seq > ? AND j.seq <= ? AND j.queue = ? AND j.state IN (SELECT value FROM json_each(?)) AND j.task = coalesce(?, j.task)
+WHERE j.seq > ? AND j.seq <= ?
+    AND +j.queue = ? AND +j.state IN (SELECT value FROM json_each(?)) AND j.task = coalesce(?, j.task)
 ORDER BY j.seq LIMIT ?;
 
 -- name: count_ready

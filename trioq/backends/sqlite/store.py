@@ -44,9 +44,12 @@ def insert(tx: Transaction, jobs: Sequence[Job]) -> Inserted:
 
 
 def _known(tx: Transaction, job: Job) -> Job:
-    """The job that has the id, or else the unique key."""
+    """The job that has the id, or else the unique key: as it was when *job* came, so nothing later in its batch."""
     row = tx.db.execute(SQL["by_id"], (job.queue, job.id)).fetchone()
-    return read_job(row or tx.db.execute(SQL["by_key"], (job.queue, job.unique_key)).fetchone())
+    known = read_job(row) if row else None
+    if known is not None and known.seq < job.seq:
+        return known
+    return read_job(tx.db.execute(SQL["by_key"], (job.queue, job.unique_key)).fetchone())
 
 
 # --- claim --------------------------------------------------------------------------------------

@@ -1,0 +1,54 @@
+"""The backends under test: whatever holds for one of them is asked of each.  A new store is added here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+from trio.testing import MockClock
+
+from trioq.abc import Backend
+from trioq.backends.memory import InMemoryBackend
+from trioq.backends.sqlite import SQLiteBackend
+
+#: How many seconds of store time pass in a real one, where virtual time can't be had.
+_HASTE: Final = 100
+
+
+@attrs.frozen
+class Subject:
+    """A kind of backend, and how to run it."""
+
+    name: str
+    #: Answers a backend over a new store, which may keep its files in the folder.
+    make: Callable[[Path], Backend]
+    #: Whether it runs on Trio's loop alone: under MockClock a thread would let the clock run away.
+    virtual: bool = True
+
+    def clock(self) -> trio.abc.Clock | None:
+        """What ``trio.run`` is to be given."""
+        return MockClock(autojump_threshold=0) if self.virtual else None
+
+
+_files: Final = count()
+
+
+def _new_file(folder: Path) -> Path:
+    return folder / f"{next(_files)}.db"
+
+
+def _threaded(folder: Path) -> Backend:
+    begun = time.time()
+    return SQLiteBackend(_new_file(folder), clock=lambda: begun + (time.time() - begun) * _HASTE)
+
+
+BACKENDS: Final = (
+    Subject("memory", lambda folder: InMemoryBackend()),
+    Subject("sqlite-inline", lambda folder: SQLiteBackend(_new_file(folder), inline=True)),
+    Subject("sqlite-thread", _threaded, virtual=False),
+)

@@ -1,0 +1,318 @@
+"""Records of the SQLite backend: what can't be read, what the layout refuses, and the plans of the statements."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from trioq._core.backoff import Fixed
+from trioq._core.errors import BackendError
+from trioq._core.job import Job, State
+from trioq._core.lifecycle import Cancel, Complete, Release, Requeue, stamp, step
+from trioq.backends._base import Filter, Lease, Presence, Retention, Verdict
+from trioq.backends.sqlite import SQLiteBackend
+from trioq.backends.sqlite.layout import open_database
+from trioq.backends.sqlite.queries import SQL, settle, stored
+from trioq.backends.sqlite.rows import COLUMNS, read_job
+
+ALICE = Presence(worker="alice-1", name="alice", host="here", slots=4, lease=15)
+
+
+def job(id: str = "a", **options: object) -> Job:
+    return Job(id=id, queue="q", task="t", **options)
+
+
+@pytest.fixture
+async def backend(tmp_path: Path) -> AsyncIterator[SQLiteBackend]:
+    """Inline: nothing here depends on the thread."""
+    backend = SQLiteBackend(tmp_path / "jobs.db", inline=True)
+    async with backend:
+        yield backend
+
+
+async def execute(backend: SQLiteBackend, statement: str) -> None:
+    await backend._write(lambda tx: tx.db.execute(statement))
+
+
+# --- what comes back ----------------------------------------------------------------------------
+
+
+async def test_every_field_of_a_record_comes_back_as_it_was(backend: SQLiteBackend) -> None:
+    every = job(
+        payload=b'[["\\u0000"],{}]',
+        priority=-7,
+        ttl=0.1 + 0.2,
+        timeout=3,
+        max_retries=2**40,
+        max_crashes=9,
+        backoff=Fixed(2.5),
+        unique_key="k\x00",
+        metadata={"a": [1, None, {"b": 0.1}]},
+        failures=1,
+        crashes=2,
+        snoozes=3,
+        run=6,
+        version=12,
+        progress={"share": 0.1 + 0.2},
+        error="ValueError: \x00 ü",
+        key="limit",
+        parent="p",
+        extra={"newer": [1]},
+    )
+    inserted = await backend.insert([every])
+    assert list(inserted.jobs) == [stamp(every, 1, inserted.now)]
+    assert (await backend.get("q", ["a"])).jobs == list(inserted.jobs)
+
+
+async def test_two_jobs_of_one_batch_with_one_key_are_one_job(backend: SQLiteBackend) -> None:
+    reply = await backend.insert([job("a", unique_key="k"), job("b", unique_key="k"), job("a"), job("c")])
+    assert reply.created == [True, False, False, True]
+    assert [found.id for found in reply.jobs] == ["a", "a", "a", "c"]
+    assert (await backend.get("q", ["b"])).jobs == [None]
+
+
+async def test_a_seq_is_not_used_again_after_a_removal(backend: SQLiteBackend) -> None:
+    await backend.insert([job("a")])
+    assert await backend.remove("q", ["a", "a"]) == [True, False]
+    assert (await backend.insert([job("b")])).jobs[0].seq == 2
+    assert await backend._read(lambda tx: tx.db.execute("SELECT seq FROM bodies").fetchall()) == [(2,)]
+
+
+async def test_a_requeue_whose_key_is_taken_loses(backend: SQLiteBackend) -> None:
+    await backend.insert([job("a", unique_key="k")])
+    (claimed,) = (await backend.claim(["q"], 1, "w", 15, True)).jobs
+    ended = step(claimed, Complete(), 5.0)
+    await backend.settle([ended])
+    await backend.insert([job("b", unique_key="k")])
+    assert (await backend.settle([step(claimed.after(ended), Requeue(), 6.0)])).verdicts == [Verdict.KEY_TAKEN]
+
+
+async def test_a_change_with_a_stale_part_is_not_stored_at_all(backend: SQLiteBackend) -> None:
+    a, b = (await backend.insert([job("a"), job("b")])).jobs
+    whole = attrs.evolve(step(a, Cancel(), 1.0), also=(step(b, Cancel(), 1.0),), inserts=(job("c"),))
+    stale = attrs.evolve(whole, also=(attrs.evolve(whole.also[0], version=9),))
+    assert (await backend.settle([stale])).verdicts == [Verdict.STALE]
+    assert (await backend.get("q", ["a", "b", "c"])).jobs == [a, b, None]
+    taken = attrs.evolve(whole, inserts=(job("b"),))
+    assert (await backend.settle([taken])).verdicts == [Verdict.STALE]
+    assert (await backend.settle([whole, whole])).verdicts == [Verdict.STORED] * 2
+    stored_jobs = (await backend.get("q", ["a", "b", "c"])).jobs
+    assert [found and found.state for found in stored_jobs] == [State.CANCELLED, State.CANCELLED, State.WAITING]
+
+
+async def test_a_change_of_what_never_changes_is_refused(backend: SQLiteBackend) -> None:
+    (a,) = (await backend.insert([job("a")])).jobs
+    with pytest.raises(BackendError, match="metadata"):
+        await backend.settle([step(a, Cancel(), 1.0).noting(metadata={})])
+    assert (await backend.get("q", ["a"])).jobs == [a]
+
+
+async def test_text_that_is_no_unicode_is_refused_and_harms_nobody(backend: SQLiteBackend) -> None:
+    with pytest.raises(BackendError, match="surrogates"):
+        await backend.insert([job("a"), job("b", error="\ud800")])
+    assert (await backend.get("q", ["a"])).jobs == [None]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "UPDATE jobs SET lease_until = 1",
+        "UPDATE jobs SET finished_at = 1",
+        "UPDATE jobs SET shelf = 'final'",
+        "UPDATE jobs SET shelf = 'elsewhere'",
+    ],
+)
+async def test_the_layout_refuses_a_record_that_breaks_a_rule(backend: SQLiteBackend, broken: str) -> None:
+    await backend.insert([job()])
+    with pytest.raises(BackendError, match="breaks a rule") as caught:
+        await execute(backend, broken)
+    assert isinstance(caught.value.__cause__, sqlite3.IntegrityError)
+
+
+# --- what can't be read -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        ("UPDATE bodies SET options = '{' WHERE seq = 1", "broken options"),
+        ("UPDATE bodies SET options = '[1]' WHERE seq = 1", "broken options"),
+        ('UPDATE bodies SET options = \'{"backoff": {"kind": "moon"}}\' WHERE seq = 1', "broken options"),
+        ("UPDATE jobs SET progress = '{' WHERE seq = 1", "broken progress"),
+        ("DELETE FROM bodies WHERE seq = 1", "payload is gone"),
+    ],
+)
+async def test_a_broken_record_is_claimed_as_unreadable_beside_healthy_ones(
+    backend: SQLiteBackend, damage: str, why: str
+) -> None:
+    await backend.insert([job("a", metadata={"a": 1}), job("b")])
+    await execute(backend, damage)
+    broken, healthy = (await backend.claim(["q"], 5, "w", 15, True)).jobs
+    assert (broken.id, broken.state, broken.run) == ("a", State.ACTIVE, 1)
+    assert why in str(broken.unreadable)
+    assert (healthy.id, healthy.unreadable) == ("b", None)
+    assert (await backend.settle([step(broken, Release(), 1.0)])).verdicts == [Verdict.STORED]
+
+
+async def test_a_state_of_a_newer_trioq_is_shown_but_never_claimed(backend: SQLiteBackend) -> None:
+    await backend.insert([job("a"), job("b", max_crashes=1), job("c")])
+    await execute(backend, "UPDATE jobs SET state = 'throttled' WHERE id IN ('a', 'b')")
+    claimed = await backend.claim(["q"], 5, "w", 15, True)
+    assert [found.id for found in claimed.jobs] == ["c"]
+    assert not claimed.last_life
+    (shown,) = (await backend.get("q", ["a"])).jobs
+    assert shown is not None
+    assert shown.unreadable == "unknown state 'throttled'"
+    assert sum((await backend.counts("q")).values()) == 3
+
+
+# --- bounds -------------------------------------------------------------------------------------
+
+
+async def test_a_page_looks_at_a_thousand_records_and_goes_on(backend: SQLiteBackend) -> None:
+    await backend.insert([job(str(number)) for number in range(1_500)])
+    await backend.insert([attrs.evolve(job("needle"), task="rare")])
+    rare = Filter(queue="q", task="rare")
+    first = await backend.find(rare)
+    assert (list(first.jobs), first.cursor) == ([], 1_000)
+    second = await backend.find(rare, first.cursor)
+    assert ([found.id for found in second.jobs], second.cursor) == (["needle"], None)
+
+
+async def test_pages_of_a_limit_meet_every_job_once(backend: SQLiteBackend) -> None:
+    await backend.insert([job(str(number)) for number in range(25)])
+    seen, cursor = [], None
+    while True:
+        page = await backend.find(Filter(queue="q"), cursor, limit=10)
+        seen += [found.id for found in page.jobs]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert seen == [str(number) for number in range(25)]
+
+
+async def test_prune_drops_the_oldest_beyond_the_number_in_batches(backend: SQLiteBackend) -> None:
+    jobs = (await backend.insert([job(str(number)) for number in range(10)])).jobs
+    await backend.settle([step(one, Cancel(), float(number)) for number, one in enumerate(jobs)])
+    limits = Retention(keep_completed=1e12, keep_completed_max=3, keep_dead=0, keep_dead_max=0)
+    assert [await backend.prune(limits, batch=5) for _ in range(3)] == [5, 2, 0]
+    assert [found.id for found in (await backend.find(Filter(queue="q"))).jobs] == ["7", "8", "9"]
+    assert await backend._read(lambda tx: tx.db.execute("SELECT count(*) FROM bodies").fetchone()) == (3,)
+
+
+async def test_a_lease_that_is_lost_says_why(backend: SQLiteBackend) -> None:
+    await backend.insert([job("gone"), job("cancelled"), job("reclaimed"), job("held"), job("unlisted")])
+    jobs = {one.id: one for one in (await backend.claim(["q"], 9, ALICE.worker, 15, True)).jobs}
+    await backend.settle([step(jobs["cancelled"], Cancel(), 1.0), step(jobs["reclaimed"], Release(), 1.0)])
+    await backend.settle([step(jobs["gone"], Complete(), 1.0)])
+    await backend.remove("q", ["gone"])
+    leases = [Lease("q", id, 1, {"at": id}) for id in ("gone", "cancelled", "reclaimed", "held")]
+    reply = await backend.renew(ALICE, leases)
+    assert {lease.id: loss.value for lease, loss in reply.lost.items()} == {
+        "gone": "gone",
+        "cancelled": "cancelled",
+        "reclaimed": "reclaimed",
+    }
+    assert list(reply.unlisted) == [("q", "unlisted")]
+    (held,) = (await backend.get("q", ["held"])).jobs
+    assert held == jobs["held"].having({"lease_until": reply.now + ALICE.lease, "progress": {"at": "held"}})
+
+
+# --- plans --------------------------------------------------------------------------------------
+
+#: Statements that walk an index or a small table from end to end, and why they may.
+WALKS = {
+    "held_by": "jobs_held",  # only what is under a lease
+    "count_held": "jobs_held",
+    "workers": "workers",
+    "forget_workers": "workers",
+    "paused": "paused",
+    "snapshot": "paused",
+    "bells": "bells",
+}
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Iterator[Callable[[str], list[str]]]:
+    db = open_database(str(tmp_path / "jobs.db"), str(tmp_path / "jobs.db"), "FULL")
+
+    def explain(statement: str) -> list[str]:
+        values = [None] * (1 if "?1" in statement else statement.count("?"))
+        return [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+
+    yield explain
+    db.close()
+
+
+#: The statements with something in them that only `queries` fills in.
+FILLED = {
+    "settle": settle(COLUMNS, False),
+    "settle_lease": settle(COLUMNS, True),
+    "stored": stored(COLUMNS),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SQL))
+def test_no_statement_scans_the_jobs(plan: Callable[[str], list[str]], name: str) -> None:
+    small = ("json_each", "sqlite_sequence", "CONSTANT ROW", WALKS.get(name, "CONSTANT ROW"))
+    lines = plan(FILLED.get(name, SQL[name]))
+    assert all(any(word in line for word in small) for line in lines if line.startswith("SCAN")), lines
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("by_id", "jobs_id"),
+        ("by_key", "jobs_live_key"),
+        ("next_due", "jobs_timed"),
+        ("promote", "jobs_timed"),
+        ("ready", "jobs_ready"),
+        ("ready_last_life", "jobs_last_life"),
+        ("has_last_life", "jobs_last_life"),
+        ("overdue_leases", "jobs_held"),
+        ("overdue_ttls", "jobs_expiring"),
+        ("held_by", "jobs_held"),
+        ("count_promoted", "jobs_promoted"),
+        ("count_timed", "jobs_timed"),
+        ("count_parked", "jobs_parked"),
+        ("count_final", "jobs_final"),
+        ("count_final_state", "jobs_final"),
+        ("oldest_final", "jobs_final"),
+        ("queue_after", "jobs_id"),
+    ],
+)
+def test_each_index_serves_its_statement(plan: Callable[[str], list[str]], name: str, index: str) -> None:
+    lines = plan(SQL[name])
+    assert any(f"INDEX {index} " in line + " " for line in lines), lines
+
+
+@pytest.mark.parametrize("name", ["ready", "ready_last_life", "promote", "overdue_leases", "overdue_ttls", "page"])
+def test_nothing_is_sorted_that_an_index_orders(plan: Callable[[str], list[str]], name: str) -> None:
+    assert not any("TEMP B-TREE" in line for line in plan(SQL[name]))
+
+
+@pytest.mark.parametrize("name", ["count_ready", "count_timed", "count_final", "count_final_state", "next_due"])
+def test_counting_looks_up_no_records(plan: Callable[[str], list[str]], name: str) -> None:
+    assert all("COVERING INDEX" in line for line in plan(SQL[name]) if "jobs" in line)
+
+
+def test_every_statement_has_a_sentence() -> None:
+    import trioq.backends.sqlite as package
+
+    text = Path(package.__file__).with_name("queries.sql").read_text()
+    for block in text.split("-- name: ")[1:]:
+        name, sentence = block.splitlines()[:2]
+        assert sentence.startswith("-- "), name
+        assert sentence.rstrip().endswith("."), name
+
+
+def test_a_row_has_a_column_for_every_field_that_is_not_packed(tmp_path: Path) -> None:
+    db = open_database(str(tmp_path / "jobs.db"), str(tmp_path / "jobs.db"), "FULL")
+    names = {row[1] for row in db.execute("PRAGMA table_info(jobs)")}
+    db.close()
+    assert names == {*COLUMNS, "shelf"}
+    assert read_job((*["waiting", None], *[0] * (len(COLUMNS) - 2), b"[[],{}]", b"{}", "ready")).unreadable is None

@@ -1,0 +1,91 @@
+"""What the tests of the worker share: a queue in memory, a worker at work, and what was told meanwhile."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+import trioq
+
+
+@pytest.fixture
+def Faulty(monkeypatch):
+    """The class of stores that fail on command."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    return importlib.import_module("faulty").Faulty
+
+
+@pytest.fixture
+def store(Faulty):
+    """A store that fails on command."""
+    return Faulty()
+
+
+@pytest.fixture
+def queue(store):
+    return trioq.Queue("q", store)
+
+
+@pytest.fixture
+def at_work():
+    """``async with at_work(worker):`` opens the worker's queues, starts it, and stops it at the end of the block."""
+
+    @asynccontextmanager
+    async def at_work(worker, grace=0):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(worker.start)
+            yield worker
+            worker.stop(grace)
+
+    return at_work
+
+
+class Told:
+    """The events of a test, in order."""
+
+    def __init__(self, subscription):
+        self._subscription = subscription
+        self._seen = []
+
+    async def all(self, pattern="", **fields):
+        """The events so far whose names begin so and whose fields are these."""
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.move_on_after(0):
+            async for event in self._subscription:
+                self._seen.append(event)
+        return [
+            event
+            for event in self._seen
+            if event.name.startswith(pattern) and all(getattr(event, name) == fields[name] for name in fields)
+        ]
+
+    async def names(self, pattern=""):
+        return [event.name for event in await self.all(pattern)]
+
+
+@pytest.fixture
+async def told():
+    async with trioq.event_emitter.subscribe("*", buffer=100_000) as subscription:
+        yield Told(subscription)
+
+
+@pytest.fixture(autouse=True)
+def wall_clock_stands_still(monkeypatch):
+    """Store time is then Trio's alone: to the last bit the same in each run."""
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
+
+
+@pytest.fixture(autouse=True)
+async def ends_in_virtual_time(nursery):
+    """A test that would go on for ever fails, for no real timeout knows virtual time."""
+
+    async def give_up():
+        await trio.sleep(50_000)
+        raise AssertionError("the test did not end within 50,000 virtual seconds")
+
+    nursery.start_soon(give_up)

@@ -1,0 +1,141 @@
+"""A store that fails on command: every verb goes on to one in memory, and may fail before or after its effect."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import asynccontextmanager
+
+import trio
+
+from trioq import BackendUnavailable, InMemoryBackend
+from trioq.abc import Backend
+
+AWAY = "the store is away"
+
+
+class Faulty(Backend):
+    """Another view of *inner*, so two of them on one are like two processes on one store."""
+
+    def __init__(self, inner=None):
+        self.inner = InMemoryBackend() if inner is None else inner
+        self.down = False  #: every verb raises BackendUnavailable, without effect
+        self.deaf = False  #: no hint arrives
+        self.calls = []  #: (Trio time, verb)
+        self.sizes = defaultdict(list)  #: how large the batches, or the limits of claims, were
+        self.late = {}  #: verb -> seconds by which its reply comes later than its effect
+        self.refused = lambda change: False  #: a batch with such a change is refused
+        self._plans = defaultdict(list)
+
+    def fail(self, verb, *, times=1, after=False, error=None):
+        """Let the next calls of *verb* fail: before they had an effect, or *after*."""
+        self._plans[verb] += [(error or BackendUnavailable(AWAY), after)] * times
+
+    def count(self, *verbs):
+        """How often these were called."""
+        return sum(verb in verbs for _, verb in self.calls)
+
+    async def _start(self):
+        self._raise_planned("open")
+        await self.inner.__aenter__()
+
+    async def _stop(self):
+        await self.inner.__aexit__(None, None, None)
+
+    def _raise_planned(self, verb):
+        if self._plans[verb]:
+            raise self._plans[verb].pop(0)[0]
+
+    async def _call(self, verb, *args):
+        self.require_open()
+        self.calls.append((trio.current_time(), verb))
+        await trio.lowlevel.checkpoint()
+        if self.down:
+            raise BackendUnavailable(AWAY)
+        error, after = self._plans[verb].pop(0) if self._plans[verb] else (None, False)
+        if error is not None and not after:
+            raise error
+        reply = await getattr(self.inner, verb)(*args)
+        if error is not None:
+            raise error
+        if verb in self.late:
+            with trio.CancelScope(shield=True):  # a request that has left is answered
+                await trio.sleep(self.late[verb])
+        return reply
+
+    async def insert(self, jobs):
+        return await self._call("insert", jobs)
+
+    async def claim(self, queues, limit, worker, lease, idle):
+        self.sizes["claim"].append(limit)
+        return await self._call("claim", queues, limit, worker, lease, idle)
+
+    async def settle(self, changes):
+        self.sizes["settle"].append(len(changes))
+        for change in changes:
+            error = self.refused(change)
+            if error:
+                self.calls.append((trio.current_time(), "settle"))
+                raise error
+        return await self._call("settle", changes)
+
+    async def renew(self, worker, leases):
+        self.sizes["renew"].append(len(leases))
+        return await self._call("renew", worker, leases)
+
+    async def overdue(self, limit):
+        return await self._call("overdue", limit)
+
+    async def get(self, queue, ids):
+        return await self._call("get", queue, ids)
+
+    async def find(self, filter, cursor=None, limit=100):
+        return await self._call("find", filter, cursor, limit)
+
+    async def counts(self, queue):
+        return await self._call("counts", queue)
+
+    async def queues(self):
+        return await self._call("queues")
+
+    async def pause(self, queue):
+        return await self._call("pause", queue)
+
+    async def resume(self, queue):
+        return await self._call("resume", queue)
+
+    async def is_queue_paused(self, queue):
+        return await self._call("is_queue_paused", queue)
+
+    async def remove(self, queue, ids):
+        return await self._call("remove", queue, ids)
+
+    async def prune(self, limits, batch=1_000):
+        return await self._call("prune", limits, batch)
+
+    async def workers(self):
+        return await self._call("workers")
+
+    @asynccontextmanager
+    async def watch(self, queues):
+        self.calls.append((trio.current_time(), "watch"))
+        self._raise_planned("watch")
+        if self.down:
+            raise BackendUnavailable(AWAY)
+        async with self.inner.watch(queues) as hints:
+            yield _Hints(self, hints)
+
+
+class _Hints(trio.abc.ReceiveChannel):
+    def __init__(self, store, hints):
+        self._store = store
+        self._hints = hints
+
+    async def receive(self):
+        while True:
+            hint = await self._hints.receive()
+            self._store._raise_planned("hint")
+            if not self._store.deaf:
+                return hint
+
+    async def aclose(self):
+        await self._hints.aclose()

@@ -1,0 +1,119 @@
+"""For tests: does a store keep the contract of a backend, and was a job enqueued?  Needs no test framework.
+
+A store of one's own passes all of it, each check as one test::
+
+    @pytest.mark.parametrize("check", trioq.testing.CHECKS, ids=lambda check: check.__name__)
+    def test_conforms(check):
+        trio.run(check, MyBackend, clock=trio.testing.MockClock(autojump_threshold=0))
+
+or at once: ``trio.run(trioq.testing.check_backend, MyBackend)``.  What the checks are given is told at `check_backend`.
+"""
+
+from .._exports import publish
+from ._cancelling import check_a_cancelled_verb_does_nothing as check_a_cancelled_verb_does_nothing
+from ._cancelling import check_a_cancelled_write_has_a_known_outcome as check_a_cancelled_write_has_a_known_outcome
+from ._cancelling import (
+    check_concurrent_writes_each_get_their_own_answer as check_concurrent_writes_each_get_their_own_answer,
+)
+from ._cancelling import check_empty_batches_are_fine as check_empty_batches_are_fine
+from ._cancelling import check_every_verb_is_a_checkpoint as check_every_verb_is_a_checkpoint
+from ._claim import check_a_crash_leads_to_the_last_life as check_a_crash_leads_to_the_last_life
+from ._claim import (
+    check_a_last_life_job_goes_alone_to_an_idle_worker as check_a_last_life_job_goes_alone_to_an_idle_worker,
+)
+from ._claim import (
+    check_any_number_of_due_jobs_is_handed_out_in_the_end as check_any_number_of_due_jobs_is_handed_out_in_the_end,
+)
+from ._claim import check_claim_equals_the_pure_step as check_claim_equals_the_pure_step
+from ._claim import (
+    check_claim_order_is_priority_then_readiness_then_seq as check_claim_order_is_priority_then_readiness_then_seq,
+)
+from ._claim import check_claim_takes_no_more_than_its_limit as check_claim_takes_no_more_than_its_limit
+from ._claim import (
+    check_concurrent_claims_never_hand_out_a_job_twice as check_concurrent_claims_never_hand_out_a_job_twice,
+)
+from ._claim import check_next_due_is_when_the_next_timed_job_comes as check_next_due_is_when_the_next_timed_job_comes
+from ._claim import check_paused_queues_hand_out_nothing as check_paused_queues_hand_out_nothing
+from ._claim import check_queues_are_served_in_the_order_given as check_queues_are_served_in_the_order_given
+from ._claim import check_timed_jobs_are_handed_out_once_due as check_timed_jobs_are_handed_out_once_due
+from ._conformance import CHECKS as CHECKS
+from ._conformance import check_backend as check_backend
+from ._enqueued import assert_enqueued as assert_enqueued
+from ._enqueued import enqueued as enqueued
+from ._insert import (
+    check_a_unique_key_is_free_once_its_job_has_ended as check_a_unique_key_is_free_once_its_job_has_ended,
+)
+from ._insert import check_an_id_that_comes_back_begins_anew as check_an_id_that_comes_back_begins_anew
+from ._insert import check_first_of_a_batch_wins as check_first_of_a_batch_wins
+from ._insert import check_ids_and_unique_keys_belong_to_one_queue as check_ids_and_unique_keys_belong_to_one_queue
+from ._insert import (
+    check_insert_returns_the_known_job_for_a_known_id as check_insert_returns_the_known_job_for_a_known_id,
+)
+from ._insert import (
+    check_insert_returns_the_live_job_for_a_live_unique_key as check_insert_returns_the_live_job_for_a_live_unique_key,
+)
+from ._insert import check_insert_stores_what_the_pure_stamp_says as check_insert_stores_what_the_pure_stamp_says
+from ._insert import check_seqs_grow_and_are_never_used_twice as check_seqs_grow_and_are_never_used_twice
+from ._leases import check_a_stale_renewal_revives_nothing as check_a_stale_renewal_revives_nothing
+from ._leases import check_overdue_names_what_ran_out as check_overdue_names_what_ran_out
+from ._leases import (
+    check_renew_extends_a_lease_and_leaves_the_version as check_renew_extends_a_lease_and_leaves_the_version,
+)
+from ._leases import check_renew_extends_a_lease_past_its_deadline as check_renew_extends_a_lease_past_its_deadline
+from ._leases import (
+    check_renew_names_the_leases_that_were_not_listed as check_renew_names_the_leases_that_were_not_listed,
+)
+from ._leases import check_renew_saves_progress as check_renew_saves_progress
+from ._leases import check_renew_says_why_a_lease_is_lost as check_renew_says_why_a_lease_is_lost
+from ._leases import check_workers_lists_who_has_renewed as check_workers_lists_who_has_renewed
+from ._lifetime import check_a_backend_can_be_entered_again as check_a_backend_can_be_entered_again
+from ._lifetime import check_a_cancelled_user_leaves_cleanly as check_a_cancelled_user_leaves_cleanly
+from ._lifetime import check_a_closed_backend_says_so as check_a_closed_backend_says_so
+from ._lifetime import check_one_run_after_another as check_one_run_after_another
+from ._lifetime import check_one_run_at_a_time as check_one_run_at_a_time
+from ._lifetime import (
+    check_time_goes_on_after_a_backend_was_entered_again as check_time_goes_on_after_a_backend_was_entered_again,
+)
+from ._lifetime import check_users_may_leave_in_any_order as check_users_may_leave_in_any_order
+from ._looking import check_counts_are_exact_for_every_state as check_counts_are_exact_for_every_state
+from ._looking import check_find_answers_what_matches_by_seq as check_find_answers_what_matches_by_seq
+from ._looking import check_find_goes_on_where_a_page_ended as check_find_goes_on_where_a_page_ended
+from ._looking import check_find_reaches_the_end_of_a_large_queue as check_find_reaches_the_end_of_a_large_queue
+from ._looking import check_get_answers_each_id_in_order as check_get_answers_each_id_in_order
+from ._looking import (
+    check_queues_names_what_has_a_record_or_is_paused as check_queues_names_what_has_a_record_or_is_paused,
+)
+from ._records import check_every_option_survives as check_every_option_survives
+from ._records import check_names_may_have_every_printable_character as check_names_may_have_every_printable_character
+from ._records import check_payloads_and_results_are_opaque_bytes as check_payloads_and_results_are_opaque_bytes
+from ._records import check_texts_survive as check_texts_survive
+from ._records import check_unknown_fields_survive as check_unknown_fields_survive
+from ._settle import (
+    check_a_change_that_is_stored_already_answers_stored as check_a_change_that_is_stored_already_answers_stored,
+)
+from ._settle import check_a_composite_change_is_stored_whole as check_a_composite_change_is_stored_whole
+from ._settle import (
+    check_a_composite_change_is_stored_whole_or_not_at_all as check_a_composite_change_is_stored_whole_or_not_at_all,
+)
+from ._settle import check_a_reclaim_loses_to_a_renewal as check_a_reclaim_loses_to_a_renewal
+from ._settle import check_a_requeue_loses_its_key_to_a_live_job as check_a_requeue_loses_its_key_to_a_live_job
+from ._settle import check_each_change_of_a_batch_stands_alone as check_each_change_of_a_batch_stands_alone
+from ._settle import check_progress_can_be_noted_with_a_step as check_progress_can_be_noted_with_a_step
+from ._settle import check_settle_compares_and_swaps as check_settle_compares_and_swaps
+from ._settle import check_settle_knows_a_job_by_its_seq as check_settle_knows_a_job_by_its_seq
+from ._settle import check_settle_stores_what_the_pure_step_says as check_settle_stores_what_the_pure_step_says
+from ._settle import (
+    check_the_parts_of_a_composite_change_follow_each_other as check_the_parts_of_a_composite_change_follow_each_other,
+)
+from ._tidying import check_a_pruned_job_leaves_nothing_behind as check_a_pruned_job_leaves_nothing_behind
+from ._tidying import check_prune_drops_the_oldest_of_too_many as check_prune_drops_the_oldest_of_too_many
+from ._tidying import check_prune_drops_what_ended_too_long_ago as check_prune_drops_what_ended_too_long_ago
+from ._tidying import check_prune_goes_in_bounded_batches as check_prune_goes_in_bounded_batches
+from ._tidying import check_prune_leaves_what_was_requeued as check_prune_leaves_what_was_requeued
+from ._tidying import check_remove_refuses_active_jobs as check_remove_refuses_active_jobs
+from ._watching import check_a_watch_before_a_claim_misses_nothing as check_a_watch_before_a_claim_misses_nothing
+from ._watching import check_a_watcher_that_waits_is_woken as check_a_watcher_that_waits_is_woken
+from ._watching import check_each_kind_of_hint_comes as check_each_kind_of_hint_comes
+from ._watching import check_hints_wait_for_a_slow_reader as check_hints_wait_for_a_slow_reader
+
+publish(__name__, globals())

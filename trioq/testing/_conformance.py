@@ -1,0 +1,40 @@
+"""The whole contract of a backend, as a list of checks.  Each stands in its chapter, named by what it proves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from . import _cancelling, _claim, _insert, _leases, _lifetime, _looking, _records, _settle, _tidying, _watching
+from ._given import Make
+
+_CHAPTERS: Final = (
+    _lifetime,
+    _insert,
+    _records,
+    _claim,
+    _settle,
+    _leases,
+    _looking,
+    _tidying,
+    _cancelling,
+    _watching,
+)
+
+#: Every check, for a test runner that shows each as a test of its own.
+CHECKS: Final[tuple[Callable[[Make], Awaitable[None]], ...]] = tuple(
+    check for chapter in _CHAPTERS for name, check in vars(chapter).items() if name.startswith("check_")
+)
+
+
+async def check_backend(make: Make) -> None:
+    """Prove that the backends which *make* answers keep the whole contract of `trioq.abc.Backend`.
+
+    *make* is called for each check, and answers a backend over a new, empty store, not yet entered.  Some checks
+    wait for a second of store time, looking at the store's clock as they sleep.  So either that clock follows
+    Trio's, and the checks run under ``MockClock(autojump_threshold=0)``; or both run by themselves.
+
+    AssertionError tells what does not hold.
+    """
+    for check in CHECKS:
+        await check(make)

@@ -1,0 +1,81 @@
+"""Checks of ``watch``: hints come for what happens while somebody watches.  That none is needed, others check."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from ..abc import Backend, Hint
+from ..lifecycle import Cancel, Complete, Fail, Release
+from ._given import OTHER, PATIENCE, QUEUE, Make, a_job, claimed_ids, held, move, some_jobs
+
+
+async def _hear(hints: trio.abc.ReceiveChannel[Hint], wanted: Hint, why: str) -> None:
+    """Wait until all of the *wanted* hints have come, in one or several."""
+    missing = wanted
+    with trio.move_on_after(PATIENCE):
+        while missing:
+            missing &= ~await hints.receive()
+    assert not missing, f"no hint {missing} came: {why}"
+
+
+async def check_each_kind_of_hint_comes(make: Make) -> None:
+    """Work that may be ready, a cancelled held job, jobs that ended, a pause and a resume: all are hinted at."""
+    async with make() as backend, backend.watch([OTHER, QUEUE]) as hints:
+        jobs = await held(backend, *some_jobs(4))
+        await _hear(hints, Hint.READY, "jobs were inserted")
+        events: list[tuple[str, Hint, Callable[[], Awaitable[object]]]] = [
+            ("a job was released", Hint.READY, lambda: move(backend, jobs[0], Release())),
+            ("a retry was planned", Hint.READY, lambda: move(backend, jobs[1], Fail("no", 1.0))),
+            ("a job ended", Hint.FINISHED, lambda: move(backend, jobs[2], Complete())),
+            ("a held job was cancelled", Hint.CANCELLED | Hint.FINISHED, lambda: move(backend, jobs[3], Cancel())),
+            ("a queue was paused", Hint.PAUSED, lambda: backend.pause(QUEUE)),
+            ("a queue was resumed", Hint.PAUSED | Hint.READY, lambda: backend.resume(QUEUE)),
+        ]
+        for why, wanted, happen in events:
+            await happen()
+            await _hear(hints, wanted, why)
+
+
+async def check_hints_wait_for_a_slow_reader(make: Make) -> None:
+    """Hints are level-triggered: whoever was busy when something happened hears of it when it asks, each of them."""
+    async with make() as backend, backend.watch([QUEUE]) as first, backend.watch([QUEUE]) as second:
+        await backend.insert(some_jobs(3))
+        await backend.pause(QUEUE)
+        await backend.insert([a_job("more")])
+        for hints in (first, second):
+            await _hear(hints, Hint.READY | Hint.PAUSED, "both happened before anybody asked")
+
+
+async def check_a_watcher_that_waits_is_woken(make: Make) -> None:
+    """A receive that waits returns once something happens, and can be cancelled until then."""
+    async with make() as backend, backend.watch([QUEUE]) as hints:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await hints.receive()
+        assert scope.cancelled_caught, "a receive can be cancelled"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_hear, hints, Hint.READY, "a job was inserted while somebody waited")
+            await trio.lowlevel.checkpoint()
+            await backend.insert([a_job()])
+
+
+async def check_a_watch_before_a_claim_misses_nothing(make: Make) -> None:
+    """Whoever watches first, and then claims whenever a hint comes, gets every job without ever polling."""
+    async with make() as backend, trio.open_nursery() as nursery, backend.watch([QUEUE]) as hints:
+        nursery.start_soon(_insert_one_by_one, backend)
+        found: list[str] = []
+        with trio.move_on_after(PATIENCE):
+            while len(found) < 20:
+                found += await claimed_ids(backend, limit=3) or _none(await hints.receive())
+        assert sorted(found, key=int) == [str(number) for number in range(20)], f"only {found} were found"
+
+
+def _none(_: Hint) -> list[str]:
+    return []
+
+
+async def _insert_one_by_one(backend: Backend) -> None:
+    for job in some_jobs(20):
+        await backend.insert([job])
