@@ -49,21 +49,22 @@ json_objects = st.dictionaries(texts, json_values, max_size=3)
 
 # --- backoff ------------------------------------------------------------------------------------
 
-_any_seconds = st.floats(0, allow_infinity=False) | durations()
 _shares = st.floats(0, 1)
 
-backoffs: st.SearchStrategy[Backoff] = st.one_of(
-    st.builds(Fixed, seconds=_any_seconds),
-    st.builds(Linear, base=_any_seconds, max_delay=_any_seconds, jitter=_shares),
-    st.builds(
-        Exponential,
-        base=_any_seconds,
-        factor=_any_seconds | st.floats(1, 3),
-        max_delay=_any_seconds,
-        jitter=_shares,
-    ),
-    st.builds(Steps, delays=st.lists(_any_seconds, min_size=1, max_size=5)),
-)
+
+def _policies(seconds: st.SearchStrategy[float]) -> st.SearchStrategy[Backoff]:
+    return st.one_of(
+        st.builds(Fixed, seconds=seconds),
+        st.builds(Linear, base=seconds, max_delay=seconds, jitter=_shares),
+        st.builds(Exponential, base=seconds, factor=seconds | st.floats(1, 3), max_delay=seconds, jitter=_shares),
+        st.builds(Steps, delays=st.lists(seconds, min_size=1, max_size=5)),
+    )
+
+
+#: All that can be said, up to waits that outlast the stars.
+backoffs = _policies(st.floats(0, allow_infinity=False) | durations())
+#: What a job may have whose end somebody waits for.
+sane_backoffs = _policies(durations())
 
 # --- commands and outcomes ----------------------------------------------------------------------
 
@@ -74,7 +75,7 @@ _FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "result": st.sampled_from([b"null", b"1", b'"done"']),
     "error": st.sampled_from(["ValueError: no", "TimeoutError: slow"]),
     "delay": durations(),
-    "after": st.none() | durations(),
+    "after": st.sampled_from([None, 0.0]) | durations(),
     "reason": st.sampled_from(["", "unsubscribed"]),
 }
 
@@ -103,7 +104,7 @@ new_jobs = st.builds(
     timeout=st.none() | durations(),
     max_retries=st.integers(0, 4),
     max_crashes=st.integers(1, 4),
-    backoff=backoffs,
+    backoff=sane_backoffs,
     unique_key=st.none() | names,
     metadata=json_objects,
 )

@@ -58,6 +58,12 @@ def test_exponential_is_the_formula(base: int, factor: float, most: int, n: int,
     assert found == pytest.approx(float(exact), rel=1e-9, abs=1e-9)
 
 
+@given(factor=st.floats(0, allow_infinity=False), most=seconds, n=failures, roll=sts.rolls)
+def test_nothing_grows_to_nothing(factor: float, most: float, n: int, roll: float) -> None:
+    """A base of 0 means no wait, whatever the factor and even where its power is past every float."""
+    assert Exponential(base=0, factor=factor, max_delay=most).delay(n, roll) == 0
+
+
 @given(base=seconds, most=seconds, n=failures, roll=sts.rolls)
 def test_linear_is_base_more_each_time(base: float, most: float, n: int, roll: float) -> None:
     """After the n-th failure Linear waits min(max_delay, base * n)."""

@@ -36,7 +36,7 @@ from trioq._core.lifecycle import (
     stamp,
     step,
 )
-from trioq._core.outcome import Outcome
+from trioq._core.outcome import Outcome, RetryAsked
 
 #: Nothing that happens to a job changes these: what was asked for at enqueue, and who it is.
 _FIXED = (
@@ -332,13 +332,18 @@ def test_every_outcome_has_its_command(job: Job, outcome: Outcome, roll: float) 
 
 
 @given(job=sts.jobs(), outcome=sts.outcomes, roll=sts.rolls)
-def test_a_failed_run_waits_by_its_backoff_unless_it_named_the_wait(job: Job, outcome: Outcome, roll: float) -> None:
-    """Fail waits what the backoff says for one more failure, or what ``Retry(after=)`` asked for."""
+def test_a_failed_run_waits_by_its_backoff(job: Job, outcome: Outcome, roll: float) -> None:
+    """Fail waits what the backoff says for one failure more than there were, and so says `next_retry_delay`."""
     command = command_for(outcome, job, roll)
-    if isinstance(command, Fail):
-        asked = getattr(outcome, "after", None)
-        assert command.delay == (job.backoff.delay(job.failures + 1, roll) if asked is None else asked)
-        assert asked is not None or command.delay == next_retry_delay(job, roll)
+    if isinstance(command, Fail) and getattr(outcome, "after", None) is None:
+        assert command.delay == next_retry_delay(job, roll) == job.backoff.delay(job.failures + 1, roll)
+
+
+@given(job=sts.jobs(), after=sts.durations(10.0), roll=sts.rolls)
+def test_a_retry_that_named_its_wait_gets_it(job: Job, after: float, roll: float) -> None:
+    """``Retry(after=)`` waits just that, be it nothing, whatever the backoff says, and spends an attempt."""
+    assert command_for(RetryAsked("again", after), job, roll) == Fail("again", after)
+    assert command_for(RetryAsked("again", 0.0), job, roll) == Fail("again", 0.0)
 
 
 @given(job=sts.jobs().filter(lambda job: job.state is State.WAITING), now=sts.moments)

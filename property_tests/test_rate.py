@@ -59,6 +59,41 @@ def test_no_window_ever_holds_more_than_the_limit(
         assert sum(begin <= at < begin + interval for at in starts) <= limit
 
 
+@given(limit=limits, interval=intervals, program=programs)
+def test_a_start_is_remembered_until_its_interval_is_over(
+    limit: int, interval: float, program: list[tuple[str, int, float]]
+) -> None:
+    """At any later time the free tokens, those in hand and the starts of the last interval are `limit` at most."""
+    bucket = Bucket(limit, interval)
+    starts = run(bucket, program)
+    now = sum(pause for _, _, pause in program)
+    for later in sorted({now, *(at + interval - sts.TICK for at in starts), *(at + interval for at in starts)}):
+        if later >= now:
+            recent = sum(at + interval > later for at in starts)
+            assert bucket.available(later) + bucket.held + recent <= limit
+
+
+@given(limit=limits, interval=intervals, pauses=st.lists(sts.durations(3.0), min_size=1, max_size=6), data=st.data())
+def test_undoing_a_start_forgets_no_other(
+    limit: int, interval: float, pauses: list[float], data: st.DataObject
+) -> None:
+    """Undo any one start of the last interval: one token is free at once, and every other start still counts."""
+    bucket, now, starts = Bucket(limit, interval), 0.0, list[float]()
+    for pause in pauses:
+        now += pause
+        if bucket.take(1, now):
+            bucket.spend(now)
+            starts.append(now)
+    free = bucket.available(now)
+    recent = [at for at in starts if at + interval > now]
+    if recent:
+        starts.remove(data.draw(st.sampled_from(recent)))
+        bucket.unspend()
+        assert bucket.available(now) == free + 1
+        for later in sorted({now, *(at + interval - sts.TICK for at in starts if at in recent)}):
+            assert bucket.available(later) <= limit - sum(at + interval > later for at in starts)
+
+
 @given(limit=limits, interval=intervals, program=programs, later=sts.durations(20.0))
 def test_a_refund_mints_nothing(
     limit: int, interval: float, program: list[tuple[str, int, float]], later: float

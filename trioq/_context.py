@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary, WeakSet
 
+from ._core import payload
 from ._core.errors import NoCurrentJob
 from ._core.job import Job
 from .backends import Backend
@@ -24,6 +25,9 @@ class RunningJob(Protocol):
     def cancel_by_user(self) -> None:
         """Stop the handler: somebody has cancelled the job in the store, and told of it."""
 
+
+#: Bytes of one progress report as JSON, at most: it travels with each renewal.
+MAX_PROGRESS: Final = 64 * 1024
 
 #: Set by the worker in the context of each handler.
 running_job: Final[ContextVar[RunningJob]] = ContextVar("running_job")
@@ -73,8 +77,13 @@ class CurrentJob:
         return self._running.resources
 
     def progress(self, fraction: float, **details: Any) -> None:
-        """Report progress: ``progress(0.5, note="connected")``.  Never blocks; the last report is saved in time."""
-        self._running.report({"fraction": fraction, **details})
+        """Report progress: ``progress(0.5, note="connected")``.  Never blocks; the last report is saved in time.
+
+        TypeError for what JSON would lose or change: said here, and not where it would spoil a batch of renewals.
+        """
+        data = payload.encode_untyped([{"fraction": fraction, **details}], {}, MAX_PROGRESS)
+        [report] = payload.read(data)[0]
+        self._running.report(report)
 
 
 def current_job() -> CurrentJob:

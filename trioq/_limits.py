@@ -33,10 +33,8 @@ class RateLimiter:
 
     async def acquire(self) -> None:
         """Spend one token, waiting for it in turn.  When cancelled, none is spent."""
-        async with self._line:
-            while not self.take(1):
-                await self.wait_available()
-            self._bucket.spend(trio.current_time())
+        await self.take_in_turn()
+        self.spend()
 
     def acquire_nowait(self) -> None:
         """Spend one token, or raise trio.WouldBlock."""
@@ -61,6 +59,12 @@ class RateLimiter:
     def take(self, wanted: int) -> int:
         """Take up to *wanted* tokens, undated; the answer says how many."""
         return self._bucket.take(wanted, trio.current_time())
+
+    async def take_in_turn(self) -> None:
+        """Take one token, undated, waiting for it in turn."""
+        async with self._line:
+            while not self.take(1):
+                await self.wait_available()
 
     def spend(self) -> None:
         """Date a taken token: its start happens now."""

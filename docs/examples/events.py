@@ -15,6 +15,7 @@ async def invert(number: int) -> float:
 
 
 async def alert(event: JobFailed) -> None:
+    await trio.sleep(0.1)  # it takes its time, and keeps no job waiting
     print(f"alert: {event.job.task} failed: {event.error.splitlines()[-1]}")
 
 

@@ -12,14 +12,14 @@ async def send(to: str) -> str:
 
 
 async def main() -> None:
-    trioq.event_emitter.on("job:completed", lambda event: print(event.name, event.job.arguments()[0]))
+    trioq.event_emitter.on("job:completed", lambda event: print(event.name, *event.job.arguments()[0]))
     async with queue, trio.open_nursery() as nursery:
         limiter = trio.CapacityLimiter(5)
         rate_limiter = trioq.RateLimiter(100, interval=1.0)
         nursery.start_soon(trioq.process_job, "emails", limiter, rate_limiter)
 
         job = await send.enqueue("ann@example.org")
-        print(await job.result())
+        await job.result()
         nursery.cancel_scope.cancel()
 
 

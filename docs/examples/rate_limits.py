@@ -1,16 +1,19 @@
 """Two workers under one rate limit: never more than 3 starts in any window of 10 seconds."""
 
+from collections import Counter
+
 import trio
 import trioq
 from trio.testing import MockClock
 
-mail = trioq.InMemoryBackend()
-letters = trioq.Queue("letters", backend=mail)
-parcels = trioq.Queue("parcels", backend=mail)
+post_office = trioq.RateLimiter(limit=3, interval=10)
+letters = trioq.Queue("letters", backend="memory:")
+parcels = trioq.Queue("parcels", backend="memory:")
+starts: Counter[float] = Counter()
 
 
-async def post(what: str) -> None:
-    print(f"{trio.current_time():4.0f} s: {what}")
+async def post(number: int) -> None:
+    starts[trio.current_time()] += 1
 
 
 letter = letters.task(post, name="letter")
@@ -18,14 +21,14 @@ parcel = parcels.task(post, name="parcel")
 
 
 async def main() -> None:
-    post_office = trioq.RateLimiter(limit=3, interval=10)
+    began = trio.current_time()
     async with letters, parcels, trio.open_nursery() as nursery:
-        await letters.enqueue_many(letter.bind(f"letter {n}") for n in range(4))
+        await letters.enqueue_many(letter.bind(number) for number in range(5))
+        await parcels.enqueue_many(parcel.bind(number) for number in range(2))
         for queue in (letters, parcels):
-            worker = trioq.Worker(queue, concurrency=1, rate_limit=post_office)
-            nursery.start_soon(worker.run_until_idle)
-        await trio.sleep(15)
-        await parcels.enqueue_many(parcel.bind(f"parcel {n}") for n in range(2))
+            nursery.start_soon(trioq.Worker(queue, rate_limit=post_office).run_until_idle)
+    for time, count in sorted(starts.items()):
+        print(f"{time - began:.0f} s: {count}")
 
 
 trio.run(main, clock=MockClock(autojump_threshold=0))

@@ -8,7 +8,6 @@ queue = trioq.Queue("reports", backend="memory:")
 
 @queue.task
 async def render(name: str, seconds: float) -> None:
-    print(f"{name}: begins")
     await trio.sleep(seconds)
     print(f"{name}: done")
 

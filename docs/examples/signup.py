@@ -2,14 +2,14 @@
 
 import trioq
 
-DAY = 24 * 60 * 60
+HOUR = 3600
 
 queue = trioq.Queue("signup")  # its store is what the settings say
 
 sent: list[str] = []  # stands for a mail server
 
 
-@queue.task(max_retries=3, backoff=trioq.Steps([60, 3600, DAY]))
+@queue.task(max_retries=3, backoff=trioq.Steps([10, 60, HOUR]))
 async def send(to: str, text: str) -> None:
     if to.startswith("flaky") and trioq.current_job().attempt < 3:
         raise ConnectionError("the server is busy")
@@ -19,4 +19,4 @@ async def send(to: str, text: str) -> None:
 @queue.task
 async def sign_up(name: str) -> None:
     await send.enqueue(name, "welcome")
-    await send.options(delay=30 * DAY).enqueue(name, "still there?")
+    await send.options(delay=HOUR).enqueue(name, "still there?")

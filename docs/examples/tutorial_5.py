@@ -23,6 +23,7 @@ def note(event: JobEvent) -> None:
 
 
 async def alert(event: JobFailed) -> None:
+    await trio.sleep(0.1)  # a pager takes its time, and keeps no job waiting
     print(f"wake somebody up: {event.error.splitlines()[-1]}")
 
 

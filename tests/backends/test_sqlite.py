@@ -223,16 +223,17 @@ async def test_an_older_layout_is_brought_up_to_date_when_it_is_opened(tmp_path:
     assert layout_of(tmp_path / "old.db") == layout_of(tmp_path / "new.db")
 
 
-async def test_many_may_create_one_file_at_once(tmp_path: Path) -> None:
+async def test_many_may_create_open_and_close_one_file_at_once(tmp_path: Path) -> None:
     async def add(id: str) -> None:
-        async with SQLiteBackend(tmp_path / "jobs.db") as backend:
-            await backend.insert([job(id)])
+        for turn in range(4):
+            async with SQLiteBackend(tmp_path / "jobs.db") as backend:
+                await backend.insert([job(id + str(turn))])
 
     async with trio.open_nursery() as nursery:
         for number in range(8):
             nursery.start_soon(add, str(number))
     async with SQLiteBackend(tmp_path / "jobs.db") as backend:
-        assert (await backend.counts("q"))[State.WAITING] == 8
+        assert (await backend.counts("q"))[State.WAITING] == 32
 
 
 # --- what goes wrong ----------------------------------------------------------------------------

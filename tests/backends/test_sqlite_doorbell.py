@@ -89,6 +89,18 @@ async def test_a_ring_in_one_process_is_heard_once_and_not_by_other_queues(
         assert await quiet(others)
 
 
+async def test_what_rang_here_already_does_not_ring_again_with_news_from_elsewhere(
+    pair: Pair, autojump_clock: MockClock
+) -> None:
+    here, there = pair
+    async with here.watch(["q"]) as bell:
+        await here.insert([job()])
+        assert await bell.receive() == Hint.READY
+        await there.pause("q")
+        with trio.fail_after(5):
+            assert await bell.receive() == Hint.PAUSED
+
+
 async def test_what_was_committed_before_opening_is_no_news(pair: Pair, autojump_clock: MockClock) -> None:
     here, _ = pair
     await here.insert([job()])

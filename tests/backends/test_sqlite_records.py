@@ -75,6 +75,13 @@ async def test_two_jobs_of_one_batch_with_one_key_are_one_job(backend: SQLiteBac
     assert (await backend.get("q", ["b"])).jobs == [None]
 
 
+async def test_a_job_whose_key_is_taken_is_not_mistaken_for_a_later_one_with_its_id(backend: SQLiteBackend) -> None:
+    await backend.insert([job("holder", unique_key="k")])
+    reply = await backend.insert([job("a", unique_key="k"), job("a")])
+    assert reply.created == [False, True]
+    assert [found.id for found in reply.jobs] == ["holder", "a"]
+
+
 async def test_a_seq_is_not_used_again_after_a_removal(backend: SQLiteBackend) -> None:
     await backend.insert([job("a")])
     assert await backend.remove("q", ["a", "a"]) == [True, False]
@@ -218,6 +225,7 @@ async def test_a_lease_that_is_lost_says_why(backend: SQLiteBackend) -> None:
         "reclaimed": "reclaimed",
     }
     assert list(reply.unlisted) == [("q", "unlisted")]
+    reply = await backend.renew(ALICE, [Lease("q", "held", 1)])
     (held,) = (await backend.get("q", ["held"])).jobs
     assert held == jobs["held"].having({"lease_until": reply.now + ALICE.lease, "progress": {"at": "held"}})
 

@@ -20,12 +20,16 @@ PATIENCE = 60
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def environ() -> dict[str, str]:
+    """An environment in which any folder's Python finds this trioq, and nothing sets it up."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRIOQ_")}
+    return inherited | {"PYTHONPATH": str(Path(trioq.__file__).parents[1]), "COLUMNS": "120", "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def start(tmp_path: Path, environ: dict[str, str]) -> Iterator[Start]:
     """Starts ``python ARGUMENTS`` in the test's folder; whatever still runs when the test has ended is killed."""
     started: list[subprocess.Popen[str]] = []
-    root = Path(trioq.__file__).parents[1]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRIOQ_")}
-    environ |= {"PYTHONPATH": str(root), "COLUMNS": "120", "NO_COLOR": "1"}
 
     def start(*arguments: str, **options: object) -> subprocess.Popen[str]:
         given = {"cwd": tmp_path, "env": environ, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import trioq
+from trioq.cli import main
 
 MODULES = {
     "app": """
@@ -37,6 +40,7 @@ def folder(tmp_path: Path) -> Path:
         path = tmp_path / f"{name}.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join(line.removeprefix(" " * 8) for line in source.splitlines()))
+    (tmp_path / "empty").mkdir()
     return tmp_path
 
 
@@ -77,14 +81,40 @@ WRONG = {
 }
 
 
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a command changes in its process is undone."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(trioq.settings, "backend", trioq.settings.backend)
+    yield
+    for name in MODULES:
+        sys.modules.pop(name.removesuffix("/__init__"), None)
+
+
+@pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize(("command", "sentence"), WRONG.items(), ids=WRONG)
-def test_what_is_wrong_is_one_line_and_exit_code_2(run, folder: Path, command: str, sentence: str):
-    (folder / "empty").mkdir()
+def test_what_is_wrong_is_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path, command: str, sentence: str
+):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["trioq", *command.split()])
+    with pytest.raises(SystemExit) as left:
+        main()
+    out, err = capsys.readouterr()
+    assert left.value.code == 2
+    assert err.startswith("trioq: ")
+    assert err.count("\n") == 1
+    assert sentence in err
+    assert out == ""
+
+
+@pytest.mark.parametrize("command", ["worker", "worker app:wrker", "worker stores:no_database"])
+def test_a_shell_sees_the_same_line_and_exit_code(run, folder: Path, command: str):
     done = run("-m", "trioq", *command.split())
     assert done.returncode == 2
     assert done.stderr.startswith("trioq: ")
     assert done.stderr.count("\n") == 1
-    assert sentence in done.stderr
+    assert WRONG[command] in done.stderr
     assert done.stdout == ""
 
 

@@ -52,8 +52,8 @@ def test_why_a_record_could_not_be_read_is_not_written() -> None:
     ("data", "why"),
     [
         (b"", "truncated"),
-        (b"[]", "format None"),
-        (b"null", "NoneType"),
+        (b"[]", "it is a list"),
+        (b"null", "it is a NoneType"),
         (b"{}", "format None"),
         (b'{"format":2,"id":"1","queue":"q","task":"t"}', "format 2, and this trioq reads format 1"),
         (b'{"format":1,"queue":"q","task":"t"}', "missing required field `id`"),

@@ -21,7 +21,10 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 
-PYTHON = {"python": [sys.executable, "-W", "error"], "pytest": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]}
+PYTHON = {
+    "python": [sys.executable, "-W", "error"],
+    "pytest": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+}
 
 
 def commands(transcript: Path) -> Iterator[tuple[str, str]]:

@@ -48,16 +48,16 @@ def at_work():
 class Told:
     """The events of a test, in order."""
 
-    def __init__(self, subscription):
-        self._subscription = subscription
+    def __init__(self):
         self._seen = []
+
+    async def listen(self, subscription):
+        async for event in subscription:
+            self._seen.append(event)
 
     async def all(self, pattern="", **fields):
         """The events so far whose names begin so and whose fields are these."""
         await trio.testing.wait_all_tasks_blocked()
-        with trio.move_on_after(0):
-            async for event in self._subscription:
-                self._seen.append(event)
         return [
             event
             for event in self._seen
@@ -69,9 +69,11 @@ class Told:
 
 
 @pytest.fixture
-async def told():
+async def told(nursery):
+    told = Told()
     async with trioq.event_emitter.subscribe("*", buffer=100_000) as subscription:
-        yield Told(subscription)
+        nursery.start_soon(told.listen, subscription)
+        yield told
 
 
 @pytest.fixture(autouse=True)

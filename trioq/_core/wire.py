@@ -70,10 +70,7 @@ def encode(job: Job) -> bytes:
 
 def decode(data: bytes | str | Mapping[str, Any]) -> Job:
     """The job that `encode` wrote; BadRecord for anything else."""
-    try:
-        record = dict(data) if isinstance(data, Mapping) else dict(_decode(data))
-    except _BROKEN as error:
-        raise BadRecord(str(error)) from error
+    record = dict(data) if isinstance(data, Mapping) else _object(data)
     version = record.pop("format", None)
     if version != FORMAT:
         raise BadRecord(f"format {version!r}, and this trioq reads format {FORMAT}")
@@ -95,12 +92,19 @@ def unpack(data: bytes) -> dict[str, Any]:
     """The fields that `pack` packed; BadRecord when they are broken."""
     if data == b"{}":
         return {}
-    try:
-        record = dict(_decode(data))
-    except _BROKEN as error:
-        raise BadRecord(str(error)) from error
+    record = _object(data)
     fields = _take(_Options, record)
     return {**fields, "extra": record} if record else fields
+
+
+def _object(data: bytes | str) -> dict[str, Any]:
+    try:
+        record = _decode(data)
+    except _BROKEN as error:
+        raise BadRecord(str(error)) from error
+    if not isinstance(record, dict):
+        raise BadRecord(f"it is a {type(record).__name__}")
+    return record
 
 
 def _take(kind: type[msgspec.Struct], record: dict[str, Any]) -> dict[str, Any]:

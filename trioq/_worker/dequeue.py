@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from math import inf
 from typing import Final
 
 import trio
 
+from .._core.errors import BackendError
 from ..backends._base import Claimed
 from .running import Running
 from .shift import Shift
 
+logger: Final = logging.getLogger("trioq.worker")
+
 #: Seconds between two claims of an idle worker, should every hint get lost.  With the renewals and sweeps of the
 #: default lease that makes less than one query a second.
 POLL: Final = 2.5
-
 
 #: Jobs in one claim, at most.
 MOST: Final = 1_000
@@ -33,11 +36,13 @@ class Dequeue:
         self._until_idle = until_idle
         self._delayed = delayed
         self._order = list(shift.queues)
+        self._was_idle = True  #: whether nothing was held when the last claim was asked
         self._last_life_since: float | None = None
 
     async def run(self, send: trio.MemorySendChannel[list[Running]]) -> None:
         """Claim until the drain."""
         shift = self._shift
+        tries = 0
         with send:
             while not shift.draining:
                 slots = await self._take()
@@ -45,10 +50,16 @@ class Dequeue:
                 shift.ready = trio.Event()  # before the claim: a hint during it makes another
                 try:
                     reply = await self._claim(len(slots))
-                    unused = slots[len(reply.jobs) :]
-                    batch = [shift.hold(job, slot) for job, slot in zip(reply.jobs, slots, strict=False)]
+                    jobs = () if reply is None else reply.jobs
+                    unused = slots[len(jobs) :]
+                    batch = [shift.hold(job, slot) for job, slot in zip(jobs, slots, strict=False)]
                 finally:
                     self._give_back(unused)
+                if reply is None:
+                    tries += 1
+                    await shift.store.pause(tries)
+                    continue
+                tries = 0
                 if batch:
                     # They are ours now: only the limiter may give them back, and it never keeps us waiting.
                     with trio.CancelScope(shield=True):
@@ -84,14 +95,23 @@ class Dequeue:
         if self._shift.rate is not None:
             self._shift.rate.give_back(len(slots))
 
-    async def _claim(self, limit: int) -> Claimed:
+    async def _claim(self, limit: int) -> Claimed | None:
+        """The store's answer, or None where it has none: then nothing may be kept in hand until the next try."""
         shift = self._shift
         self._order.append(self._order.pop(0))  # each queue is the first in its turn
-        reply = await shift.store.ask(
-            lambda: shift.store.backend.claim(self._order, limit, shift.identity, shift.limits.lease, shift.idle),
-            shift.limits.lease,
-        )
-        shift.counts["claimed"] += len(reply.jobs)
+        self._was_idle = shift.idle
+        try:
+            reply = await shift.store.ask_once(
+                lambda: shift.store.backend.claim(
+                    self._order, limit, shift.identity, shift.limits.lease, self._was_idle
+                ),
+                shift.limits.lease,
+            )
+        except BackendError as error:
+            logger.error("the store refused a claim, trying again: %s", error)
+            return None
+        if reply is not None:
+            shift.counts["claimed"] += len(reply.jobs)
         return reply
 
     async def _wait(self, reply: Claimed, asked: int) -> bool:
@@ -102,8 +122,11 @@ class Dequeue:
             return False
         if len(reply.jobs) == asked:
             return False
-        if self._until_idle and shift.idle and not reply.jobs and not reply.last_life:
-            return reply.next_due is None or (not self._delayed and reply.next_due > reply.now)
+        if self._until_idle and shift.idle and not reply.jobs:
+            if not self._was_idle:
+                return False  # what ended during the claim may have enqueued more
+            if not reply.last_life and not self._comes_due(reply):
+                return True
         due = inf if reply.next_due is None else max(0.0, reply.next_due - reply.now)
         with trio.move_on_after(min(due, POLL)):
             if self._until_idle:
@@ -111,6 +134,10 @@ class Dequeue:
             else:
                 await shift.ready.wait()
         return False
+
+    def _comes_due(self, reply: Claimed) -> bool:
+        """Whether there is a delayed job to be waited for: any at all, or one that is due and did not fit in a claim."""
+        return reply.next_due is not None and (self._delayed or reply.next_due <= reply.now)
 
     def _last_life_waits(self, reply: Claimed) -> bool:
         """Whether a job has waited for a lease for a worker that runs nothing: then this one becomes such a worker."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from typing import Any
 
 import trio
@@ -11,13 +10,16 @@ import trio
 from .._core import wire
 from .._core.job import Job, State
 from .._core.lifecycle import IllegalStep, Release
+from .._core.outcome import CancelledByUser, Interrupted, LeaseLost
 from .._limits import RateLimiter
 from .._queue import Queue, find_queue
 from ..backends import Backend
 from .handler import handle
+from .limiter import admitted_or_ended
 from .pipeline import shielded
 from .renew import renew
-from .settle import settle
+from .running import Running
+from .settle import settle, tell_lost
 from .shift import Limits, Shift
 from .worker import Worker
 
@@ -43,11 +45,12 @@ async def _run_with_limits(
     rate_limiter: RateLimiter | None = None,
     backend: Backend | None = None,
 ) -> None:
-    """Wait for a slot and a rate token, then `handle_job`."""
-    async with limiter:
+    """Wait for a slot and a rate token, then do as `handle_job`.  The token of a job that may not start comes back."""
+    queue, job = _claimed(queue_name, raw_job, backend)
+    async with limiter, queue:
         if rate_limiter is not None:
-            await rate_limiter.acquire()
-        await handle_job(queue_name, raw_job, backend)
+            await rate_limiter.take_in_turn()
+        await _handle(job, queue, rate_limiter)
 
 
 async def handle_job(queue_name: str, raw_job: Job | bytes | Mapping[str, Any], backend: Backend | None = None) -> None:
@@ -55,40 +58,67 @@ async def handle_job(queue_name: str, raw_job: Job | bytes | Mapping[str, Any], 
 
     Cancelled, it stops the handler, releases the job, and raises.  IllegalStep for a job that isn't claimed.
     """
+    queue, job = _claimed(queue_name, raw_job, backend)
+    async with queue:
+        await _handle(job, queue, None)
+
+
+def _claimed(
+    queue_name: str, raw_job: Job | bytes | Mapping[str, Any], backend: Backend | None
+) -> tuple[Queue, Job]:
     queue = _queue_on(queue_name, backend)
     job = raw_job if isinstance(raw_job, Job) else wire.decode(raw_job)
+    if job.queue != queue.name:
+        raise ValueError(f"job {job.id} belongs to queue {job.queue!r}, not to {queue.name!r}")
     if job.state is not State.ACTIVE or job.worker is None or job.lease_until is None:
         raise IllegalStep(job, Release())
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(queue)
-        shift = _shift_for(job, job.worker, queue)
-        await stack.enter_async_context(shift.sandbox)
-        shift.store.hear((await queue.backend.get(queue.name, [job.id])).now)
-        await shielded(shift, lambda: _through(job, shift))
+    return queue, job
+
+
+async def _handle(job: Job, queue: Queue, rate: RateLimiter | None) -> None:
+    """One job's way, with a token of *rate* in hand."""
+    shift = _shift_for(str(job.worker), queue, rate)
+    slot = object()
+    shift.slots.acquire_on_behalf_of_nowait(slot)
+    running = shift.hold(job, slot)
+    await shielded(shift, lambda: _through(running, shift))
     if shift.interrupt is not None:
         raise shift.interrupt
 
 
-async def _through(job: Job, shift: Shift) -> None:
-    async with trio.open_nursery() as keepers:
+async def _through(running: Running, shift: Shift) -> None:
+    async with shift.sandbox, trio.open_nursery() as keepers:
         keepers.start_soon(renew, shift)
-        slot = object()
-        await shift.slots.acquire_on_behalf_of(slot)
-        with shift.drain:
-            await handle(shift.hold(job, slot), shift)
+        async with trio.open_nursery() as handlers:  # a task of its own, so that its context is none of the caller's
+            handlers.start_soon(_run, running, shift)
         shift.begin_last_writes()
         shift.close_outcomes()
         await settle(shift.outcomes, shift)
         keepers.cancel_scope.cancel()
 
 
-def _shift_for(job: Job, worker: str, queue: Queue) -> Shift:
+async def _run(running: Running, shift: Shift) -> None:
+    """Run the handler, if the store says that this is still the claim that counts."""
+    job, store = running.job, shift.store
+    with shift.drain:
+        [stored] = (await store.ask(lambda: store.backend.get(job.queue, [job.id]), shift.limits.lease)).jobs
+        if stored is not None and stored.run == job.run and stored.state is State.CANCELLED:
+            shift.end(running, CancelledByUser())
+        elif stored is None or (stored.run, stored.state) != (job.run, State.ACTIVE):
+            shift.end(running, LeaseLost())
+            await tell_lost(job, shift)
+        elif admitted_or_ended(running, store.now(), shift):
+            await handle(running, shift)
+    shift.end(running, Interrupted())  # where a shutdown came before all that
+
+
+def _shift_for(worker: str, queue: Queue, rate: RateLimiter | None) -> Shift:
     settings = queue.settings
     return Shift(
         queues={queue.name: queue},
         backend=queue.backend,
         slots=trio.CapacityLimiter(1),
-        rate=None,
+        rate=rate,
         limits=Limits(lease=settings.lease, grace=settings.grace, settings=settings),
         identity=worker,
         name=worker,

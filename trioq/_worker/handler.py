@@ -119,7 +119,7 @@ def _outcome(error: BaseException | None, running: Running, shift: Shift) -> Out
     if reason is None:
         assert error is not None
         return _classified(error, job)
-    if error is not None and not isinstance(error, trio.Cancelled):
+    if error is not None and not _is_only(error, trio.Cancelled):
         logger.warning("job %s (%s) raised while it was stopped (%s)", job.id, job.task, reason.name, exc_info=error)
     match reason:
         case Reason.TIMEOUT:
@@ -138,6 +138,12 @@ def _classified(error: BaseException, job: Job) -> Outcome:
     if isinstance(outcome, Raised):
         logger.warning("job %s (%s) failed in attempt %d", job.id, job.task, job.attempt, exc_info=error)
     return outcome
+
+
+def _is_only(error: BaseException, kind: type[BaseException]) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(kind)[1] is None
+    return isinstance(error, kind)
 
 
 def _has(error: BaseException, kind: type[BaseException]) -> bool:

@@ -26,21 +26,19 @@ async def limit(
 
 def admitted_or_ended(running: Running, now: float, shift: Shift) -> bool:
     """Whether the handler may begin now; a job that may not is ended here."""
-    outcome = Interrupted() if shift.draining else _refusal(admit(running.job, now))
-    if outcome is None:
+    admission = admit(running.job, now)
+    if admission is Admission.RUN and not shift.draining:
         return True
-    shift.end(running, outcome)
+    shift.end(running, Interrupted() if shift.draining else _refusal(admission))
     return False
 
 
-def _refusal(admission: Admission) -> Outcome | None:
+def _refusal(admission: Admission) -> Outcome:
     match admission:
-        case Admission.RUN:
-            return None
         case Admission.EXPIRED:
             return Expired()
         case Admission.CANCELLED:
             return CancelledByUser()
-        case Admission.NOT_DUE:
+        case Admission.RUN | Admission.NOT_DUE:
             return Interrupted()
     assert_never(admission)

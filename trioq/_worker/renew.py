@@ -9,12 +9,13 @@ from typing import Final
 import trio
 
 from .._bus import event_emitter
+from .._core.errors import BackendError
 from .._core.events import JobCancelled
 from .._core.job import State
 from .._core.lifecycle import Release, step
 from ..backends._base import Loss, Renewed
 from .running import Reason, Running
-from .settle import tell_lost
+from .settle import find_winner, store_steps, tell_lost
 from .shift import Shift
 
 logger: Final = logging.getLogger("trioq.worker")
@@ -25,19 +26,27 @@ async def renew(shift: Shift) -> None:
 
     It runs from before the first claim until the last settle, so that every job is renewed for as long as it is held.
     """
-    due = trio.current_time() + shift.limits.quarter
+    lease, quarter = shift.limits.lease, shift.limits.quarter
+    due = trio.current_time() + quarter
     while True:
         with trio.move_on_at(due):
             await shift.renew_now.wait()
         shift.renew_now = trio.Event()
-        _notice_late(due, shift)
-        due = trio.current_time() + shift.limits.quarter
-        await renew_once(shift)
+        begun = trio.current_time()
+        _notice_late(begun - due, shift)
+        try:
+            await renew_once(shift)
+        except BackendError as error:
+            logger.error("a renewal failed, the next one will do: %s", error)
+            shift.store.distrust(lease)
+        ended = trio.current_time()
+        if ended - begun > quarter:
+            shift.store.distrust(lease)  # where our renewal took long, others' may have
+        due = max(begun + quarter, ended)
 
 
-def _notice_late(due: float, shift: Shift) -> None:
-    """A renewal that comes late by another quarter means that a handler kept the event loop to itself."""
-    late = trio.current_time() - due
+def _notice_late(late: float, shift: Shift) -> None:
+    """A renewal that begins late by another quarter means that a handler kept the event loop to itself."""
     if late > shift.limits.quarter:
         names = ", ".join(f"{held.job.task} ({held.job.id})" for held in shift.held.values()) or "none"
         logger.warning("the event loop was blocked for about %.1f s; running jobs: %s", late, names)
@@ -64,8 +73,8 @@ async def _lose(running: Running, loss: Loss, shift: Shift) -> None:
     job = running.job
     if loss is Loss.CANCELLED:
         if running.cancel(Reason.CANCELLED) and event_emitter.wants(JobCancelled.name):
-            [cancelled] = (await shift.store.backend.get(job.queue, [job.id])).jobs
-            event_emitter.tell(JobCancelled, cancelled or job, shift.store.now())
+            cancelled, _ = await find_winner(job, shift)
+            event_emitter.tell(JobCancelled, cancelled, shift.store.now())
     elif running.cancel(Reason.LEASE_LOST):
         await tell_lost(job, shift)
 
@@ -76,17 +85,16 @@ async def _release_unlisted(reply: Renewed, shift: Shift) -> None:
     One that was claimed a moment ago may still be on its way here, so they are given half a lease: longer than any
     reply takes, and short enough to spare the job a crash.
     """
-    changes = []
+    releases = []
     for queue, ids in _by_queue(reply.unlisted).items():
         for job in (await shift.store.backend.get(queue, ids)).jobs:
             if job is None or job.state is not State.ACTIVE or job.worker != shift.identity:
                 continue
             known = (queue, job.id) in shift.held or (queue, job.id, job.run) in shift.abandoned
             if not known and (job.started_at or 0.0) <= reply.now - shift.limits.lease / 2:
-                changes.append(step(job, Release(), reply.now))
-    if changes:
-        logger.warning("released %d jobs whose claim was never answered", len(changes))
-        await shift.store.backend.settle(changes)
+                releases.append((job, step(job, Release(), reply.now)))
+    for job, _ in await store_steps(releases, shift):
+        logger.warning("job %s (%s) was released: its claim was never answered", job.id, job.task)
 
 
 def _by_queue(unlisted: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -60,6 +60,11 @@ class Running:
         """Stop the handler: the job is cancelled in the store, and that has been told."""
         self.cancel(Reason.CANCELLED)
 
+    @property
+    def lost(self) -> bool:
+        """Whether its lease is known to be lost, which has been told."""
+        return self._reason is Reason.LEASE_LOST
+
     def reason(self, drain: trio.CancelScope) -> Reason | None:
         """What the handler was stopped for, if it was.
 

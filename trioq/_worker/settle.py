@@ -11,10 +11,10 @@ from typing import Final
 import trio
 
 from .._bus import event_emitter
-from .._core.errors import BackendError
+from .._core.errors import BackendError, BackendUnavailable
 from .._core.events import JobLost
 from .._core.job import Job
-from .._core.lifecycle import Change, Reject, command_for, step
+from .._core.lifecycle import Change, Command, IllegalStep, Reject, Release, command_for, step
 from .._core.outcome import cut
 from ..backends._base import Verdict
 from .running import Running
@@ -53,12 +53,19 @@ async def settle_batch(batch: Sequence[Ending], shift: Shift) -> None:
         if command is None:
             written.append(running)
             continue
-        change = step(running.job, command, now)
+        change = _change(running.job, command, now)
         writes.append((running, change if running.progress is None else change.noting(progress=running.progress)))
     if written:
         shift.forget(written)
     if writes:
         await _write(writes, shift)
+
+
+def _change(job: Job, command: Command, now: float) -> Change:
+    try:
+        return step(job, command, now)
+    except IllegalStep:  # of these commands only Expire asks for the time, and the store's clock has gone back
+        return step(job, Release(), now)
 
 
 async def _write(writes: Sequence[tuple[Running, Change]], shift: Shift) -> None:
@@ -103,23 +110,46 @@ async def _tell(writes: Sequence[tuple[Running, Change]], verdicts: Sequence[Ver
             shift.counts[change.event.name] += 1
             if event_emitter.wants(change.event.name):
                 event_emitter.tell(change.event, running.job.after(change), now)
-        else:
+        elif not running.lost:
             late.append(running)
     shift.forget([running for running, _ in writes])
     for running in late:
         await tell_lost(running.job, shift)
 
 
+async def store_steps(steps: Sequence[tuple[Job, Change]], shift: Shift) -> list[tuple[Job, Change]]:
+    """Write steps of jobs that this worker does not run, tell of those that were stored, and answer them."""
+    if not steps:
+        return []
+    try:
+        reply = await shift.store.backend.settle([change for _, change in steps])
+    except BackendUnavailable:
+        raise
+    except BackendError as error:
+        if len(steps) > 1:  # a bad item fails alone
+            return [stored for each in steps for stored in await store_steps([each], shift)]
+        logger.error("the store refused to settle job %s: %s", steps[0][0].id, error)
+        return []
+    stored = [each for each, verdict in zip(steps, reply.verdicts, strict=True) if verdict is Verdict.STORED]
+    for job, change in stored:
+        shift.counts[change.event.name] += 1
+        event_emitter.tell(change.event, job.after(change), reply.now)
+    return stored
+
+
+async def find_winner(job: Job, shift: Shift) -> tuple[Job, str]:
+    """The record that somebody else has written, and its state, as far as the store tells."""
+    try:
+        [winner] = (await shift.store.backend.get(job.queue, [job.id])).jobs
+    except BackendError:
+        return job, "unknown"
+    return (job, "gone") if winner is None else (winner, str(winner.state))
+
+
 async def tell_lost(job: Job, shift: Shift) -> None:
     """A write came too late, or a lease is gone: say so, with the state that won."""
     shift.counts[JobLost.name] += 1
-    state = "unknown"
-    if event_emitter.wants(JobLost.name) or logger.isEnabledFor(logging.WARNING):
-        try:
-            [winner] = (await shift.store.backend.get(job.queue, [job.id])).jobs
-            state = "gone" if winner is None else str(winner.state)
-        except BackendError:
-            pass
+    _, state = await find_winner(job, shift)
     logger.warning("job %s (%s), run %d, is lost to this worker; it is now: %s", job.id, job.task, job.run, state)
     if event_emitter.wants(JobLost.name):
         event_emitter.emit(

@@ -150,17 +150,20 @@ class Shift:
     def forget(self, runnings: Sequence[Running]) -> None:
         """These jobs are settled, or not ours any more."""
         for running in runnings:
-            self.held.pop((running.job.queue, running.job.id), None)
+            key = running.job.queue, running.job.id
+            if self.held.get(key) is running:  # else it is another run already, claimed before we heard of this one's end
+                del self.held[key]
         self.unsettled -= len(runnings)
         self.settled.set()
         self.settled = trio.Event()
 
     def abandon(self, running: Running) -> None:
         """Give the job up unsettled: its lease is left to run out."""
-        running.ended = True
+        if not running.ended:
+            running.ended = True
+            self.unsettled += 1
+            self.give_back(running)
         self.abandoned.add((running.job.queue, running.job.id, running.job.run))
-        self.give_back(running)
-        self.unsettled += 1
         self.forget([running])
 
     def close_outcomes(self) -> None:

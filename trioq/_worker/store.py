@@ -61,16 +61,24 @@ class Store:
     async def ask(self, call: Callable[[], Awaitable[T]], lease: float) -> T:
         """The reply to *call*, tried again for as long as the store is away.  Every write can be repeated safely."""
         tries = 0
-        while True:
-            try:
-                reply = await call()
-            except BackendUnavailable as error:
-                tries += 1
-                self._note_lost(error, lease)
-                await trio.sleep(PAUSES.delay(tries, random.random()))
-            else:
-                self._note_reply(reply, lease)
-                return reply
+        while (reply := await self.ask_once(call, lease)) is None:
+            tries += 1
+            await self.pause(tries)
+        return reply
+
+    async def ask_once(self, call: Callable[[], Awaitable[T]], lease: float) -> T | None:
+        """The reply to *call*, or None while the store is away."""
+        try:
+            reply = await call()
+        except BackendUnavailable as error:
+            self._note_lost(error, lease)
+            return None
+        self._note_reply(reply, lease)
+        return reply
+
+    async def pause(self, tries: int) -> None:
+        """Wait before the next try: longer after each, and not as long as the other workers."""
+        await trio.sleep(PAUSES.delay(tries, random.random()))
 
     def _note_lost(self, error: BackendUnavailable, lease: float) -> None:
         self.distrust(lease)

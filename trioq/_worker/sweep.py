@@ -7,11 +7,11 @@ from typing import Final
 
 import trio
 
-from .._bus import event_emitter
 from .._core.errors import BackendError
 from .._core.job import Job, State
 from .._core.lifecycle import Change, Expire, IllegalStep, Reclaim, step
-from ..backends._base import Retention, Verdict
+from ..backends._base import Retention
+from .settle import store_steps
 from .shift import Shift
 
 logger: Final = logging.getLogger("trioq.worker")
@@ -54,13 +54,8 @@ async def _sweep_overdue(shift: Shift) -> None:
         found = await shift.store.backend.overdue(BATCH)
         shift.store.hear(found.now)
         changes = [(job, change) for job in found.jobs if (change := _verdict(job, found.now, shift)) is not None]
-        if changes:
-            reply = await shift.store.backend.settle([change for _, change in changes])
-            for (job, change), verdict in zip(changes, reply.verdicts, strict=True):
-                if verdict is Verdict.STORED:
-                    shift.counts[change.event.name] += 1
-                    logger.warning("job %s (%s) was overdue and is now %s", job.id, job.task, change.state)
-                    event_emitter.tell(change.event, job.after(change), reply.now)
+        for job, change in await store_steps(changes, shift):
+            logger.warning("job %s (%s) was overdue and is now %s", job.id, job.task, change.state)
         if len(found.jobs) < BATCH or not changes:
             return
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import random
 from typing import Final
 
 import trio
 
-from .._core.errors import BackendUnavailable
+from .._core.errors import BackendError
 from ..backends._base import Hint
 from .shift import Shift
-from .store import PAUSES
 
 logger: Final = logging.getLogger("trioq.worker")
 
@@ -33,9 +31,9 @@ async def watch(shift: Shift, task_status: trio.TaskStatus[None] = trio.TASK_STA
                         shift.ready.set()
                     if hint & Hint.CANCELLED:
                         shift.renew_now.set()
-        except BackendUnavailable as error:
-            tries += 1
+        except BackendError as error:
             logger.debug("hints are lost, polling meanwhile: %s", error)
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
-            await trio.sleep(PAUSES.delay(tries, random.random()))
+        tries += 1
+        await shift.store.pause(tries)

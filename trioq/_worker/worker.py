@@ -11,10 +11,12 @@ from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
     AsyncExitStack,
+    ExitStack,
     asynccontextmanager,
     nullcontext,
 )
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 import attrs
@@ -93,13 +95,15 @@ class Worker:
         self._concurrency = _slots(concurrency) if concurrency is not None else None
         self._rate_limit = rate_limit
         self._rate_interval = rate_interval
-        self._lease = _seconds("lease", lease)
-        self._grace = _seconds("grace", grace)
+        self._rate()  # refuses what makes no sense here, and not only at the start
+        self._lease = None if lease is None else _seconds("lease", lease)
+        self._grace = None if grace is None else _seconds("grace", grace)
         self._handle_signals = handle_signals
         self._lifespan = lifespan
         self._shift: Shift | None = None
         self._counts: Counter[str] = Counter()
         self._starting = False
+        self._stop_asked: float | None = None  #: the grace of a `stop` that came before there was a shift to stop
 
     def __repr__(self) -> str:
         return f"<Worker {self.name!r} of {', '.join(self.queues)}>"
@@ -130,8 +134,11 @@ class Worker:
         Returns at once; `start` returns when it is done.  Jobs that were cut short are released: no attempt is
         spent.  A second call can only make the grace shorter.
         """
+        grace = _seconds("grace", self.grace if grace is None else grace)
         if self._shift is not None:
-            self._shift.stop(self.grace if grace is None else grace)
+            self._shift.stop(grace)
+        elif self._starting:
+            self._stop_asked = grace
 
     async def _run(self, make_dequeue: Callable[[Shift], Dequeue], task_status: trio.TaskStatus[None]) -> None:
         if self._starting:
@@ -140,16 +147,20 @@ class Worker:
         self.cancel_scope = trio.CancelScope()
         shift: Shift | None = None
         try:
-            with self.cancel_scope, self._signals() as signals:
+            with self.cancel_scope, ExitStack() as until_closed:
                 async with self._opened() as shift:
+                    # Only now: until something can be claimed, a signal may do what it does to any program.
+                    signals = until_closed.enter_context(self._signals())
                     self._shift, self._counts = shift, shift.counts
+                    if self._stop_asked is not None:
+                        shift.stop(self._stop_asked)
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(_obey, signals, shift)
                         pipeline = partial(self._pipeline, shift, make_dequeue(shift), task_status)
                         await shielded(shift, pipeline)
                         nursery.cancel_scope.cancel()
         finally:
-            self._shift = None
+            self._shift = self._stop_asked = None
             self._starting = False
         if shift is not None and shift.interrupt is not None:
             raise shift.interrupt
@@ -157,7 +168,7 @@ class Worker:
     async def _pipeline(self, shift: Shift, dequeue: Dequeue, task_status: trio.TaskStatus[None]) -> None:
         def started() -> None:
             logger.info(
-                "worker %s starts on %s: queues %s, %d slots",
+                "worker %s starts on %s: queues %s, %s slots",
                 self.name,
                 shift.store.backend,
                 ", ".join(self.queues),
@@ -208,10 +219,10 @@ class Worker:
     # --- looking, and turning knobs ---
 
     @property
-    def concurrency(self) -> int:
-        """How many handlers run at once, at most.  Can be set while the worker runs."""
+    def concurrency(self) -> int | float:
+        """How many handlers run at once, at most.  Can be set while the worker runs.  A shared limiter may say inf."""
         slots = self._shift.slots if self._shift is not None else self._concurrency
-        return self.settings.worker_concurrency if slots is None else int(slots.total_tokens)
+        return self.settings.worker_concurrency if slots is None else slots.total_tokens
 
     @concurrency.setter
     def concurrency(self, value: int) -> None:
@@ -275,7 +286,7 @@ def _slots(concurrency: int | trio.CapacityLimiter) -> trio.CapacityLimiter:
     return trio.CapacityLimiter(concurrency)
 
 
-def _seconds(name: str, value: float | None) -> float | None:
-    if value is not None and not (value > 0 if name == "lease" else value >= 0):
+def _seconds(name: str, value: float) -> float:
+    if not (0 < value < inf if name == "lease" else value >= 0):
         raise ValueError(f"{name} is a number of seconds, not {value!r}")
     return value

@@ -54,19 +54,20 @@ def _import(target: str, name: str) -> ModuleType:
 
 
 def _failure(name: str, error: BaseException) -> str:
-    """The error in one line, and the last line outside of Python's import machinery and trioq that it came through."""
-    frames = traceback.extract_tb(error.__traceback__)
-    places = [f"{frame.filename}, line {frame.lineno}" for frame in frames if not _is_machinery(frame.filename)]
-    what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-    where = f" ({places[-1]})" if places and not isinstance(error, SyntaxError) else ""
+    """The error, and the last line of the application that it came through."""
     if isinstance(error, SyntaxError):
-        where = f" ({error.filename}, line {error.lineno})"
-    return f"importing {name!r} failed with {what}{where}"
+        what, places = error.msg, [f"{error.filename}, line {error.lineno}"]
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        what, places = str(error), [f"{frame.filename}, line {frame.lineno}" for frame in frames if _is_theirs(frame)]
+    where = f" ({places[-1]})" if places else ""
+    return f"importing {name!r} failed with {type(error).__name__}: {what}{where}"
 
 
-def _is_machinery(filename: str) -> bool:
-    ours = os.path.dirname(os.path.dirname(__file__))
-    return filename.startswith(("<frozen", ours + os.sep)) or filename == importlib.__file__
+def _is_theirs(frame: traceback.FrameSummary) -> bool:
+    """Whether it is neither Python's import machinery nor trioq."""
+    ours = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    return not frame.filename.startswith(("<frozen", ours)) and frame.filename != importlib.__file__
 
 
 def _name(found: object) -> str:

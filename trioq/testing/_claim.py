@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from ..abc import Backend
-from ..lifecycle import Cancel, Claim, Fail, Job, Reclaim, Release, Snooze, State, step
+from ..lifecycle import Cancel, Claim, Command, Fail, Job, Reclaim, Release, Snooze, State, step
 from ._given import (
     ADA,
     BOB,
@@ -22,6 +22,7 @@ from ._given import (
     lose,
     move,
     some_jobs,
+    store_time,
     stored,
     wait_until,
 )
@@ -67,13 +68,14 @@ async def check_claim_order_is_priority_then_readiness_then_seq(make: Make) -> N
 async def check_timed_jobs_are_handed_out_once_due(make: Make) -> None:
     """A delayed, retried or snoozed job is handed out from its time on, and not before."""
     async with make() as backend:
-        [retried, snoozed] = await held(backend, a_job("retried"), a_job("snoozed"))
-        await backend.insert([a_job("delayed", delay=SHORT), a_job("not yet", delay=LONG)])
-        await move(backend, retried, Fail("no", SHORT))
-        last = await move(backend, snoozed, Snooze(SHORT))
-        assert await claimed_ids(backend) == [], "nothing is due yet"
-        await wait_until(backend, last.run_at)
+        jobs = await held(backend, *(a_job(id) for id in ("retried", "snoozed", "not retried yet", "not yet")))
+        await backend.insert([a_job("delayed", delay=SHORT / 2), a_job("not due yet", delay=LONG)])
+        now = await store_time(backend)
+        commands: list[Command] = [Fail("no", SHORT), Snooze(SHORT * 1.5), Fail("no", LONG), Snooze(LONG)]
+        timed = [await move(backend, job, command, now) for job, command in zip(jobs, commands, strict=True)]
+        await wait_until(backend, timed[1].run_at)
         assert await claimed_ids(backend) == ["delayed", "retried", "snoozed"], "what is due is handed out, by its time"
+        assert await claimed_ids(backend) == [], "what is not due is not"
 
 
 async def check_any_number_of_due_jobs_is_handed_out_in_the_end(make: Make) -> None:
@@ -92,8 +94,9 @@ async def check_queues_are_served_in_the_order_given(make: Make) -> None:
     async with make() as backend:
         places = [("1", OTHER), ("2", QUEUE), ("3", OTHER), ("4", "third")]
         await backend.insert([a_job(id, queue=queue, priority=-int(id)) for id, queue in places])
-        reply = await claim(backend, [QUEUE, OTHER, "nobody's"])
-        assert [job.id for job in reply.jobs] == ["2", "3", "1"], "queues are served in the order given"
+        assert await claimed_ids(backend, queues=[OTHER, QUEUE], limit=1) == ["3"], "the first queue first"
+        found = await claimed_ids(backend, queues=[QUEUE, OTHER, "nobody's"])
+        assert found == ["2", "1"], "whichever it is; and then the next"
 
 
 async def check_claim_takes_no_more_than_its_limit(make: Make) -> None:
@@ -167,17 +170,16 @@ async def check_next_due_is_when_the_next_timed_job_comes(make: Make) -> None:
     """A claim says when the next timed job of its queues comes due, and nothing where there is none."""
     async with make() as backend:
         assert (await claim(backend)).next_due is None, "nothing is timed"
-        delays = [("1", LONG), ("2", SHORT), ("3", LONG * 2)]
-        first, second, _ = (await backend.insert([a_job(id, delay=delay) for id, delay in delays])).jobs
-        await backend.insert([a_job("4", queue=OTHER, delay=SHORT / 2)])
-        assert (await claim(backend)).next_due == second.run_at, "the earliest of its queues"
-        await wait_until(backend, second.run_at)
-        reply = await claim(backend)
-        assert [job.id for job in reply.jobs] == ["2"]
-        assert reply.next_due == first.run_at, "the earliest that is not due yet"
-        await move(backend, first, Cancel())
-        third = await stored(backend, a_job("3"))
-        assert (await claim(backend)).next_due == third.run_at, "what has moved on comes due no more"
+        jobs = [a_job("1", delay=LONG * 2), a_job("2", delay=LONG), a_job("soon", delay=SHORT)]
+        late, early, soon = (await backend.insert(jobs)).jobs
+        [other] = (await backend.insert([a_job("4", queue=OTHER, delay=LONG / 2)])).jobs
+        await wait_until(backend, soon.run_at)
+        reply = await claim(backend, limit=0)
+        assert reply.next_due == early.run_at, "the earliest that is not due yet, of its queues"
+        assert await claimed_ids(backend) == ["soon"]
+        assert (await claim(backend, [QUEUE, OTHER])).next_due == other.run_at, "the earliest of all its queues"
+        await move(backend, early, Cancel())
+        assert (await claim(backend)).next_due == late.run_at, "what has moved on comes due no more"
 
 
 async def check_concurrent_claims_never_hand_out_a_job_twice(make: Make) -> None:

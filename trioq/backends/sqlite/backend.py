@@ -35,7 +35,7 @@ from .._hints import ALL_HINTS, Doorbells
 from . import records, store
 from .actor import Actor, Inline
 from .bells import Bells, Rings
-from .commit import GroupCommit, Transaction
+from .commit import GroupCommit, Request, Transaction
 from .doorbell import Ear, Listener, best_ear
 from .errors import translate
 from .layout import open_database
@@ -68,7 +68,8 @@ class SQLiteBackend(Backend):
         self._synchronous = synchronous
         self._inline = inline
         self._clock = clock
-        self._latest = 0.0
+        self._latest = self._wall_less_trio = 0.0
+        self._clocked_run: trio.lowlevel.TrioToken | None = None
         self._actor: Actor | Inline | None = None
         self._doorbells = Doorbells()
         self._listener: Listener | None = None
@@ -111,15 +112,20 @@ class SQLiteBackend(Backend):
     def _open(self, bells: Bells, clock: Callable[[], float]) -> GroupCommit:
         db = open_database(self._database, self._path, self._synchronous)
         commit = GroupCommit(db, clock, bells)
-        bells.news(db)  # what was rung before is no news
+        what_rang_before = Request(lambda tx: bells.news(tx.db), writes=False)
+        commit.serve([what_rang_before])
+        what_rang_before.answer()
         return commit
 
     def _trio_clock(self) -> Callable[[], float]:
         """The wall clock as it is now, plus Trio's from here on, never going back."""
-        base = max(time.time(), self._latest) - trio.current_time()
+        elapsed, run = trio.current_time(), trio.lowlevel.current_trio_token()
+        # Virtual time runs ahead of the wall clock: within one run, no moment of it counts twice.
+        least = self._wall_less_trio if run is self._clocked_run else self._latest - elapsed
+        self._wall_less_trio, self._clocked_run = max(time.time() - elapsed, least), run
 
         def now() -> float:
-            self._latest = base + trio.current_time()
+            self._latest = self._wall_less_trio + trio.current_time()
             return self._latest
 
         return now

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.resources import files
 from typing import Final
 
@@ -50,13 +51,9 @@ def open_database(database: str, path: str, synchronous: str) -> sqlite3.Connect
     db = sqlite3.connect(database, isolation_level=None, uri=is_uri, timeout=0, cached_statements=256)
     try:
         deadline = time.monotonic() + PATIENCE
-        patiently(lambda: _prepare(db, path), lambda: time.monotonic() < deadline, _RETRY)
-        db.execute(f"PRAGMA synchronous = {synchronous}")
-        db.execute(f"PRAGMA cache_size = {_CACHE}")
-        db.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
-        # Some builds overwrite what is deleted with zeros, which doubles the writes of a settle.
-        db.execute("PRAGMA secure_delete = OFF")
-        db.execute("PRAGMA temp_store = MEMORY")
+        # Settings, too: some read the file.
+        for attempt in (partial(_prepare, db, path), partial(_set, db, synchronous)):
+            patiently(attempt, lambda: time.monotonic() < deadline, _RETRY)
     except BaseException:
         db.close()
         raise
@@ -100,6 +97,15 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
             db.execute("ROLLBACK")
     if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
         raise BackendError(f"{path}: the file system has no write-ahead log. Put the file on a local disk")
+
+
+def _set(db: sqlite3.Connection, synchronous: str) -> None:
+    db.execute(f"PRAGMA synchronous = {synchronous}")
+    db.execute(f"PRAGMA cache_size = {_CACHE}")
+    db.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
+    # Some builds overwrite what is deleted with zeros, which doubles the writes of a settle.
+    db.execute("PRAGMA secure_delete = OFF")
+    db.execute("PRAGMA temp_store = MEMORY")
 
 
 def _layout_of(db: sqlite3.Connection, path: str) -> int:

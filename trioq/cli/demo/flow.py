@@ -62,6 +62,7 @@ class Demo:
     def __init__(self, sources: Sources, scratch: Path, concurrency: int, display: Display) -> None:
         self._sources = sources
         self._scratch = scratch
+        self._concurrency = concurrency
         self._display = display
         self._worker = trioq.Worker(queue, concurrency=concurrency, handle_signals=True)
         self._tally = Tally(sources)
@@ -80,7 +81,7 @@ class Demo:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._tally.listen)
                 nursery.start_soon(self._work, nursery.cancel_scope)
-                self._began = trio.current_time()
+                self._began = self._ended = trio.current_time()
                 await self._measure(self._sources, earlier)
                 if (await queue.counts())["failed"] == earlier["failed"]:
                     say("All of them parse. Here are three broken files, to see what becomes of them.")
@@ -146,6 +147,8 @@ class Demo:
 
             handles = {handle.id: handle for handle in self._handles}
             async for job in queue.jobs(task=measure.name):
+                if str(job.state) in _LIVE:  # those of an earlier demo are left, too
+                    left[str(job.state)] += 1
                 if job.id not in handles:
                     continue
                 retries += job.failures - (job.state == "failed")
@@ -153,8 +156,6 @@ class Demo:
                     nursery.start_soon(fetch, handles[job.id])
                 elif job.state == "failed":
                     dead[self._files[job.id]] = _last_line(job.error)
-                else:
-                    left[str(job.state)] += 1
         return Report(
             measured=measured,
             dead=dead,
@@ -162,7 +163,7 @@ class Demo:
             retries=retries,
             elapsed=self._ended - self._began,
             latencies=self._latencies,
-            concurrency=self._worker.concurrency,
+            concurrency=self._concurrency,
         )
 
 

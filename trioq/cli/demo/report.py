@@ -46,7 +46,7 @@ def show_report(report: Report, console: Console) -> None:
 
 def _rows(report: Report) -> Sequence[tuple[str, str]]:
     files, left = report.measured, sum(report.left.values())
-    ended, seconds = report.ended, report.elapsed
+    ended, seconds = report.ended, max(report.elapsed, 0.001)
     rows = [
         ("jobs", f"{ended:,} ended: completed {len(files):,}, dead letters {len(report.dead):,}"),
         ("retries", f"{report.retries:,}"),
@@ -70,7 +70,7 @@ def _latency(latencies: Sequence[float]) -> str:
         return "not measured"
     cuts = quantiles(latencies, n=100)
     figures = f"p50 {cuts[49] * 1e3:.1f} ms, p99 {cuts[98] * 1e3:.1f} ms"
-    return f"{figures} (enqueue to handler, {len(latencies)} probes of the idle worker)"
+    return f"{figures} ({len(latencies)} probes: enqueue to handler, idle)"
 
 
 def _dead_letters(dead: Mapping[str, str]) -> Table:

@@ -1,0 +1,49 @@
+"""A process that dies takes no job with it, and a job that kills its process takes no other down."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+import trio
+
+import trioq
+
+#: Seconds; short, so that a reclaim need not be waited for.
+LEASE = 1
+
+
+async def test_kill_9_loses_no_job_and_another_worker_finishes_it_within_the_lease_and_five_seconds(
+    queue, journal, start_worker
+):
+    doomed = await start_worker(lease=LEASE)
+    jobs = [await queue.enqueue("hold", [60]) for _ in range(5)]
+    for _ in jobs:
+        await journal.wait_for("hold 1")
+    await start_worker(lease=LEASE)
+    began = trio.current_time()
+    doomed.signal(signal.SIGKILL)
+    assert await doomed.wait() == -signal.SIGKILL
+    assert [await job.result() for job in jobs] == ["run 2"] * 5
+    assert trio.current_time() - began < LEASE + 5
+    records = [await job.refresh() for job in jobs]
+    assert [(record.crashes, record.failures) for record in records] == [(1, 0)] * 5
+
+
+async def test_a_poison_pill_fails_alone_after_three_crashes(queue, journal, start_worker):
+    poison = await queue.enqueue("die")
+    neighbours = []
+    for _ in range(3):
+        # The poison of the process before is still under its lease: this job is under way when it comes back.
+        neighbours.append(await queue.enqueue("rest", [1.5]))
+        worker = await start_worker(lease=LEASE)
+        await journal.wait_for("die")
+        assert await worker.wait() == 66
+    await start_worker(lease=LEASE)
+    with pytest.raises(trioq.JobFailed):
+        await poison.result()
+    record = await poison.refresh()
+    assert (record.state, record.crashes, record.run) == ("failed", 3, 3)
+    for neighbour in neighbours:
+        await neighbour.result()
+    assert (await neighbours[-1].refresh()).crashes == 0  # on its last life the poison was run beside nothing

@@ -1,0 +1,218 @@
+"""Settle: outcomes in batches, each judged alone, and nothing finished is lost."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+import trioq
+from trioq import BackendError
+from trioq.lifecycle import Cancel, step
+
+
+async def test_what_ends_during_one_write_goes_together_in_the_next(autojump_clock, store, queue, at_work):
+    @queue.task
+    async def nap(seconds):
+        await trio.sleep(seconds)
+
+    store.late["settle"] = 10
+    async with queue:
+        await queue.enqueue_many(nap.bind(1 + number / 100) for number in range(20))
+        async with at_work(trioq.Worker(queue, concurrency=20)):
+            await trio.sleep(30)
+            assert store.sizes["settle"] == [1, 19]
+            assert (await queue.counts())["completed"] == 20
+
+
+async def test_a_saturated_worker_needs_few_calls_a_job(autojump_clock, store, queue):
+    @queue.task
+    async def quick():
+        pass
+
+    async with queue:
+        await queue.enqueue_many(quick.bind() for _ in range(1000))
+        before = len(store.calls)
+        await trioq.Worker(queue, concurrency=100).run_until_idle()
+        assert (await queue.counts())["completed"] == 1000
+    assert len(store.calls) - before <= 100
+
+
+async def test_an_item_that_the_store_refuses_fails_alone_and_is_a_dead_letter(
+    autojump_clock, store, queue, at_work, told
+):
+    @queue.task
+    async def answer(number):
+        await trio.sleep(1)
+        return number
+
+    store.refused = lambda change: change.fields.get("result") == b"3" and BackendError("it does not like \ud800 3")
+    async with queue:
+        jobs = await queue.enqueue_many(answer.bind(number) for number in range(6))
+        async with at_work(trioq.Worker(queue)) as worker:
+            await trio.sleep(2)
+            records = [await job.refresh() for job in jobs]
+            assert [job.state for job in records] == ["failed" if n == 3 else "completed" for n in range(6)]
+            assert "BackendError: it does not like ? 3" in records[3].error
+            assert worker.statistics().unsettled == 0
+        assert [event.job.id for event in await told.all("job:failed")] == [jobs[3].id]
+
+
+async def test_an_item_that_is_refused_twice_is_left_to_its_lease(autojump_clock, store, queue, at_work, caplog):
+    ran = []
+
+    @queue.task(name="note")
+    async def note():
+        ran.append(1)
+
+    bad = []
+    store.refused = lambda change: change.id in bad and change.state.final and BackendError("never")
+    async with queue:
+        for name in "abc":
+            bad.append(name)
+            await note.options(id=name).enqueue()
+        async with at_work(trioq.Worker(queue, concurrency=1)) as worker:
+            await trio.sleep(1)
+            assert len(ran) == 3
+            assert worker.statistics().unsettled == 0
+            good = await note.enqueue()
+            with trio.fail_after(1):
+                await good.result()
+            assert (await queue.job("a")).state == "active"
+            await trio.sleep(20)  # the lease ran out, and somebody, here the same worker, takes it for crashed
+            assert (await queue.job("a")).crashes == 1
+    assert "left to its lease" in caplog.text
+
+
+async def test_a_stale_outcome_is_lost_with_the_state_that_won_and_nothing_is_completed(
+    autojump_clock, Faulty, store, queue, at_work, told
+):
+    @queue.task
+    async def nap():
+        await trio.sleep(2)
+
+    elsewhere = trioq.Queue("q", Faulty(store.inner))
+    store.deaf = True
+    async with queue, elsewhere:
+        job = await nap.enqueue()
+        async with at_work(trioq.Worker(queue, lease=100)) as worker:
+            await trio.sleep(1)
+            found = await store.inner.get("q", [job.id])
+            await store.inner.settle([step(found.jobs[0], Cancel("elsewhere"), found.now)])
+            await trio.sleep(2)
+            assert worker.statistics().lost == 1
+            assert worker.statistics().completed == 0
+        assert await job.state() == "cancelled"
+        [lost] = await told.all("job:lost")
+        assert (lost.state, lost.run, lost.job.id) == ("cancelled", 1, job.id)
+        assert await told.names("job:") == ["job:enqueued", "job:started", "job:lost"]
+
+
+async def test_a_job_that_ended_is_settled_although_the_worker_is_cancelled_then(autojump_clock, store, queue):
+    """At each point in time at which it could be cancelled."""
+
+    @queue.task
+    async def quick():
+        await trio.sleep(1)
+
+    store.late = {"settle": 1, "claim": 0.5}
+    async with queue:
+        for step_at in range(1, 40):
+            job = await quick.enqueue()
+            with trio.move_on_after(step_at / 10 + 0.05):
+                await trioq.Worker(queue).start()
+            record = await job.refresh()
+            assert record.state in ("waiting", "completed"), step_at
+            assert (record.failures, record.crashes) == (0, 0)
+            finished = step_at / 10 + 0.05 > 1.5
+            assert (record.state == "completed") == finished, step_at
+            await job.cancel()
+
+
+async def test_a_job_that_runs_again_before_its_settle_was_answered_is_renewed(autojump_clock, store, queue, at_work):
+    runs = []
+
+    @queue.task(backoff=trioq.Fixed(0))
+    async def flaky():
+        runs.append(trioq.current_job().run)
+        if len(runs) == 1:
+            raise ValueError
+        await trio.sleep(100)
+
+    store.late["settle"] = 1
+    async with queue:
+        job = await flaky.enqueue()
+        async with at_work(trioq.Worker(queue)) as worker:
+            await trio.sleep(60)
+            record = await job.refresh()
+            assert (record.state, record.run, record.crashes) == ("active", 2, 0)
+            assert worker.statistics().running == 1
+            await trio.sleep(60)
+            assert await job.state() == "completed"
+    assert runs == [1, 2]
+
+
+async def test_each_outcome_is_told_once_and_only_after_it_is_stored(autojump_clock, store, queue, at_work, told):
+    @queue.task
+    async def quick():
+        pass
+
+    store.late["settle"] = 2
+    async with queue:
+        await quick.enqueue()
+        async with at_work(trioq.Worker(queue)):
+            await trio.sleep(1)
+            assert await told.names("job:") == ["job:enqueued", "job:started"]
+            await trio.sleep(2)
+            assert await told.names("job:") == ["job:enqueued", "job:started", "job:completed"]
+
+
+async def test_exactly_one_transition_is_written_for_each_outcome(autojump_clock, store, queue):
+    @queue.task(max_retries=0)
+    async def end(kind):
+        if kind == "fail":
+            raise ValueError
+        if kind == "snooze":
+            raise trioq.Snooze(1000)
+        if kind == "reject":
+            raise trioq.Reject("no")
+
+    async with queue:
+        jobs = await queue.enqueue_many(end.bind(kind) for kind in ("return", "fail", "snooze", "reject"))
+        await trioq.Worker(queue).run_until_idle()
+        assert sum(store.sizes["settle"]) == 4
+        assert [(await job.refresh()).version for job in jobs] == [2] * 4
+
+
+@pytest.mark.parametrize("kind", ["settle", "get"])
+async def test_losing_a_race_while_the_store_fails_harms_nobody(autojump_clock, Faulty, store, queue, at_work, kind):
+    @queue.task
+    async def nap():
+        await trio.sleep(2)
+
+    store.deaf = True
+    async with queue:
+        job = await nap.enqueue()
+        async with at_work(trioq.Worker(queue, lease=100)):
+            await trio.sleep(1)
+            found = await store.inner.get("q", [job.id])
+            await store.inner.settle([step(found.jobs[0], Cancel(), found.now)])
+            store.fail(kind, times=3)
+            await trio.sleep(30)
+            job = await nap.enqueue()
+            await trio.sleep(10)
+            assert (await store.inner.get("q", [job.id])).jobs[0].state == "completed"
+
+
+async def test_the_wait_for_a_slow_settle_keeps_no_slot(autojump_clock, store, queue, at_work):
+    @queue.task
+    async def quick():
+        pass
+
+    slots = trio.CapacityLimiter(3)
+    store.late["settle"] = 5
+    async with queue:
+        await quick.enqueue()
+        async with at_work(trioq.Worker(queue, concurrency=slots)):
+            await wait_all_tasks_blocked()
+            assert slots.borrowed_tokens == 0

@@ -1,0 +1,245 @@
+"""Sweep: what dead workers held comes back, what nobody claims expires, what is past retention goes."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+import trioq
+from trioq import BackendError
+from trioq.abc import Presence
+
+DEAD = Presence(worker="dead:1", name="dead", host="elsewhere", slots=1, lease=15)
+
+
+@pytest.fixture
+def quick(queue):
+    @queue.task
+    async def quick():
+        return trioq.current_job().run
+
+    return quick
+
+
+async def claim_as_the_dead(store, lease=15, limit=1):
+    """What a worker leaves behind that was killed right after a claim, before its first renewal."""
+    return (await store.inner.claim(["q"], limit, DEAD.worker, lease, True)).jobs
+
+
+async def test_a_dead_workers_job_runs_elsewhere_within_a_lease_and_a_quarter(
+    autojump_clock, store, queue, quick, at_work, told
+):
+    async with queue:
+        job = await quick.enqueue()
+        await claim_as_the_dead(store)
+        async with at_work(trioq.Worker(queue, lease=15)):
+            with trio.fail_after(15 * 1.25 + 0.1):
+                assert await job.result() == 2
+        record = await job.refresh()
+        assert (record.crashes, record.failures, record.attempt) == (1, 0, 1)
+        assert await told.names("job:stalled") == ["job:stalled"]
+
+
+async def test_it_is_not_taken_over_while_its_lease_lasts(autojump_clock, store, queue, quick, at_work):
+    async with queue:
+        job = await quick.enqueue()
+        await claim_as_the_dead(store, lease=100)
+        async with at_work(trioq.Worker(queue, lease=4)):
+            await trio.sleep(99)
+            assert (await job.refresh()).run == 1
+            await trio.sleep(3)
+            assert (await job.refresh()).state == "completed"
+
+
+async def test_a_job_whose_lease_ran_out_too_often_is_a_dead_letter_with_the_reason(
+    autojump_clock, store, queue, quick, at_work, told
+):
+    async with queue:
+        job = await quick.enqueue()
+        async with at_work(trioq.Worker(trioq.Queue("other", store), lease=4)):
+            for crash in (1, 2, 3):
+                assert len(await claim_as_the_dead(store, lease=4)) == 1
+                await trio.sleep(6)
+                assert (await job.refresh()).crashes == crash
+        record = await job.refresh()
+        assert (record.state, record.failures) == ("failed", 0)
+        assert "dead:1" in record.error
+        assert [event.name for event in await told.all("job:") if event.name in ("job:stalled", "job:failed")] == [
+            "job:stalled",
+            "job:stalled",
+            "job:failed",
+        ]
+
+
+async def test_reclaimed_jobs_keep_their_place_in_the_order(autojump_clock, store, queue, at_work):
+    ran = []
+
+    @queue.task
+    async def note(name):
+        ran.append(name)
+
+    async with queue:
+        await note.options(priority=-1).enqueue("first")
+        await claim_as_the_dead(store)
+        for name in ("second", "third"):
+            await note.enqueue(name)
+        await queue.pause()
+        async with at_work(trioq.Worker(queue, concurrency=1, lease=4)):
+            await trio.sleep(20)
+            await queue.resume()
+            await trio.sleep(1)
+    assert ran == ["first", "second", "third"]
+
+
+async def test_a_worker_never_reclaims_a_job_that_it_runs(autojump_clock, store, queue, at_work):
+    @queue.task
+    async def nap():
+        await trio.sleep(100)
+
+    async with queue:
+        job = await nap.enqueue()
+        async with at_work(trioq.Worker(queue, lease=4)):
+            renew = store.inner.renew
+
+            async def renew_nothing(worker, leases):
+                return await renew(worker, [])
+
+            store.inner.renew = renew_nothing
+            await trio.sleep(99)
+            record = await job.refresh()
+            assert (record.state, record.run, record.crashes) == ("active", 1, 0)
+
+
+async def test_nothing_is_reclaimed_for_one_lease_after_an_outage(autojump_clock, store, queue, quick, at_work):
+    async with queue:
+        job = await quick.enqueue()
+        await claim_as_the_dead(store, lease=20)
+        async with at_work(trioq.Worker(queue, lease=10)):
+            await trio.sleep(5)
+            store.down = True
+            await trio.sleep(25)
+            store.down = False
+            await trio.sleep(9.9)  # its lease ran out long ago, and its owner may just be coming back
+            assert (await store.inner.get("q", [job.id])).jobs[0].crashes == 0
+            await trio.sleep(6)
+            assert await job.result() == 2
+
+
+async def test_nothing_is_reclaimed_for_one_lease_after_the_loop_was_blocked(
+    autojump_clock, store, queue, quick, at_work
+):
+    @queue.task
+    async def greedy():
+        autojump_clock.jump(30)
+
+    async with queue:
+        job = await quick.enqueue()
+        await claim_as_the_dead(store, lease=20)
+        async with at_work(trioq.Worker(queue, lease=10)):
+            await trio.sleep(5)
+            await greedy.enqueue()
+            await trio.sleep(9.9)
+            assert (await job.refresh()).crashes == 0
+            await trio.sleep(6)
+            assert await job.result() == 2
+
+
+async def test_nothing_is_reclaimed_for_one_lease_after_a_renewal_that_took_long(
+    autojump_clock, store, queue, quick, at_work
+):
+    async with queue:
+        job = await quick.enqueue()
+        await claim_as_the_dead(store, lease=14)
+        async with at_work(trioq.Worker(queue, lease=10)):
+            await trio.sleep(9)
+            store.late["renew"] = 5
+            await trio.sleep(6.5)  # the renewal at 10 has been answered at 15
+            assert (await job.refresh()).crashes == 0
+            store.late.clear()
+            await trio.sleep(6)
+            assert (await job.refresh()).crashes == 0
+            await trio.sleep(15)
+            assert await job.result() == 2
+
+
+async def test_a_refused_reclaim_does_not_keep_others_from_theirs(autojump_clock, store, queue, quick, at_work):
+    async with queue:
+        jobs = await queue.enqueue_many(quick.bind() for _ in range(3))
+        await claim_as_the_dead(store, lease=4, limit=3)
+        store.refused = lambda change: change.id == jobs[1].id and BackendError("not this one")
+        async with at_work(trioq.Worker(queue, lease=4)):
+            await trio.sleep(10)
+            assert [await job.state() for job in jobs] == ["completed", "active", "completed"]
+
+
+async def test_a_job_that_nobody_claims_expires(autojump_clock, store, queue, quick, at_work, told):
+    async with queue:
+        await queue.pause()
+        paused = await quick.options(ttl=10).enqueue()
+        delayed = await quick.options(ttl=10, delay=9).enqueue()
+        async with at_work(trioq.Worker(trioq.Queue("other", store), lease=4)):
+            await trio.sleep(9.9)
+            assert await paused.state() == "waiting"
+            await trio.sleep(2)
+            assert [await job.state() for job in (paused, delayed)] == ["expired", "expired"]
+        assert len(await told.all("job:expired")) == 2
+        with pytest.raises(trioq.JobExpired):
+            await paused.result()
+
+
+async def test_the_sweep_outlives_failures_of_the_store(autojump_clock, store, queue, quick, at_work):
+    async with queue:
+        job = await quick.enqueue()
+        await claim_as_the_dead(store, lease=4)
+        async with at_work(trioq.Worker(queue, lease=4)):
+            store.fail("overdue", times=3)
+            store.fail("overdue", error=BackendError("nonsense"))
+            store.fail("settle", error=BackendError("nonsense"))
+            await trio.sleep(30)
+            assert await job.result() == 2
+
+
+async def test_finished_jobs_past_retention_are_dropped(autojump_clock, store, at_work):
+    settings = trioq.Settings(keep_completed=100, keep_dead=300, max_retries=0)
+    queue = trioq.Queue("q", store, settings=settings)
+
+    @queue.task
+    async def end(well):
+        if not well:
+            raise ValueError
+
+    async with queue:
+        good, bad = await end.enqueue(True), await end.enqueue(False)
+        async with at_work(trioq.Worker(queue, settings=settings)):
+            await trio.sleep(90)
+            assert (await good.state(), await bad.state()) == ("completed", "failed")
+            await trio.sleep(80)
+            assert await queue.job(good.id) is None
+            assert await bad.state() == "failed"
+            await trio.sleep(200)
+            assert await queue.job(bad.id) is None
+            with pytest.raises(trioq.JobNotFound):
+                await bad.result()
+
+
+async def test_no_more_finished_jobs_are_kept_than_allowed(autojump_clock, store, at_work):
+    settings = trioq.Settings(keep_completed_max=5)
+    queue = trioq.Queue("q", store, settings=settings)
+
+    @queue.task
+    async def quick():
+        pass
+
+    async with queue:
+        await queue.enqueue_many(quick.bind() for _ in range(2500))
+        async with at_work(trioq.Worker(queue, concurrency=500, settings=settings)):
+            await trio.sleep(130)
+            assert (await queue.counts())["completed"] == 5
+
+
+async def test_each_worker_sweeps_once_a_quarter(autojump_clock, store, queue, at_work):
+    async with at_work(trioq.Worker(queue, lease=8)):
+        await trio.sleep(1)
+        before = store.count("overdue")
+        await trio.sleep(20)
+        assert store.count("overdue") - before == 10
