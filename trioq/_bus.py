@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -23,7 +23,8 @@ logger: Final = logging.getLogger("trioq.events")
 #: Seconds that callbacks get for what is in their mailboxes when the last user leaves.
 DRAIN: Final = 1.0
 
-Callback = Callable[[Event], Awaitable[object] | object]
+#: It takes the event class that its pattern lets through, which no type can say.
+Callback = Callable[[Any], Awaitable[object] | object]
 
 
 class Subscription(trio.abc.ReceiveChannel[Event]):

@@ -93,8 +93,15 @@ async def subscribers_get_events() -> None:
 
 
 @asynccontextmanager
-async def lifespan(worker: trioq.Worker) -> AsyncGenerator[dict[str, int]]:
+async def lifespan(worker: trioq.Worker) -> AsyncGenerator[dict[str, float]]:
     yield {"pool": worker.concurrency}
 
 
 trioq.Worker(queue, lifespan=lifespan)
+
+
+def on_failure(event: trioq.events.JobFailed) -> None:
+    print(event.error)
+
+
+trioq.event_emitter.on("job:failed", on_failure)

@@ -139,6 +139,7 @@ async def test_a_watch_whose_hints_end_is_opened_again_without_a_storm(autojump_
                 await nap.enqueue(0)
                 await trio.sleep(1)
             assert store.count("watch") <= 20
+            await trio.sleep(3)
         assert (await queue.counts())["completed"] == 10
 
 
