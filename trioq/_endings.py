@@ -7,9 +7,8 @@ from typing import Final
 
 import attrs
 import trio
-from trio_util import RepeatedEvent
 
-from ._core.errors import BackendUnavailable
+from ._core.errors import BackendError, BackendNotOpen, BackendUnavailable
 from ._core.job import Job
 from .backends import Backend
 
@@ -39,7 +38,7 @@ class Endings:
         self._backend = backend
         self._queue = queue
         self._waiters: dict[str, list[_Waiter]] = {}
-        self._look = RepeatedEvent()
+        self._look = trio.Event()  #: set when another look may find something
         self._reader: trio.CancelScope | None = None
 
     async def wait(self, id: str) -> Job | None:
@@ -47,7 +46,7 @@ class Endings:
         self._backend.require_open()
         waiter = _Waiter()
         self._waiters.setdefault(id, []).append(waiter)
-        if self._reader is None or self._reader.cancel_called:
+        if self._reader is None:
             self._reader = trio.CancelScope()
             trio.lowlevel.spawn_system_task(self._read, self._reader, name=f"trioq results of {self._queue}")
         self._look.set()
@@ -60,10 +59,11 @@ class Endings:
         return waiter.job
 
     def close(self) -> None:
-        """End the reader: the backend is about to be left."""
+        """End the reader: the backend is about to be left.  Who still waits hears of that."""
         if self._reader is not None:
             self._reader.cancel()
             self._reader = None
+        self._fail(BackendNotOpen(self._backend))
 
     def _forget(self, id: str, waiter: _Waiter) -> None:
         waiters = self._waiters.get(id, [])
@@ -74,31 +74,54 @@ class Endings:
 
     async def _read(self, scope: trio.CancelScope) -> None:
         with scope:
-            try:
-                async with self._backend.watch([self._queue]) as hints, trio.open_nursery() as nursery:
-                    nursery.start_soon(self._listen, hints)
-                    while self._waiters:
-                        await self._answer(list(self._waiters))
-                        await trio.sleep(len(self._waiters) * PACE)
-                        with trio.move_on_after(POLL):
-                            await self._look.wait()
-                    nursery.cancel_scope.cancel()
-            except Exception as error:  # a system task may not raise: the waiters do
-                for waiter in [waiter for waiters in self._waiters.values() for waiter in waiters]:
-                    waiter.error = error
-                    waiter.done.set()
-            finally:
-                scope.cancel()  # the next waiter starts a new reader
+            while self._reader is scope:
+                try:
+                    async with self._backend.watch([self._queue]) as hints, trio.open_nursery() as nursery:
+                        nursery.start_soon(self._listen, hints)
+                        await self._serve()
+                        # At once, for whoever comes while this one is leaving needs another.
+                        self._leave(scope)
+                        nursery.cancel_scope.cancel()
+                except BackendUnavailable:
+                    await trio.sleep(POLL)  # how long to try is for the waiters to say
+                except Exception as error:  # a system task may not raise: the waiters do
+                    self._leave(scope)
+                    self._fail(error)
+
+    def _leave(self, scope: trio.CancelScope) -> None:
+        if self._reader is scope:
+            self._reader = None
+
+    async def _serve(self) -> None:
+        while self._waiters:
+            self._look = trio.Event()  # before the look: what happens during it makes another
+            await self._answer(list(self._waiters))
+            await trio.sleep(len(self._waiters) * PACE)
+            with trio.move_on_after(POLL):
+                await self._look.wait()
 
     async def _listen(self, hints: trio.abc.ReceiveChannel[object]) -> None:
-        async for _ in hints:
-            self._look.set()
+        try:
+            async for _ in hints:
+                self._look.set()
+        except BackendError:
+            pass  # from here on the poll finds what ends
+
+    def _fail(self, error: Exception) -> None:
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.error = error
+                waiter.done.set()
+        self._waiters.clear()
 
     async def _answer(self, ids: Sequence[str]) -> None:
         try:
             found = await self._backend.get(self._queue, ids)
         except BackendUnavailable:
             return  # the next look may find the store again; the waiter's own deadline decides how long
+        except BackendError as error:
+            self._fail(error)
+            return
         for id, job in zip(ids, found.jobs, strict=True):
             if job is None or job.state.final:
                 for waiter in self._waiters.pop(id, ()):

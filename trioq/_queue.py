@@ -157,35 +157,42 @@ class Queue:
         """Store many bound calls, in a round trip for each 1,000 jobs or 4 MiB: ``[send.bind(to) for to in ...]``.
 
         Each such chunk is stored whole or not at all.  When one fails, NotAllStored holds the handles of those
-        before it, and the failure as its cause.
+        before it, and the failure as its cause; where that is IdTaken, the rest of its chunk is stored as well.
         """
         handles: list[JobHandle[R]] = []
-        for chunk in _chunks(calls):
+        for chunk in _chunks(calls, self.name):
             try:
-                handles += await self._insert(chunk)
-            except (BackendError, IdTaken) as error:
+                stored, taken = await self._insert(chunk)
+            except BackendError as error:
                 raise NotAllStored(handles) from error
+            handles += stored
+            if taken is not None:
+                raise NotAllStored(handles) from taken
         return handles
 
     async def submit(self, call: Call[R]) -> JobHandle[R]:
         """Store one bound call."""
-        [handle] = await self._insert([call])
-        return handle
+        handles, taken = await self._insert([call])
+        if taken is not None:
+            raise taken
+        return handles[0]
 
     def draft(self, template: Job, data: bytes) -> Job:
         """A job that isn't stored yet."""
         return template.having({"id": template.id or _new_id(), "payload": data})
 
-    async def _insert(self, calls: Sequence[Call[R]]) -> list[JobHandle[R]]:
+    async def _insert(self, calls: Sequence[Call[R]]) -> tuple[list[JobHandle[R]], IdTaken | None]:
         reply = await self.backend.insert([call.job for call in calls])
         handles: list[JobHandle[R]] = []
+        taken: IdTaken | None = None
         for call, job, created in zip(calls, reply.jobs, reply.created, strict=True):
             if created:
                 event_emitter.tell(JobEnqueued, job, reply.now)
             elif job.id == call.job.id and job.task != call.job.task:
-                raise IdTaken(self.name, job.id, job.task)
+                taken = IdTaken(self.name, job.id, job.task)
+                continue
             handles.append(JobHandle(self, job.id, created=created, result=call.result))
-        return handles
+        return handles, taken
 
     # --- jobs ---
 
@@ -289,10 +296,12 @@ def find_queue(name: str, backend: Backend | None = None) -> Queue:
     return max(named, key=lambda queue: (backend is not None and queue.backend is backend, queue.number))
 
 
-def _chunks(calls: Iterable[Call[R]]) -> Iterator[list[Call[R]]]:
+def _chunks(calls: Iterable[Call[R]], queue: str) -> Iterator[list[Call[R]]]:
     chunk: list[Call[R]] = []
     size = 0
     for call in calls:
+        if call.job.queue != queue:
+            raise ValueError(f"a call of queue {call.job.queue!r} can't be enqueued on {queue!r}: bind it to a task of it")
         data = len(call.job.payload)
         if chunk and (len(chunk) == CHUNK_JOBS or size + data > CHUNK_BYTES):
             yield chunk

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
+from sys import float_info
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
 import attrs
@@ -44,7 +44,7 @@ class Options(TypedDict, total=False):
 def _duration(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (value >= 0 and math.isfinite(value)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= float_info.max:
         raise ValueError(f"{name} is a number of seconds, 0 or more, not {value!r}")
     return value
 
@@ -196,8 +196,9 @@ def check_function(fn: Any) -> None:
     """BadTask for what can't be a task, with the way to mend it."""
     if not callable(fn):
         raise BadTask(fn, "it is not callable. Use the decorator as `@queue.task` or `@queue.task(max_retries=5)`")
-    qualname = getattr(fn, "__qualname__", "")
-    outer = qualname.rpartition(".")[0]
+    if not hasattr(fn, "__qualname__"):
+        raise BadTask(fn, "it is an object, and a task goes by the name of a function. Write a function that calls it")
+    outer = fn.__qualname__.rpartition(".")[0]
     if isinstance(fn, (staticmethod, classmethod)) or (outer and not outer.endswith("<locals>")):
         raise BadTask(fn, "a method has no instance to run on in a worker. Make it a function, and pass it an id")
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
