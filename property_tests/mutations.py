@@ -69,7 +69,7 @@ MUTATIONS: Final = [
     Mutation("wire", "extra=record)", "extra={})"),
     Mutation("wire", "if not isinstance(record, dict):", "if record is None:"),
     Mutation("wire", "if version != FORMAT:", "if version is None:"),
-    Mutation("wire", "TypeError, ValueError, AttributeError, RecursionError", "ValueError, RecursionError"),
+    Mutation("wire", "TypeError, ValueError, RecursionError", "ValueError, RecursionError"),
     Mutation("wire", "_encode({**job.extra, **packed})", "_encode(packed)"),
     Mutation("wire", "        plain = msgspec.convert(known, kind)", "        return known"),
     Mutation("payload", "or _finite(msgspec.to_builtins(value))", "or True"),

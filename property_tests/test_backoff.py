@@ -82,9 +82,9 @@ def test_fixed_is_always_the_same(wait: float, n: int, roll: float) -> None:
     assert Fixed(wait).delay(n, roll) == wait
 
 
-@given(base=seconds, factor=st.floats(0, 5), most=seconds, jitter=shares, n=failures, roll=sts.rolls)
+@given(base=seconds, factor=st.floats(0, 5), most=seconds, jitter=shares, n=failures, roll=sts.rolls, higher=sts.rolls)
 def test_jitter_only_shortens_and_by_its_share_at_most(
-    base: float, factor: float, most: float, jitter: float, n: int, roll: float
+    base: float, factor: float, most: float, jitter: float, n: int, roll: float, higher: float
 ) -> None:
     """The wait lies in [full * (1 - jitter), full], and a higher roll is a shorter wait."""
     for full, policy in (
@@ -94,7 +94,8 @@ def test_jitter_only_shortens_and_by_its_share_at_most(
         whole = full.delay(n, roll)
         assert policy.delay(n, 0.0) == whole
         assert whole * (1 - jitter) <= policy.delay(n, roll) <= whole
-        assert policy.delay(n, roll) == pytest.approx(whole - whole * jitter * roll)
+        assert policy.delay(n, roll) == pytest.approx(whole - whole * jitter * roll, abs=whole * 1e-9)
+        assert policy.delay(n, max(roll, higher)) <= policy.delay(n, roll)
 
 
 @given(policy=sts.backoffs)

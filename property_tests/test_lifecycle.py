@@ -86,6 +86,12 @@ class OneJob(RuleBasedStateMachine):
         return self.job
 
     @precondition(lambda self: self.job.state in (State.WAITING, State.DELAYED))
+    @rule(worker=sts.workers, lease=sts.durations(60.0), target=earlier)
+    def somebody_tries_to_claim_it(self, worker: str, lease: float) -> Job:
+        self.attempt(Claim(worker, self.now + lease))
+        return self.job
+
+    @precondition(lambda self: self.job.state in (State.WAITING, State.DELAYED))
     @rule(worker=sts.workers, lease=sts.durations(60.0), outcome=sts.outcomes, roll=sts.rolls, target=earlier)
     def a_worker_runs_it(self, worker: str, lease: float, outcome: Outcome, roll: float) -> Job:
         self.now = max(self.now, self.job.run_at)
@@ -212,7 +218,7 @@ class OneJob(RuleBasedStateMachine):
 
 
 TestOneJob = OneJob.TestCase
-TestOneJob.settings = settings()
+TestOneJob.settings = settings(max_examples=max(300, settings().max_examples))  # a life has many turns
 
 
 # --- the same in single sentences ---------------------------------------------------------------

@@ -31,8 +31,7 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
     """The events of one subscriber, oldest first: ``async for event in events``."""
 
     def __init__(self, pattern: str, buffer: int) -> None:
-        if buffer < 1:
-            raise ValueError(f"buffer is the number of events kept for a slow subscriber, 1 or more, not {buffer}")
+        _check_buffer(buffer)
         self.pattern = pattern
         self.dropped = 0  #: how many events were lost because the subscriber was too slow
         self._buffer = buffer
@@ -119,6 +118,7 @@ class _Handler:
     """One ``on()``."""
 
     def __init__(self, pattern: str, callback: Callback, buffer: int) -> None:
+        _check_buffer(buffer)  # here, where it was given: its mailbox is made later, when something happens
         self.pattern, self.callback, self.buffer = pattern, callback, buffer
 
     async def serve(self, mailbox: Subscription) -> None:
@@ -228,6 +228,11 @@ class EventEmitter:
         if pump.users == 0:
             _pump.set(None)
             await pump.leave()
+
+
+def _check_buffer(buffer: int) -> None:
+    if buffer < 1:
+        raise ValueError(f"buffer is the number of events kept for a slow subscriber, 1 or more, not {buffer}")
 
 
 def _put(subscription: Subscription, event: Event, token: trio.lowlevel.TrioToken | None) -> None:

@@ -63,9 +63,9 @@ class Queue:
         self.name = check_name("a queue name", name)
         self.settings = process_settings if settings is None else settings
         backend = self.settings.backend if backend is None else backend
-        self.backend = open_backend(backend) if isinstance(backend, str) else backend
+        self._backend = open_backend(backend) if isinstance(backend, str) else backend
         self.tasks: dict[str, Task[..., Any, Any]] = {}
-        self._endings = Endings(self.backend, name)
+        self._endings = Endings(self._backend, name)
         self._users = 0
         self.number = next(_numbers)  #: a later Queue of the same name has a higher one
         _living.add(self)
@@ -88,12 +88,23 @@ class Queue:
         await event_emitter.detach()
         await self.backend.__aexit__(kind, error, trace)
 
-    def on(self, backend: Backend) -> Queue:
-        """The same tasks over another store.  It is not found by name."""
+    @property
+    def backend(self) -> Backend:
+        """The store.  Another one can be put in its place while the queue isn't open, as tests do."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, backend: Backend | str) -> None:
+        if self._users:
+            raise RuntimeError(f"queue {self.name!r} is open: change its backend before it is entered")
+        self._backend = open_backend(backend) if isinstance(backend, str) else backend
+        self._endings = Endings(self._backend, self.name)
+
+    def copy_on(self, backend: Backend) -> Queue:
+        """The same tasks, for a worker, over another store.  It is not found by name; a task's enqueue stays here."""
         other = copy(self)
-        other.backend = backend
-        other._endings = Endings(backend, self.name)
         other._users = 0
+        other.backend = backend
         return other
 
     # --- tasks ---
@@ -301,7 +312,7 @@ def _chunks(calls: Iterable[Call[R]], queue: str) -> Iterator[list[Call[R]]]:
     size = 0
     for call in calls:
         if call.job.queue != queue:
-            raise ValueError(f"a call of queue {call.job.queue!r} can't be enqueued on {queue!r}: bind it to a task of it")
+            raise ValueError(f"this call is bound to a task of queue {call.job.queue!r}, not of {queue!r}")
         data = len(call.job.payload)
         if chunk and (len(chunk) == CHUNK_JOBS or size + data > CHUNK_BYTES):
             yield chunk

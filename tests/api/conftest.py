@@ -23,7 +23,7 @@ def queue(backend):
 
 @pytest.fixture
 def at_work():
-    """``async with at_work(worker):`` starts it, and stops it at the end of the block."""
+    """A context manager: inside it the worker given to it has started, and at its end it is stopped."""
 
     @asynccontextmanager
     async def at_work(worker, grace=0):
@@ -42,7 +42,7 @@ async def told(nursery):
 
     async def listen(subscription):
         async for event in subscription:
-            events.append(event)
+            events.append(event)  # noqa: PERF401 - others read the list meanwhile
 
     async with trioq.event_emitter.subscribe("*", buffer=100_000) as subscription:
         nursery.start_soon(listen, subscription)

@@ -67,7 +67,7 @@ async def test_result_of_a_failed_job_raises_with_its_last_error(autojump_clock,
     async with queue:
         job = await nap.options(id="bad").enqueue(0, fail=True)
         async with at_work(trioq.Worker(queue)):
-            with pytest.raises(trioq.JobFailed, match="ValueError: it went wrong$") as caught:
+            with pytest.raises(trioq.JobFailed, match=r"ValueError: it went wrong$") as caught:
                 await job.result()
         assert (caught.value.queue, caught.value.id) == ("q", "bad")
         assert "Traceback" in caught.value.error
@@ -101,19 +101,18 @@ async def test_a_job_that_is_not_there_any_more_is_not_found(autojump_clock, que
 
 
 async def test_a_job_that_is_removed_while_its_result_is_awaited_is_not_found(autojump_clock, queue, nap):
-    async with queue, trio.open_nursery() as nursery:
+    async with queue:
         job = await nap.enqueue()
 
         async def wait():
             with pytest.raises(trioq.JobNotFound):
                 await job.result()
 
-        nursery.start_soon(wait)
-        await trio.sleep(0.5)
-        await queue.remove(job.id)
-        with trio.fail_after(1.1):
-            while nursery.child_tasks:
-                await trio.sleep(0.1)
+        with trio.fail_after(1.7):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait)
+                await trio.sleep(0.5)
+                await queue.remove(job.id)
 
 
 async def test_waiting_can_be_cancelled_and_asked_again(autojump_clock, queue, nap, at_work):
@@ -203,31 +202,26 @@ async def test_a_refusal_of_the_store_reaches_those_who_wait(autojump_clock, sto
 
 
 async def test_when_the_queue_is_left_those_who_still_wait_are_told(autojump_clock, queue, nap):
-    async with trio.open_nursery() as nursery:
+    async def wait(job):
+        with pytest.raises(trioq.BackendNotOpen):
+            await job.result()
 
-        async def wait(job):
-            with pytest.raises(trioq.BackendNotOpen):
-                await job.result()
-
-        async with queue:
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery, queue:
             nursery.start_soon(wait, await nap.enqueue())
             await trio.sleep(1)
-        with trio.fail_after(5):
-            while nursery.child_tasks:
-                await trio.sleep(1)
 
 
 async def test_no_reader_is_left_behind(autojump_clock, queue, nap, at_work):
-    async with queue:
-        async with at_work(trioq.Worker(queue)):
-            await wait_all_tasks_blocked()
-            before = trio.lowlevel.current_statistics().tasks_living
-            await (await nap.enqueue(1)).result()
-            with trio.move_on_after(1):
-                await (await nap.enqueue(100)).result()
-            await trio.sleep(2)
-            running = 1
-            assert trio.lowlevel.current_statistics().tasks_living <= before + running
+    async with queue, at_work(trioq.Worker(queue)):
+        await wait_all_tasks_blocked()
+        before = trio.lowlevel.current_statistics().tasks_living
+        await (await nap.enqueue(1)).result()
+        with trio.move_on_after(1):
+            await (await nap.enqueue(100)).result()
+        await trio.sleep(2)
+        running = 1
+        assert trio.lowlevel.current_statistics().tasks_living <= before + running
 
 
 async def test_a_handle_shows_what_it_is(autojump_clock, queue, nap):

@@ -277,19 +277,18 @@ async def test_removing_drops_the_record_but_not_of_an_active_job(autojump_clock
 
 
 async def test_a_paused_queue_hands_out_nothing_and_a_resumed_one_at_once(autojump_clock, queue, add, at_work, told):
-    async with queue:
-        async with at_work(trioq.Worker(queue)):
-            await trio.sleep(3.3)
-            assert not await queue.is_paused()
-            await queue.pause()
-            assert await queue.is_paused()
-            await trio.sleep(0.1)
-            job = await add.enqueue(1)
-            await trio.sleep(60)
-            assert await job.state() == "waiting"
-            await queue.resume()
-            await trio.sleep(0.1)
-            assert await job.state() == "completed"
+    async with queue, at_work(trioq.Worker(queue)):
+        await trio.sleep(3.3)
+        assert not await queue.is_paused()
+        await queue.pause()
+        assert await queue.is_paused()
+        await trio.sleep(0.1)
+        job = await add.enqueue(1)
+        await trio.sleep(60)
+        assert await job.state() == "waiting"
+        await queue.resume()
+        await trio.sleep(0.1)
+        assert await job.state() == "completed"
     queues = [(event.name, event.queue) for event in told if event.name.startswith("queue:")]
     assert queues == [("queue:paused", "q"), ("queue:resumed", "q")]
 

@@ -14,16 +14,16 @@ import trioq
 
 
 @pytest.fixture
-def Faulty(monkeypatch):
+def faulty(monkeypatch):
     """The class of stores that fail on command."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
     return importlib.import_module("faulty").Faulty
 
 
 @pytest.fixture
-def store(Faulty):
+def store(faulty):
     """A store that fails on command."""
-    return Faulty()
+    return faulty()
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def queue(store):
 
 @pytest.fixture
 def at_work():
-    """``async with at_work(worker):`` opens the worker's queues, starts it, and stops it at the end of the block."""
+    """A context manager: inside it the worker given to it has started, and at its end it is stopped."""
 
     @asynccontextmanager
     async def at_work(worker, grace=0):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import asynccontextmanager
 
+import attrs
 import trio
 
 from trioq import BackendUnavailable, InMemoryBackend
@@ -22,6 +23,7 @@ class Faulty(Backend):
         self.deaf = False  #: no hint arrives
         self.calls = []  #: (Trio time, verb)
         self.sizes = defaultdict(list)  #: how large the batches, or the limits of claims, were
+        self.behind = 0.0  #: by how much its clock has been set back
         self.late = {}  #: verb -> seconds by which its reply comes later than its effect
         self.refused = lambda change: False  #: a batch with such a change is refused
         self._plans = defaultdict(list)
@@ -60,6 +62,8 @@ class Faulty(Backend):
         if verb in self.late:
             with trio.CancelScope(shield=True):  # a request that has left is answered
                 await trio.sleep(self.late[verb])
+        if self.behind and hasattr(reply, "now"):
+            reply = attrs.evolve(reply, now=reply.now - self.behind)
         return reply
 
     async def insert(self, jobs):

@@ -113,17 +113,17 @@ async def test_two_workers_share_a_limiter_fairly(autojump_clock, store, at_work
     async with queues[0], queues[1]:
         for queue, task in calls:
             await queue.enqueue_many(task.bind() for _ in range(100))
-        async with at_work(trioq.Worker(queues[0], concurrency=slots)):
-            async with at_work(trioq.Worker(queues[1], concurrency=slots)):
-                await trio.sleep(20.5)
-                done = [(await queue.counts())["completed"] for queue in queues]
+        workers = [trioq.Worker(queue, concurrency=slots) for queue in queues]
+        async with at_work(workers[0]), at_work(workers[1]):
+            await trio.sleep(20.5)
+            done = [(await queue.counts())["completed"] for queue in queues]
     assert sum(done) == 80
     assert min(done) >= 20, done
 
 
-async def test_a_worker_whose_store_is_away_keeps_no_slot_from_another(autojump_clock, Faulty, at_work):
+async def test_a_worker_whose_store_is_away_keeps_no_slot_from_another(autojump_clock, faulty, at_work):
     slots, rate = trio.CapacityLimiter(4), trioq.RateLimiter(100)
-    away, near = trioq.Queue("away", Faulty()), trioq.Queue("near", Faulty())
+    away, near = trioq.Queue("away", faulty()), trioq.Queue("near", faulty())
 
     @near.task
     async def quick():

@@ -52,9 +52,9 @@ async def test_process_job_keeps_the_callers_rate(autojump_clock, queue, note, r
     assert [at for at, _ in ran] == [0, 0, 1, 1, 2, 2]
 
 
-async def test_process_job_can_take_another_store(autojump_clock, Faulty, queue, note, ran):
-    other = Faulty()
-    elsewhere = queue.on(other)
+async def test_process_job_can_take_another_store(autojump_clock, faulty, queue, note, ran):
+    other = faulty()
+    elsewhere = queue.copy_on(other)
     async with queue, elsewhere:
         await note.enqueue("here")
         await elsewhere.backend.insert([trioq.Job(id="there", queue="q", task="note")])
@@ -72,9 +72,9 @@ async def test_an_unknown_queue_is_an_error_that_names_the_others(autojump_clock
         assert {"q", other.name} <= set(caught.value.known)
 
 
-async def test_a_name_means_the_newest_queue_but_rather_one_on_the_given_backend(autojump_clock, Faulty):
+async def test_a_name_means_the_newest_queue_but_rather_one_on_the_given_backend(autojump_clock, faulty):
     ran = []
-    older, newer = trioq.Queue("twice", Faulty()), trioq.Queue("twice", Faulty())
+    older, newer = trioq.Queue("twice", faulty()), trioq.Queue("twice", faulty())
     older.task(name="note")(_noting(ran, "older"))
     newer.task(name="note")(_noting(ran, "newer"))
     async with older, newer:

@@ -191,7 +191,7 @@ async def test_an_unknown_task_is_tried_again_for_a_later_deploy_may_know_it(aut
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"\xff", b"{}", b"[[1],{}]", b"[[],{\"x\":1}]", b"[" * 100_000, b'[["a"],{}]', b"null"]
+    "payload", [b"", b"\xff", b"{}", b"[[1],{}]", b'[[],{"x":1}]', b"[" * 100_000, b'[["a"],{}]', b"null"]
 )
 async def test_a_payload_that_cannot_be_read_is_a_dead_letter_at_once(autojump_clock, queue, payload):
     ran = []
@@ -220,7 +220,7 @@ async def test_a_record_that_cannot_be_read_is_a_dead_letter(autojump_clock, que
 
 
 @pytest.mark.parametrize(
-    "result", [object(), {1, 2}, (1, 2), b"bytes", {1: 2}, math.nan, [math.inf], "\ud800", 2**70, {"a": {"b": (1,)}}]
+    "result", [object(), {1, 2}, (1, 2), b"bytes", {1: 2}, math.nan, [math.inf], "\ud800", {"a": {"b": (1,)}}]
 )
 async def test_a_result_that_json_would_lose_or_change_is_a_failure(autojump_clock, run, result):
     async def handler():
@@ -588,7 +588,7 @@ async def test_cleaning_up_after_a_stop_may_take_time(autojump_clock, queue, at_
 
 async def test_a_zero_timeout_stops_the_handler_at_its_first_checkpoint(autojump_clock, run):
     async def nap():
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
 
     job = await run(nap, timeout=0)
     assert "TimedOut" in job.error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -86,7 +88,7 @@ async def test_the_pauses_between_tries_grow_and_are_capped(autojump_clock, stor
         await trio.sleep(120)
         tries = [at - begun for at, verb in store.calls if verb == "claim" and at > begun]
         store.down = False
-    pauses = [later - earlier for earlier, later in zip(tries, tries[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
     assert max(pauses) <= 2
     assert min(pauses[8:]) >= 1
     assert pauses[0] <= 0.05
@@ -105,30 +107,28 @@ async def test_an_idle_worker_does_not_storm_a_store_that_is_away(autojump_clock
 
 
 async def test_work_goes_on_soon_after_the_store_is_back(autojump_clock, store, queue, nap, at_work):
-    async with queue:
-        async with at_work(trioq.Worker(queue)):
-            await trio.sleep(1)
-            store.down = True
-            await trio.sleep(100)
-            store.down = False
-            job = await nap.enqueue(0)
-            with trio.fail_after(2):
-                await job.result()
+    async with queue, at_work(trioq.Worker(queue)):
+        await trio.sleep(1)
+        store.down = True
+        await trio.sleep(100)
+        store.down = False
+        job = await nap.enqueue(0)
+        with trio.fail_after(2):
+            await job.result()
 
 
 async def test_a_watch_that_breaks_is_opened_again(autojump_clock, store, queue, nap, at_work):
-    async with queue:
-        async with at_work(trioq.Worker(queue)):
-            await trio.sleep(1)
-            store.fail("hint")
-            store.fail("watch", times=2, error=BackendError("nonsense"))
-            await queue.pause()  # rings
-            await queue.resume()
-            await trio.sleep(5)
-            assert store.count("watch") >= 3
-            job = await nap.enqueue(0)
-            await wait_all_tasks_blocked()
-            assert (await job.refresh()).state == "completed"
+    async with queue, at_work(trioq.Worker(queue)):
+        await trio.sleep(1)
+        store.fail("hint")
+        store.fail("watch", times=2, error=BackendError("nonsense"))
+        await queue.pause()  # rings
+        await queue.resume()
+        await trio.sleep(5)
+        assert store.count("watch") >= 3
+        job = await nap.enqueue(0)
+        await wait_all_tasks_blocked()
+        assert (await job.refresh()).state == "completed"
 
 
 async def test_a_watch_whose_hints_end_is_opened_again_without_a_storm(autojump_clock, store, queue, nap, at_work):
@@ -145,12 +145,11 @@ async def test_a_watch_whose_hints_end_is_opened_again_without_a_storm(autojump_
 
 async def test_a_store_that_cannot_watch_at_the_start_is_polled(autojump_clock, store, queue, nap, at_work):
     store.fail("watch", times=100)
-    async with queue:
-        async with at_work(trioq.Worker(queue)):
-            await trio.sleep(10)
-            job = await nap.enqueue(0)
-            await trio.sleep(2.6)
-            assert (await job.refresh()).state == "completed"
+    async with queue, at_work(trioq.Worker(queue)):
+        await trio.sleep(10)
+        job = await nap.enqueue(0)
+        await trio.sleep(2.6)
+        assert (await job.refresh()).state == "completed"
 
 
 @pytest.mark.parametrize("error", [BackendUnavailable("no route"), BackendError("no trioq database")])

@@ -132,9 +132,9 @@ async def test_a_job_that_is_gone_is_stopped_and_lost(autojump_clock, store, que
 
 
 async def test_a_cancel_from_another_process_stops_the_job_within_100_ms(
-    autojump_clock, Faulty, store, queue, nap, at_work, told
+    autojump_clock, faulty, store, queue, nap, at_work, told
 ):
-    elsewhere = trioq.Queue("q", Faulty(store.inner))
+    elsewhere = trioq.Queue("q", faulty(store.inner))
     async with queue, elsewhere:
         job = await nap.enqueue(100)
         async with at_work(trioq.Worker(queue)):
@@ -163,9 +163,9 @@ async def test_a_cancel_in_the_same_process_is_told_once(autojump_clock, queue, 
 
 
 async def test_without_hints_a_cancel_is_heard_of_within_a_quarter_of_the_lease(
-    autojump_clock, Faulty, store, queue, nap, at_work
+    autojump_clock, faulty, store, queue, nap, at_work
 ):
-    elsewhere = trioq.Queue("q", Faulty(store.inner))
+    elsewhere = trioq.Queue("q", faulty(store.inner))
     store.deaf = True
     async with queue, elsewhere:
         job = await nap.enqueue(100)
@@ -231,8 +231,10 @@ async def test_a_lease_that_cannot_be_renewed_is_not_lost_by_that(autojump_clock
 
 @pytest.mark.parametrize("error", [BackendError("refused"), BackendUnavailable("away")])
 @pytest.mark.parametrize("verb", ["renew", "get", "settle"])
-async def test_whatever_fails_in_a_renewal_the_worker_lives(autojump_clock, Faulty, store, queue, nap, at_work, verb, error, told):
-    elsewhere = trioq.Queue("q", Faulty(store.inner))
+async def test_whatever_fails_in_a_renewal_the_worker_lives(
+    autojump_clock, faulty, store, queue, nap, at_work, verb, error, told
+):
+    elsewhere = trioq.Queue("q", faulty(store.inner))
     async with queue, elsewhere:
         lost = await nap.enqueue(1)
         store.fail("claim", after=True)  # makes it ask for, and release, what it does not know of
@@ -242,7 +244,7 @@ async def test_whatever_fails_in_a_renewal_the_worker_lives(autojump_clock, Faul
             store.fail(verb, times=3, error=error)
             assert await elsewhere.cancel(cancelled.id)
             await trio.sleep(40)
-            assert ("stop" in [what for what, _ in nap.notes])
+            assert "stop" in [what for what, _ in nap.notes]
             fresh = await nap.enqueue(1)
             await trio.sleep(5)
             assert await fresh.state() == "completed"

@@ -85,13 +85,13 @@ async def test_an_item_that_is_refused_twice_is_left_to_its_lease(autojump_clock
 
 
 async def test_a_stale_outcome_is_lost_with_the_state_that_won_and_nothing_is_completed(
-    autojump_clock, Faulty, store, queue, at_work, told
+    autojump_clock, faulty, store, queue, at_work, told
 ):
     @queue.task
     async def nap():
         await trio.sleep(2)
 
-    elsewhere = trioq.Queue("q", Faulty(store.inner))
+    elsewhere = trioq.Queue("q", faulty(store.inner))
     store.deaf = True
     async with queue, elsewhere:
         job = await nap.enqueue()
@@ -152,6 +152,26 @@ async def test_a_job_that_runs_again_before_its_settle_was_answered_is_renewed(a
     assert runs == [1, 2]
 
 
+async def test_an_expired_job_whose_expiry_the_stores_clock_took_back_is_released(
+    autojump_clock, store, queue, at_work
+):
+    @queue.task
+    async def nap(seconds):
+        await trio.sleep(seconds)
+
+    async with queue:
+        await nap.enqueue(2)
+        store.late["settle"] = 5
+        async with at_work(trioq.Worker(queue, concurrency=1)):
+            await trio.sleep(0.5)
+            job = await nap.options(ttl=1).enqueue(0)
+            await trio.sleep(2.5)  # found expired when the slot was free, and waiting to be settled
+            store.behind = 6
+            await trio.sleep(30)
+            record = await job.refresh()
+            assert (record.state, record.run, record.crashes) == ("completed", 2, 0)
+
+
 async def test_each_outcome_is_told_once_and_only_after_it_is_stored(autojump_clock, store, queue, at_work, told):
     @queue.task
     async def quick():
@@ -185,7 +205,7 @@ async def test_exactly_one_transition_is_written_for_each_outcome(autojump_clock
 
 
 @pytest.mark.parametrize("kind", ["settle", "get"])
-async def test_losing_a_race_while_the_store_fails_harms_nobody(autojump_clock, Faulty, store, queue, at_work, kind):
+async def test_losing_a_race_while_the_store_fails_harms_nobody(autojump_clock, faulty, store, queue, at_work, kind):
     @queue.task
     async def nap():
         await trio.sleep(2)

@@ -239,14 +239,13 @@ async def test_stop_while_it_is_being_opened_counts(autojump_clock, store, queue
         yield
 
     worker = trioq.Worker(queue, lifespan=lifespan)
-    async with queue, trio.open_nursery() as nursery:
+    async with queue:
         job = await nap.enqueue(0)
-        nursery.start_soon(worker.start)
-        await trio.sleep(1)
-        worker.stop()
         with trio.fail_after(10):
-            while nursery.child_tasks:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(worker.start)
                 await trio.sleep(1)
+                worker.stop()
         assert await job.state() == "waiting"
 
 

@@ -105,9 +105,7 @@ async def test_threads_are_counted_against_the_slots(mock_clock, queue, gate, at
             await gate.wait_inside(3)
 
 
-async def test_after_a_timeout_the_job_keeps_its_slot_and_lease_until_the_thread_ends(
-    mock_clock, queue, gate, at_work
-):
+async def test_after_a_timeout_the_job_keeps_its_slot_and_lease_until_the_thread_ends(mock_clock, queue, gate, at_work):
     task = queue.task(name="enter", timeout=1, backoff=trioq.Fixed(0))(gate.handler)
     async with queue:
         job = await task.enqueue()
@@ -142,8 +140,8 @@ async def test_a_thread_that_raises_after_its_timeout_has_timed_out(mock_clock, 
             mock_clock.jump(2)
             await settle_down()
             leave.set()
-            with pytest.raises(trioq.JobFailed, match="TimedOut"):
-                await job.result()
+        with pytest.raises(trioq.JobFailed, match="TimedOut"):
+            await job.result()
 
 
 async def test_check_cancelled_ends_a_thread_early(mock_clock, queue, at_work):
@@ -161,8 +159,8 @@ async def test_check_cancelled_ends_a_thread_early(mock_clock, queue, at_work):
         async with at_work(trioq.Worker(queue), grace=10):
             await trio.to_thread.run_sync(inside.wait, 10)
             mock_clock.jump(2)
-            with pytest.raises(trioq.JobFailed, match="TimedOut"):
-                await job.result()
+        with pytest.raises(trioq.JobFailed, match="TimedOut"):
+            await job.result()
     go_on.set()
 
 
@@ -180,7 +178,7 @@ async def test_a_cancelled_thread_is_not_run_again_beside_itself(mock_clock, que
             assert gate.entered == 1
             gate.open.set()
             await gate.wait_inside()
-            assert await job.result() == "out"
+        assert await job.result() == "out"
 
 
 async def test_at_shutdown_a_thread_has_the_grace_and_five_seconds_then_it_is_abandoned(

@@ -26,7 +26,7 @@ _NOT_SENT: Final = frozenset({"extra", "unreadable"})
 _REQUIRED: Final = ("id", "queue", "task")
 _DEFAULTS: Final = {**Job(id="", queue="", task="").__dict__, **dict.fromkeys(_REQUIRED)}
 #: What a reader that trusts nobody gets to see where the bytes are no record.
-_BROKEN: Final = (msgspec.DecodeError, TypeError, ValueError, AttributeError, RecursionError)
+_BROKEN: Final = (msgspec.DecodeError, TypeError, ValueError, RecursionError)
 
 
 def _typed(name: str, fields: Iterable[str]) -> type[msgspec.Struct]:

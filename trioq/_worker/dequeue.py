@@ -136,7 +136,7 @@ class Dequeue:
         return False
 
     def _comes_due(self, reply: Claimed) -> bool:
-        """Whether there is a delayed job to be waited for: any at all, or one that is due and did not fit in a claim."""
+        """Whether a delayed job is to be waited for: any at all, or one that is due and did not fit in a claim."""
         return reply.next_due is not None and (self._delayed or reply.next_due <= reply.now)
 
     def _last_life_waits(self, reply: Claimed) -> bool:

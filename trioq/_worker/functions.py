@@ -63,9 +63,7 @@ async def handle_job(queue_name: str, raw_job: Job | bytes | Mapping[str, Any], 
         await _handle(job, queue, None)
 
 
-def _claimed(
-    queue_name: str, raw_job: Job | bytes | Mapping[str, Any], backend: Backend | None
-) -> tuple[Queue, Job]:
+def _claimed(queue_name: str, raw_job: Job | bytes | Mapping[str, Any], backend: Backend | None) -> tuple[Queue, Job]:
     queue = _queue_on(queue_name, backend)
     job = raw_job if isinstance(raw_job, Job) else wire.decode(raw_job)
     if job.queue != queue.name:
@@ -128,4 +126,4 @@ def _shift_for(worker: str, queue: Queue, rate: RateLimiter | None) -> Shift:
 
 def _queue_on(name: str, backend: Backend | None) -> Queue:
     queue = find_queue(name, backend)
-    return queue if backend is None or queue.backend is backend else queue.on(backend)
+    return queue if backend is None or queue.backend is backend else queue.copy_on(backend)

@@ -151,7 +151,7 @@ class Shift:
         """These jobs are settled, or not ours any more."""
         for running in runnings:
             key = running.job.queue, running.job.id
-            if self.held.get(key) is running:  # else it is another run already, claimed before we heard of this one's end
+            if self.held.get(key) is running:  # else it is the next run, claimed before we heard of this one's end
                 del self.held[key]
         self.unsettled -= len(runnings)
         self.settled.set()

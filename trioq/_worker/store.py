@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Final, Protocol, TypeVar
@@ -39,8 +40,8 @@ class Store:
         self.backend = backend
         self._on_lost = on_lost
         self._on_recovered = on_recovered
-        self._heard = 0.0
-        self._heard_at = -inf
+        # Until the first reply the wall clock stands in: it decides nothing, for nothing is claimed; it dates events.
+        self._heard, self._heard_at = time.time(), trio.current_time()
         self._lost_at: float | None = None
         #: Trio time from which on this worker may take others for dead: an outage, or a late renewal of its own,
         #: may have kept healthy workers from renewing just as well.

@@ -4,7 +4,7 @@ Knows callables and bytes; jobs, queues and workers live elsewhere.  This guards
 leak or crash; it is no defence against hostile code.
 """
 
-from .._exports import publish
+from .._exports import publish as _publish
 from ._pool import Sandbox as Sandbox
 from ._pool import run_payload as run_payload
 from ._process import ProcessDied as ProcessDied
@@ -12,4 +12,4 @@ from ._run_handler import SandboxError as SandboxError
 from ._run_handler import run_handler as run_handler
 from ._target import Target as Target
 
-publish(__name__, globals())
+_publish(__name__, globals())

@@ -9,7 +9,7 @@ A store of one's own passes all of it, each check as one test::
 or at once: ``trio.run(trioq.testing.check_backend, MyBackend)``.  What the checks are given is told at `check_backend`.
 """
 
-from .._exports import publish
+from .._exports import publish as _publish
 from ._cancelling import check_a_cancelled_verb_does_nothing as check_a_cancelled_verb_does_nothing
 from ._cancelling import check_a_cancelled_write_has_a_known_outcome as check_a_cancelled_write_has_a_known_outcome
 from ._cancelling import (
@@ -116,4 +116,4 @@ from ._watching import check_a_watcher_that_waits_is_woken as check_a_watcher_th
 from ._watching import check_each_kind_of_hint_comes as check_each_kind_of_hint_comes
 from ._watching import check_hints_wait_for_a_slow_reader as check_hints_wait_for_a_slow_reader
 
-publish(__name__, globals())
+_publish(__name__, globals())
