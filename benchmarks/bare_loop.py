@@ -17,9 +17,9 @@ async def drain(jobs: int, concurrency: int) -> None:
     async def handler() -> None:
         pass
 
-    async def run(timeout: float) -> None:
+    async def run(seconds: float) -> None:
         nonlocal free, ended
-        with trio.CancelScope(deadline=trio.current_time() + timeout):
+        with trio.CancelScope(deadline=trio.current_time() + seconds):
             await handler()
         free += 1
         ended += 1

@@ -79,7 +79,7 @@ def main() -> None:
     ratios = [one / other for one, other in zip(bare, ours, strict=True)]
     print(f"bare loop    min {min(bare):6.1f}  median {statistics.median(bare):6.1f}  us/job")
     print(f"trioq        min {min(ours):6.1f}  median {statistics.median(ours):6.1f}  us/job")
-    print(f"ratio        of the minima {min(bare) / min(ours):.2f}, median of the pairs {statistics.median(ratios):.2f}")
+    print(f"ratio        minima {min(bare) / min(ours):.2f}  median of the pairs {statistics.median(ratios):.2f}")
     print(f"backend calls per job, median: {statistics.median(calls):.3f}")
 
 

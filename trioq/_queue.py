@@ -85,8 +85,8 @@ class Queue:
         self._users -= 1
         if self._users == 0:
             self._endings.close()
-        await event_emitter.detach()
-        await self.backend.__aexit__(kind, error, trace)
+        await event_emitter.detach()  # noqa: ASYNC102  it shields itself, with a deadline
+        await self.backend.__aexit__(kind, error, trace)  # noqa: ASYNC102  likewise
 
     @property
     def backend(self) -> Backend:

@@ -87,7 +87,8 @@ async def _handle(job: Job, queue: Queue, rate: RateLimiter | None) -> None:
 async def _through(running: Running, shift: Shift) -> None:
     async with shift.sandbox, trio.open_nursery() as keepers:
         keepers.start_soon(renew, shift)
-        async with trio.open_nursery() as handlers:  # a task of its own, so that its context is none of the caller's
+        # A task of its own, so that its context is none of the caller's.
+        async with trio.open_nursery() as handlers:  # noqa: ASYNC112
             handlers.start_soon(_run, running, shift)
         shift.begin_last_writes()
         shift.close_outcomes()

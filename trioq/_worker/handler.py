@@ -48,9 +48,9 @@ async def handle_all(receive: trio.MemoryReceiveChannel[list[Running]], shift: S
 async def handle(running: Running, shift: Shift) -> None:
     """Run one job's handler, and hand over how that ended.  It swallows every cancellation: its task ends with it."""
     # Judged again, for the way here may have taken a while; only a drain and a TTL can have changed the answer.
-    if shift.draining or running.job.expires_at is not None:
-        if not admitted_or_ended(running, shift.store.now(), shift):
-            return
+    doubtful = shift.draining or running.job.expires_at is not None
+    if doubtful and not admitted_or_ended(running, shift.store.now(), shift):
+        return
     if shift.rate is not None:
         shift.rate.spend()
     running.spent = True
@@ -88,7 +88,7 @@ async def _run(running: Running, shift: Shift) -> Outcome:
             return await _call(task, job, shift)
     except ThreadAbandoned:
         raise
-    except BaseException as raised:  # whatever a handler raises is its job's outcome, and no other job's business
+    except BaseException as raised:  # noqa: ASYNC103  whatever a handler raises is its job's outcome, and nobody else's
         error = raised
     return _outcome(error, running, shift)
 

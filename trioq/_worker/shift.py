@@ -96,8 +96,8 @@ class Shift:
         self.counts: Counter[str] = Counter()
         self.unsettled = 0
 
-        # Handing over an outcome must not wait, or a cancellation could lose finished work there.  So outcomes join
-        # the batch on its way to settle; a new batch begins when settle has taken that one, and a buffer of 1 is enough.
+        # Handing over an outcome must not wait, or a cancellation could lose finished work there.  So outcomes join the
+        # batch on its way to settle; a new one begins when settle has taken that, and a buffer of 1 is enough.
         self._hand_over, self.outcomes = trio.open_memory_channel[list[Ending]](1)
         self._ended: list[Ending] = []
 

@@ -74,5 +74,6 @@ def _verdict(job: Job, now: float, shift: Shift) -> Change | None:
 
 
 async def _prune(retention: Retention, shift: Shift) -> None:
-    while await shift.store.backend.prune(retention) >= 1_000:
-        await trio.lowlevel.checkpoint()
+    more = True
+    while more:
+        more = await shift.store.backend.prune(retention, BATCH) == BATCH

@@ -34,7 +34,7 @@ async def run_in_thread(call: Callable[[], Any], shift: Shift) -> Any:
         nonlocal value, error
         try:
             value = call()
-        except BaseException as raised:
+        except BaseException as raised:  # noqa: ASYNC103  raised below, on the loop
             error = raised
         with suppress(trio.RunFinishedError):
             token.run_sync_soon(ended.set)
@@ -43,13 +43,13 @@ async def run_in_thread(call: Callable[[], Any], shift: Shift) -> Any:
     await trio.lowlevel.checkpoint_if_cancelled()
     try:
         await trio.to_thread.run_sync(in_thread, abandon_on_cancel=True, limiter=_UNLIMITED)
-    except trio.Cancelled:
+    except trio.Cancelled:  # noqa: ASYNC103  what the thread returned all the same beats the cancellation
         with trio.CancelScope(shield=True, deadline=shift.thread_deadline) as wait:
             shift.thread_waits.add(wait)
             await ended.wait()
         shift.thread_waits.discard(wait)
         if not ended.is_set():
-            raise ThreadAbandoned from None
+            raise ThreadAbandoned from None  # noqa: ASYNC104  its task ends with it
         if isinstance(error, trio.Cancelled):  # it came from check_cancelled, and belongs to this cancellation
             raise
     if error is not None:

@@ -110,7 +110,9 @@ class Worker:
 
     # --- running ---
 
-    async def start(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def start(  # noqa: ASYNC128  the pipeline says started, once it is
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Run jobs until `stop`, a signal or cancellation: ``trio.run(worker.start)``, ``nursery.start(worker.start)``.
 
         Raises what opening the store or entering the lifespan raised; after that an outage is waited out.  Returns
@@ -140,7 +142,9 @@ class Worker:
         elif self._starting:
             self._stop_asked = grace
 
-    async def _run(self, make_dequeue: Callable[[Shift], Dequeue], task_status: trio.TaskStatus[None]) -> None:
+    async def _run(  # noqa: ASYNC128  likewise
+        self, make_dequeue: Callable[[Shift], Dequeue], task_status: trio.TaskStatus[None]
+    ) -> None:
         if self._starting:
             raise WorkerRunning(self.name)
         self._starting = True

@@ -39,7 +39,6 @@ from ._base import (
 )
 from ._hints import Doorbells
 
-
 #: (priority, run_at, seq, id, version)
 Ready = tuple[int, float, int, str, int]
 

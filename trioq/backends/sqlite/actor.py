@@ -136,7 +136,7 @@ class Actor:
         failure: BaseException | None = None
         try:
             self._commit = self._opening()
-        except BaseException as error:
+        except BaseException as error:  # noqa: ASYNC103  every request raises it
             failure = error
         waiting: list[Request] = []
         while self._gather(waiting):

@@ -90,12 +90,12 @@ class GroupCommit:
             if rings:
                 self._bells.bump(self._db, rings)
             self._db.execute("COMMIT")
-        except BaseException as error:
+        except BaseException as error:  # noqa: ASYNC103  each request raises it, where it is waited for
             self._undo()
             served = served or len(requests)
             for request in requests[:served]:
                 request.error = request.error or error
-            return served, {}
+            return served, {}  # noqa: ASYNC104
         if rings:
             self._bells.committed()
         return served, rings
@@ -125,7 +125,7 @@ class GroupCommit:
             self._db.execute("SAVEPOINT request")
         try:
             request.result = request.work(transaction)
-        except BaseException as error:
+        except BaseException as error:  # noqa: ASYNC103  likewise
             request.error = error
             # A full disk ends the whole transaction: then nobody's request was stored.
             if alone or not self._db.in_transaction:
