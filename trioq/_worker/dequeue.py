@@ -20,6 +20,10 @@ logger: Final = logging.getLogger("trioq.worker")
 #: default lease that makes less than one query a second.
 POLL: Final = 2.5
 
+#: The same, and for renewals and sweeps, of a worker that only runs until it is idle: nobody else relies on it, and in
+#: virtual time it may wait for days.
+RESTING: Final = 60.0
+
 #: Jobs in one claim, at most.
 MOST: Final = 1_000
 
@@ -35,6 +39,8 @@ class Dequeue:
         self._shift = shift
         self._until_idle = until_idle
         self._delayed = delayed
+        if until_idle:
+            shift.resting = RESTING
         self._order = list(shift.queues)
         self._was_idle = True  #: whether nothing was held when the last claim was asked
         self._last_life_since: float | None = None
@@ -48,6 +54,7 @@ class Dequeue:
                 slots = await self._take()
                 unused: Sequence[object] = slots
                 shift.ready = trio.Event()  # before the claim: a hint during it makes another
+                cancels = shift.cancel_hints
                 try:
                     reply = await self._claim(len(slots))
                     jobs = () if reply is None else reply.jobs
@@ -60,6 +67,8 @@ class Dequeue:
                     await shift.store.pause(tries)
                     continue
                 tries = 0
+                if shift.cancel_hints != cancels:
+                    shift.renew_now.set()  # it may have been about a job that was still on its way here
                 if batch:
                     # They are ours now: only the limiter may give them back, and it never keeps us waiting.
                     with trio.CancelScope(shield=True):
@@ -128,8 +137,8 @@ class Dequeue:
             if not reply.last_life and not self._comes_due(reply):
                 return True
         due = inf if reply.next_due is None else max(0.0, reply.next_due - reply.now)
-        with trio.move_on_after(min(due, POLL)):
-            if self._until_idle:
+        with trio.move_on_after(min(due, RESTING if self._until_idle else POLL)):
+            if self._until_idle or reply.last_life:
                 await self._ready_or_settled()
             else:
                 await shift.ready.wait()

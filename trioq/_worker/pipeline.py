@@ -9,7 +9,7 @@ import trio
 from .dequeue import Dequeue
 from .handler import handle_all
 from .limiter import limit
-from .renew import renew
+from .renew import notice_blocking, renew
 from .running import Running
 from .settle import settle
 from .shift import Shift
@@ -29,6 +29,7 @@ async def run_pipeline(shift: Shift, dequeue: Dequeue, started: Callable[[], Non
     async with trio.open_nursery() as keepers:
         await keepers.start(watch, shift)
         keepers.start_soon(renew, shift)
+        keepers.start_soon(notice_blocking, shift)
         async with trio.open_nursery() as stages:
             stages.start_soon(_claim_and_sweep, dequeue, to_limiter, shift)
             stages.start_soon(limit, claimed, to_handlers, shift)

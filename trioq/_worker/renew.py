@@ -26,31 +26,36 @@ async def renew(shift: Shift) -> None:
 
     It runs from before the first claim until the last settle, so that every job is renewed for as long as it is held.
     """
-    lease, quarter = shift.limits.lease, shift.limits.quarter
-    due = trio.current_time() + quarter
+    due = trio.current_time() + shift.period
     while True:
         with trio.move_on_at(due):
             await shift.renew_now.wait()
         shift.renew_now = trio.Event()
         begun = trio.current_time()
-        _notice_late(begun - due, shift)
         try:
             await renew_once(shift)
         except BackendError as error:
             logger.error("a renewal failed, the next one will do: %s", error)
-            shift.store.distrust(lease)
+            shift.store.distrust(shift.limits.lease)
         ended = trio.current_time()
-        if ended - begun > quarter:
-            shift.store.distrust(lease)  # where our renewal took long, others' may have
-        due = max(begun + quarter, ended)
+        if ended - begun > shift.limits.quarter:
+            shift.store.distrust(shift.limits.lease)  # where our renewal took long, others' may have
+        due = max(begun + shift.period, ended)
 
 
-def _notice_late(late: float, shift: Shift) -> None:
-    """A renewal that begins late by another quarter means that a handler kept the event loop to itself."""
-    if late > shift.limits.quarter:
-        names = ", ".join(f"{held.job.task} ({held.job.id})" for held in shift.held.values()) or "none"
-        logger.warning("the event loop was blocked for about %.1f s; running jobs: %s", late, names)
-        shift.store.distrust(shift.limits.lease)
+async def notice_blocking(shift: Shift) -> None:
+    """Notice when a handler keeps the event loop to itself for a quarter of a lease: then our renewals come late."""
+    quarter = shift.limits.quarter
+    while True:
+        tick = shift.period / 4
+        due = trio.current_time() + tick
+        await trio.sleep_until(due)
+        late = trio.current_time() - due
+        # The block may have begun at any moment of the tick: three quarters late is a quarter and more in all.
+        if late >= quarter * 3 / 4:
+            names = ", ".join(f"{held.job.task} ({held.job.id})" for held in shift.held.values()) or "none"
+            logger.warning("the event loop was blocked for about %.1f s; running jobs: %s", late, names)
+            shift.store.distrust(shift.limits.lease)
 
 
 async def renew_once(shift: Shift) -> None:

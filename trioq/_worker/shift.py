@@ -103,8 +103,12 @@ class Shift:
 
         self.ready = trio.Event()  #: a hint: a claim may find something
         self.renew_now = trio.Event()  #: a hint: a held job was cancelled
+        self.cancel_hints = 0  #: how many of them came
         self.settled = trio.Event()  #: something was settled
         self.renewed = trio.Event()  #: the store has just answered a renewal
+
+        #: Seconds between two renewals while nothing is held: they show presence, and the sweep follows them.
+        self.resting = limits.quarter
 
         self.draining = False
         self.claiming = trio.CancelScope()  #: around dequeue and sweep: what ends first
@@ -120,6 +124,8 @@ class Shift:
     def hold(self, job: Job, slot: object) -> Running:
         """A job was claimed: from now on it is renewed."""
         running = Running(job, slot, self.resources, self._on_progress)
+        if not self.held and self.resting > self.limits.quarter:
+            self.renew_now.set()  # the rest is over
         self.held[job.queue, job.id] = running
         return running
 
@@ -176,6 +182,16 @@ class Shift:
         return not self.held
 
     # --- leases ---
+
+    @property
+    def period(self) -> float:
+        """Seconds until the next renewal."""
+        return self.limits.quarter if self.held else self.resting
+
+    def hear_of_cancel(self) -> None:
+        """A hint: somebody has cancelled a held job, maybe one of ours."""
+        self.cancel_hints += 1
+        self.renew_now.set()
 
     def presence(self) -> Presence:
         """Who renews."""

@@ -24,13 +24,13 @@ async def watch(shift: Shift, task_status: trio.TaskStatus[None] = trio.TASK_STA
                 task_status = trio.TASK_STATUS_IGNORED
                 # What rang while nobody watched is unknown, so everything may have happened.
                 shift.ready.set()
-                shift.renew_now.set()
+                shift.hear_of_cancel()
                 async for hint in hints:
                     tries = 0
                     if hint & (Hint.READY | Hint.PAUSED):
                         shift.ready.set()
                     if hint & Hint.CANCELLED:
-                        shift.renew_now.set()
+                        shift.hear_of_cancel()
         except BackendError as error:
             logger.debug("hints are lost, polling meanwhile: %s", error)
             task_status.started()

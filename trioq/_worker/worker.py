@@ -126,7 +126,7 @@ class Worker:
         """Run jobs until nothing is ready in an unpaused queue, and nothing runs here.
 
         With *delayed*, jobs that come due later are waited for as well.  For tests: under `trio.testing.MockClock`
-        a day of retries takes milliseconds.
+        a day of retries takes about a second.
         """
         await self._run(partial(Dequeue, until_idle=True, delayed=delayed), trio.TASK_STATUS_IGNORED)
 

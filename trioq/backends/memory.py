@@ -168,7 +168,7 @@ class InMemoryBackend(Backend):
     """Jobs in this process, for as long as this object lives.
 
     Its clock reads the wall clock when it is opened and adds Trio's, never going back: under
-    `trio.testing.MockClock` a day of retries takes milliseconds.  *clock* puts another in its place.
+    `trio.testing.MockClock` a day of retries takes about a second.  *clock* puts another in its place.
     """
 
     def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
