@@ -43,7 +43,7 @@ class RateLimiter:
         self._bucket.spend(trio.current_time())
 
     def refund(self) -> None:
-        """Undo the latest spending: its start did not happen."""
+        """Undo a spending of the last interval: its start did not happen."""
         self._bucket.unspend()
         self._notify()
 
