@@ -117,6 +117,10 @@ class Job:
     extra: Mapping[str, Any] = attrs.Factory(dict)  #: fields that a newer trioq wrote, kept as they are
     unreadable: str | None = None  #: why the stored record could not be read; such a job is rejected
 
+    def __attrs_post_init__(self) -> None:
+        # A dict that grew key by key keeps room for twice as many, and so would every copy of it.
+        _set(self, "__dict__", {**self.__dict__})
+
     @property
     def attempt(self) -> int:
         """Which attempt this is, from 1: releases, snoozes and crashes spend none."""

@@ -26,9 +26,9 @@ async def renew(shift: Shift) -> None:
 
     It runs from before the first claim until the last settle, so that every job is renewed for as long as it is held.
     """
-    due = trio.current_time() + shift.period
+    shift.next_renewal = trio.current_time() + shift.period
     while True:
-        with trio.move_on_at(due):
+        with trio.move_on_at(shift.next_renewal):
             await shift.renew_now.wait()
         shift.renew_now = trio.Event()
         begun = trio.current_time()
@@ -40,7 +40,7 @@ async def renew(shift: Shift) -> None:
         ended = trio.current_time()
         if ended - begun > shift.limits.quarter:
             shift.store.distrust(shift.limits.lease)  # where our renewal took long, others' may have
-        due = max(begun + shift.period, ended)
+        shift.next_renewal = max(begun + shift.period, ended)
 
 
 async def notice_blocking(shift: Shift) -> None:

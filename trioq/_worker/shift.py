@@ -109,6 +109,7 @@ class Shift:
 
         #: Seconds between two renewals while nothing is held: they show presence, and the sweep follows them.
         self.resting = limits.quarter
+        self.next_renewal = inf  #: Trio time
 
         self.draining = False
         self.claiming = trio.CancelScope()  #: around dequeue and sweep: what ends first
@@ -124,7 +125,7 @@ class Shift:
     def hold(self, job: Job, slot: object) -> Running:
         """A job was claimed: from now on it is renewed."""
         running = Running(job, slot, self.resources, self._on_progress)
-        if not self.held and self.resting > self.limits.quarter:
+        if not self.held and self.next_renewal > trio.current_time() + self.limits.quarter:
             self.renew_now.set()  # the rest is over
         self.held[job.queue, job.id] = running
         return running

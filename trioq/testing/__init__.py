@@ -96,6 +96,9 @@ from ._settle import (
     check_a_composite_change_is_stored_whole_or_not_at_all as check_a_composite_change_is_stored_whole_or_not_at_all,
 )
 from ._settle import check_a_reclaim_loses_to_a_renewal as check_a_reclaim_loses_to_a_renewal
+from ._settle import (
+    check_a_repeat_answers_stored_though_its_job_came_due as check_a_repeat_answers_stored_though_its_job_came_due,
+)
 from ._settle import check_a_requeue_loses_its_key_to_a_live_job as check_a_requeue_loses_its_key_to_a_live_job
 from ._settle import check_each_change_of_a_batch_stands_alone as check_each_change_of_a_batch_stands_alone
 from ._settle import check_progress_can_be_noted_with_a_step as check_progress_can_be_noted_with_a_step

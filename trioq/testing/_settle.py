@@ -27,6 +27,7 @@ from ._given import (
     LONG,
     OTHER,
     QUEUE,
+    SHORT,
     Make,
     a_job,
     all_ids,
@@ -41,6 +42,7 @@ from ._given import (
     some_jobs,
     store_time,
     stored,
+    wait_until,
 )
 
 STORED, STALE, KEY_TAKEN = Verdict.STORED, Verdict.STALE, Verdict.KEY_TAKEN
@@ -111,6 +113,17 @@ async def check_a_change_that_is_stored_already_answers_stored(make: Make) -> No
         before = await all_jobs(backend)
         assert await _verdicts(backend, *changes) == [STORED] * 2, "a repeat in another batch"
         assert_same(await all_jobs(backend), before, "a repeat changes nothing")
+
+
+async def check_a_repeat_answers_stored_though_its_job_came_due(make: Make) -> None:
+    """A change that put a job off is still stored once the job is ready: time alone makes no write stale."""
+    async with make() as backend:
+        [job] = await held(backend, a_job())
+        change = step(job, Snooze(SHORT), await store_time(backend))
+        assert await _verdicts(backend, change) == [STORED]
+        await wait_until(backend, job.after(change).run_at)
+        assert await claimed_ids(backend, limit=0) == [], "a look at what is due takes nothing"
+        assert await _verdicts(backend, change) == [STORED], "nobody has touched the job since"
 
 
 async def check_each_change_of_a_batch_stands_alone(make: Make) -> None:
