@@ -38,6 +38,20 @@ async def execute(backend: SQLiteBackend, statement: str) -> None:
     await backend._write(lambda tx: tx.db.execute(statement))
 
 
+# --- what is kept ------------------------------------------------------------------------------
+
+
+async def test_what_never_changes_of_a_job_goes_with_its_record(backend: SQLiteBackend) -> None:
+    await backend.insert([job("removed"), job("pruned"), job("kept")])
+    [_, pruned, _] = (await backend.get("q", ["removed", "pruned", "kept"])).jobs
+    assert pruned is not None
+    await backend.settle([step(pruned, Cancel(), pruned.created_at)])
+    await backend.remove("q", ["removed"])
+    await backend.prune(Retention(keep_completed=0, keep_completed_max=0, keep_dead=0, keep_dead_max=0))
+    left = await backend._read(lambda tx: tx.db.execute("SELECT id FROM bodies LEFT JOIN jobs USING (seq)").fetchall())
+    assert left == [("kept",)]
+
+
 # --- what comes back ----------------------------------------------------------------------------
 
 

@@ -28,12 +28,12 @@ class Doorbell(trio.abc.ReceiveChannel[Hint]):
 
     async def receive(self) -> Hint:
         """All that has rung since the last receive; waits for the first ring."""
+        await trio.lowlevel.checkpoint()
         while not self._rung:
             if self._closed:
                 raise trio.ClosedResourceError
             self._wake = trio.Event()
             await self._wake.wait()
-        await trio.lowlevel.checkpoint_if_cancelled()
         rung, self._rung = self._rung, Hint(0)
         return rung
 

@@ -95,6 +95,9 @@ from ._settle import check_a_composite_change_is_stored_whole as check_a_composi
 from ._settle import (
     check_a_composite_change_is_stored_whole_or_not_at_all as check_a_composite_change_is_stored_whole_or_not_at_all,
 )
+from ._settle import (
+    check_a_composite_change_with_a_stale_step_is_not_stored as check_a_composite_change_with_a_stale_step_is_not_stored,
+)
 from ._settle import check_a_reclaim_loses_to_a_renewal as check_a_reclaim_loses_to_a_renewal
 from ._settle import (
     check_a_repeat_answers_stored_though_its_job_came_due as check_a_repeat_answers_stored_though_its_job_came_due,

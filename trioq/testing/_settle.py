@@ -217,6 +217,19 @@ async def check_a_composite_change_is_stored_whole_or_not_at_all(make: Make) -> 
             assert await _verdicts(backend, attrs.evolve(change, inserts=inserts)) == [verdict], "a new job is refused"
             assert_same(await all_jobs(backend), before, f"nothing of it is stored when a new job is {verdict}")
             assert_same(await all_jobs(backend, OTHER), [child], f"nor elsewhere when a new job is {verdict}")
+        alone = attrs.evolve(change, also=(), inserts=())
+        assert await _verdicts(backend, alone) == [STORED], "the first step can be stored by itself"
+        half = await all_jobs(backend)
+        assert await _verdicts(backend, change) == [STALE], "what is stored in part is not stored already"
+        assert_same(await all_jobs(backend), half, "nor is the rest of it stored then")
+        assert_same(await all_jobs(backend, OTHER), [child], "nor elsewhere when a part was stored before")
+
+
+async def check_a_composite_change_with_a_stale_step_is_not_stored(make: Make) -> None:
+    """If one step of a change is stale, nothing of the change is stored."""
+    async with make() as backend:
+        change, child = await _couple(backend)
+        before = await all_jobs(backend)
         moved = await move(backend, child, Release())
         assert await _verdicts(backend, change) == [STALE], "a step that belongs to it is stale"
         assert_same(await all_jobs(backend), before, "nothing of it is stored when a step is stale")

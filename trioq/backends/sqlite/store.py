@@ -145,12 +145,16 @@ def _settle(tx: Transaction, change: Change) -> Verdict:
 
 
 def _settle_whole(tx: Transaction, change: Change) -> None:
+    repeats = []
     for part in (change, *change.also):
         verdict, repeated = _swap(tx, part)
         if verdict is not Verdict.STORED:
             raise _NotStored(verdict)
-        if repeated and part is change:
-            return  # then all of it was stored, whatever became of the other parts since
+        repeats.append(repeated)
+    if all(repeats):
+        return
+    if any(repeats):
+        raise _NotStored(Verdict.STALE)
     added = insert(tx, change.inserts)
     for wanted, job, new in zip(change.inserts, added.jobs, added.created, strict=True):
         if not new:
@@ -174,8 +178,10 @@ def _swap(tx: Transaction, change: Change) -> tuple[Verdict, bool]:
     if swapped:
         tx.ring(_hint(change.state, was_held), change.queue)
         return Verdict.STORED, False
-    row = tx.db.execute(queries.stored(columns), compared[:3]).fetchone()
-    repeated = row == tuple(values)
+    # Of the columns that were set, a claim may have moved the shelf since, which is no step: the job came due.
+    kept = {column: value for column, value in zip(columns, values, strict=True) if column != "shelf"}
+    row = tx.db.execute(queries.stored(tuple(kept)), compared[:3]).fetchone()
+    repeated = row == tuple(kept.values())
     return (Verdict.STORED if repeated else Verdict.STALE), repeated
 
 
