@@ -91,12 +91,12 @@ from ._records import check_unknown_fields_survive as check_unknown_fields_survi
 from ._settle import (
     check_a_change_that_is_stored_already_answers_stored as check_a_change_that_is_stored_already_answers_stored,
 )
+from ._settle import (
+    check_a_composite_change_is_stale_with_one_stale_step as check_a_composite_change_is_stale_with_one_stale_step,
+)
 from ._settle import check_a_composite_change_is_stored_whole as check_a_composite_change_is_stored_whole
 from ._settle import (
     check_a_composite_change_is_stored_whole_or_not_at_all as check_a_composite_change_is_stored_whole_or_not_at_all,
-)
-from ._settle import (
-    check_a_composite_change_with_a_stale_step_is_not_stored as check_a_composite_change_with_a_stale_step_is_not_stored,
 )
 from ._settle import check_a_reclaim_loses_to_a_renewal as check_a_reclaim_loses_to_a_renewal
 from ._settle import (

@@ -225,7 +225,7 @@ async def check_a_composite_change_is_stored_whole_or_not_at_all(make: Make) -> 
         assert_same(await all_jobs(backend, OTHER), [child], "nor elsewhere when a part was stored before")
 
 
-async def check_a_composite_change_with_a_stale_step_is_not_stored(make: Make) -> None:
+async def check_a_composite_change_is_stale_with_one_stale_step(make: Make) -> None:
     """If one step of a change is stale, nothing of the change is stored."""
     async with make() as backend:
         change, child = await _couple(backend)
