@@ -35,12 +35,17 @@ class JobEvent(Event):
     def of(cls, job: Job, at: float) -> Self:
         """The event that tells of *job* as it is now."""
         return cls(
-            queue=job.queue, at=at, job=job, worker=job.worker, run=job.run, attempt=job.attempt, **cls._details(job)
+            queue=job.queue,
+            at=at,
+            job=job,
+            worker=job.worker,
+            run=job.run,
+            **{"attempt": job.attempt, **cls._details(job, at)},
         )
 
     @classmethod
-    def _details(cls, job: Job) -> dict[str, Any]:
-        """What this kind adds."""
+    def _details(cls, job: Job, at: float) -> dict[str, Any]:
+        """What this kind adds, or says otherwise."""
         return {}
 
 
@@ -66,7 +71,7 @@ class JobProgress(JobEvent):
     progress: Any
 
     @classmethod
-    def _details(cls, job: Job) -> dict[str, Any]:
+    def _details(cls, job: Job, at: float) -> dict[str, Any]:
         return {"progress": job.progress}
 
 
@@ -78,7 +83,7 @@ class JobCompleted(JobEvent):
     duration: float  #: seconds from claim to settle
 
     @classmethod
-    def _details(cls, job: Job) -> dict[str, Any]:
+    def _details(cls, job: Job, at: float) -> dict[str, Any]:
         return {"duration": _duration(job)}
 
 
@@ -91,18 +96,9 @@ class JobRetrying(JobEvent):
     delay: float
 
     @classmethod
-    def of(cls, job: Job, at: float) -> Self:
-        """The event that tells of *job* as it is now."""
-        return cls(
-            queue=job.queue,
-            at=at,
-            job=job,
-            worker=job.worker,
-            run=job.run,
-            attempt=job.failures,  # the attempt that failed, not the next one
-            error=job.error or "",
-            delay=max(0.0, job.run_at - at),
-        )
+    def _details(cls, job: Job, at: float) -> dict[str, Any]:
+        # The attempt that failed, not the next one.
+        return {"attempt": job.failures, "error": job.error or "", "delay": max(0.0, job.run_at - at)}
 
 
 @attrs.frozen(kw_only=True)
@@ -113,17 +109,8 @@ class JobSnoozed(JobEvent):
     delay: float
 
     @classmethod
-    def of(cls, job: Job, at: float) -> Self:
-        """The event that tells of *job* as it is now."""
-        return cls(
-            queue=job.queue,
-            at=at,
-            job=job,
-            worker=job.worker,
-            run=job.run,
-            attempt=job.attempt,
-            delay=max(0.0, job.run_at - at),
-        )
+    def _details(cls, job: Job, at: float) -> dict[str, Any]:
+        return {"delay": max(0.0, job.run_at - at)}
 
 
 @attrs.frozen(kw_only=True)
@@ -135,19 +122,10 @@ class JobFailed(JobEvent):
     duration: float
 
     @classmethod
-    def of(cls, job: Job, at: float) -> Self:
-        """The event that tells of *job* as it is now."""
-        return cls(
-            queue=job.queue,
-            at=at,
-            job=job,
-            worker=job.worker,
-            run=job.run,
-            # The attempt that failed, which a failure has counted already and a crash has not.
-            attempt=job.attempt if job.crashes >= job.max_crashes else job.failures,
-            error=job.error or "",
-            duration=_duration(job),
-        )
+    def _details(cls, job: Job, at: float) -> dict[str, Any]:
+        # The attempt that failed, which a failure has counted already and a crash has not.
+        attempt = job.attempt if job.crashes >= job.max_crashes else job.failures
+        return {"attempt": attempt, "error": job.error or "", "duration": _duration(job)}
 
 
 @attrs.frozen(kw_only=True)
@@ -165,7 +143,7 @@ class JobCancelled(JobEvent):
     reason: str
 
     @classmethod
-    def _details(cls, job: Job) -> dict[str, Any]:
+    def _details(cls, job: Job, at: float) -> dict[str, Any]:
         return {"reason": job.cancel_reason or ""}
 
 
