@@ -45,7 +45,8 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
         if self._closed:
             return
         key = (event.queue, event.job.id) if isinstance(event, JobProgress) else next(self._number)
-        if len(self._waiting) >= self._buffer and key not in self._waiting:
+        self._waiting.pop(key, None)  # it comes where it belongs in time, not where the older progress was
+        if len(self._waiting) >= self._buffer:
             del self._waiting[next(iter(self._waiting))]
             self.dropped += 1
         self._waiting[key] = event
@@ -53,12 +54,13 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
 
     async def receive(self) -> Event:
         """The next event."""
+        await trio.lowlevel.checkpoint()
         while not self._waiting:
             if self._closed:
                 raise trio.EndOfChannel
-            self._wake = trio.Event()
+            if self._wake.is_set():
+                self._wake = trio.Event()
             await self._wake.wait()
-        await trio.lowlevel.checkpoint_if_cancelled()
         return self._waiting.pop(next(iter(self._waiting)))
 
     def close(self) -> None:
@@ -101,7 +103,10 @@ class _Pump:
             mailbox = self._mailboxes[handler] = Subscription(handler.pattern, handler.buffer)
             if self._nursery is not None:
                 self._nursery.start_soon(handler.serve, mailbox)
+        dropped = mailbox.dropped
         mailbox.put(event)
+        if mailbox.dropped and not dropped:
+            logger.warning("%r is too slow: it loses events beyond the last %d", handler.callback, handler.buffer)
 
     def drop(self, handler: _Handler) -> None:
         mailbox = self._mailboxes.pop(handler, None)
@@ -110,8 +115,10 @@ class _Pump:
 
     async def leave(self) -> None:
         self._leave.set()
-        with trio.CancelScope(shield=True):
+        with trio.move_on_after(2 * DRAIN, shield=True):
             await self._ended.wait()
+        if not self._ended.is_set():
+            logger.error("callbacks of events shield themselves, and are not waited for any longer")
 
 
 class _Handler:
@@ -122,15 +129,22 @@ class _Handler:
         self.pattern, self.callback, self.buffer = pattern, callback, buffer
 
     async def serve(self, mailbox: Subscription) -> None:
-        async for event in mailbox:
-            try:
-                result = self.callback(event)
-                if isinstance(result, Awaitable):
-                    await result
-            except trio.Cancelled:
-                raise
-            except BaseException:  # even a SystemExit: it must not end the application's run
-                logger.exception("a subscriber of %s raised", event.name)
+        try:
+            async for event in mailbox:
+                await self._call(event)
+        finally:
+            if mailbox.dropped:
+                logger.warning("%r was too slow for %d events, and never saw them", self.callback, mailbox.dropped)
+
+    async def _call(self, event: Event) -> None:
+        try:
+            result = self.callback(event)
+            if isinstance(result, Awaitable):
+                await result
+        except trio.Cancelled:
+            raise
+        except BaseException:  # even a SystemExit: it must not end the application's run
+            logger.exception("a subscriber of %s raised", event.name)
 
 
 _pump: Final[trio.lowlevel.RunVar[_Pump | None]] = trio.lowlevel.RunVar("trioq event pump", None)

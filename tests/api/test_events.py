@@ -366,3 +366,67 @@ async def test_a_waiting_reader_wakes_with_the_next_event(autojump_clock, queue,
         await end.enqueue()
         await wait_all_tasks_blocked()
     assert seen == [(3, "job:enqueued")]
+
+
+async def test_progress_stands_where_it_belongs_in_time(autojump_clock, queue):
+    @queue.task(max_retries=1, backoff=trioq.Fixed(0))
+    async def report():
+        trioq.current_job().progress(0.5)
+        await trio.sleep(1)
+        raise ValueError
+
+    async with event_emitter.subscribe("job:*") as events, queue:
+        await report.enqueue()
+        await trioq.Worker(queue).run_until_idle(delayed=True)
+        events.close()
+        names = [event.name async for event in events]
+    assert names.index("job:progress") > names.index("job:retrying")
+
+
+async def test_what_a_slow_callback_lost_is_logged(autojump_clock, queue, caplog):
+    async def slow(event):
+        await trio.sleep(0.1)
+
+    unsubscribe = trioq.event_emitter.on("job:enqueued", slow, buffer=1)
+    try:
+        async with queue:
+            for _ in range(5):
+                await queue.enqueue("anything")
+    finally:
+        unsubscribe()
+    assert "loses events" in caplog.text
+    assert "3 events" in caplog.text
+
+
+async def test_a_callback_that_shields_itself_keeps_nobody_from_leaving(autojump_clock, queue, caplog):
+    async def stubborn(event):
+        with trio.CancelScope(shield=True):
+            await trio.sleep(60)
+
+    unsubscribe = trioq.event_emitter.on("job:enqueued", stubborn)
+    try:
+        with trio.fail_after(10):
+            async with queue:
+                await queue.enqueue("anything")
+                await wait_all_tasks_blocked()
+    finally:
+        unsubscribe()
+    assert "shield themselves" in caplog.text
+
+
+async def test_two_receivers_of_one_subscription_both_wake(autojump_clock, queue):
+    seen = []
+
+    async def receive(events):
+        async for event in events:
+            seen.append(event.name)
+
+    with trio.fail_after(5):
+        async with trioq.event_emitter.subscribe("job:enqueued") as events, trio.open_nursery() as nursery, queue:
+            nursery.start_soon(receive, events)
+            nursery.start_soon(receive, events)
+            await wait_all_tasks_blocked()
+            await queue.enqueue("anything")
+            await wait_all_tasks_blocked()
+            events.close()
+    assert seen == ["job:enqueued"]

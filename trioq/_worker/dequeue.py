@@ -8,6 +8,7 @@ from math import inf
 from typing import Final
 
 import trio
+from trio_util import wait_any
 
 from .._core.errors import BackendError
 from ..backends._base import Claimed
@@ -139,7 +140,7 @@ class Dequeue:
         due = inf if reply.next_due is None else max(0.0, reply.next_due - reply.now)
         with trio.move_on_after(min(due, RESTING if self._until_idle else POLL)):
             if self._until_idle or reply.last_life:
-                await self._ready_or_settled()
+                await wait_any(shift.ready.wait, shift.settled.wait)  # the last settle makes this worker idle
             else:
                 await shift.ready.wait()
         return False
@@ -162,18 +163,7 @@ class Dequeue:
         while not self._shift.idle:
             await self._shift.settled.wait()
 
-    async def _ready_or_settled(self) -> None:
-        """Wait for a hint, or for a settle: the last one makes this worker idle."""
-        async with trio.open_nursery() as nursery:
-            for event in (self._shift.ready, self._shift.settled):
-                nursery.start_soon(_wait_and_cancel, event, nursery.cancel_scope)
-
 
 def _free(slots: trio.CapacityLimiter) -> int:
     """How many slots nobody has; a shared limiter may be unlimited, and a claim is not."""
     return max(0, int(min(slots.available_tokens, MOST - 1)))
-
-
-async def _wait_and_cancel(event: trio.Event, scope: trio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()

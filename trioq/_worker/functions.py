@@ -35,7 +35,8 @@ async def process_job(
     *queue_name* is that of a living `Queue`, which has the tasks; *backend* is the store, if not the queue's own.
     """
     queue = _queue_on(queue_name, backend)
-    await Worker(queue, concurrency=limiter, rate_limit=rate_limiter, handle_signals=False).start()
+    worker = Worker(queue, concurrency=limiter, rate_limit=rate_limiter, handle_signals=False, settings=queue.settings)
+    await worker.start()
 
 
 async def _run_with_limits(

@@ -19,6 +19,8 @@ from .._core.outcome import (
     LeaseLost,
     Outcome,
     Raised,
+    Rejected,
+    RetryAsked,
     Returned,
     TimedOut,
     UnknownTask,
@@ -32,6 +34,9 @@ from .shift import Shift
 from .threads import ThreadAbandoned, run_in_thread
 
 logger: Final = logging.getLogger("trioq.worker")
+
+#: The outcomes that spend an attempt: each is worth a line in the log, with the traceback where there is one.
+_FAILURES: Final = (Raised, TimedOut, UnknownTask, RetryAsked, Rejected, BadPayload)
 
 
 async def handle_all(receive: trio.MemoryReceiveChannel[list[Running]], shift: Shift) -> None:
@@ -47,6 +52,9 @@ async def handle_all(receive: trio.MemoryReceiveChannel[list[Running]], shift: S
 
 async def handle(running: Running, shift: Shift) -> None:
     """Run one job's handler, and hand over how that ended.  It swallows every cancellation: its task ends with it."""
+    if running.why is not None:  # cancelled or lost on its way here
+        shift.end(running, _outcome(None, running, shift))
+        return
     # Judged again, for the way here may have taken a while; only a drain and a TTL can have changed the answer.
     doubtful = shift.draining or running.job.expires_at is not None
     if doubtful and not admitted_or_ended(running, shift.store.now(), shift):
@@ -64,6 +72,9 @@ async def handle(running: Running, shift: Shift) -> None:
         logger.error("job %s (%s): its thread did not end; it is left to its lease", job.id, job.task)
         shift.abandon(running)
     else:
+        if isinstance(outcome, _FAILURES):
+            job = running.job
+            logger.warning("job %s (%s) failed in attempt %d: %s", job.id, job.task, job.attempt, outcome.error)
         shift.end(running, outcome)
 
 
@@ -118,7 +129,7 @@ def _outcome(error: BaseException | None, running: Running, shift: Shift) -> Out
     reason = running.reason(shift.drain)
     if reason is None:
         assert error is not None
-        return _classified(error, job)
+        return outcome_of(error, trio.Cancelled)
     if error is not None and not _is_only(error, trio.Cancelled):
         logger.warning("job %s (%s) raised while it was stopped (%s)", job.id, job.task, reason.name, exc_info=error)
     match reason:
@@ -131,13 +142,6 @@ def _outcome(error: BaseException | None, running: Running, shift: Shift) -> Out
         case Reason.LEASE_LOST:
             return LeaseLost()
     assert_never(reason)
-
-
-def _classified(error: BaseException, job: Job) -> Outcome:
-    outcome = outcome_of(error, trio.Cancelled)
-    if isinstance(outcome, Raised):
-        logger.warning("job %s (%s) failed in attempt %d", job.id, job.task, job.attempt, exc_info=error)
-    return outcome
 
 
 def _is_only(error: BaseException, kind: type[BaseException]) -> bool:

@@ -70,7 +70,6 @@ async def renew_once(shift: Shift) -> None:
     if shift.owns_name and reply.unlisted:
         await _release_unlisted(reply, shift)
     shift.renewed.set()
-    shift.renewed = trio.Event()
 
 
 async def _lose(running: Running, loss: Loss, shift: Shift) -> None:

@@ -33,7 +33,7 @@ class Running:
         "spent",
         "timeout",
         "_on_progress",
-        "_reason",
+        "why",
     )
 
     def __init__(self, job: Job, slot: object, resources: Any, on_progress: Any) -> None:
@@ -46,13 +46,13 @@ class Running:
         self.spent = False  #: whether its rate token is dated: the handler has begun
         self.ended = False  #: whether its outcome is handed over
         self._on_progress = on_progress
-        self._reason: Reason | None = None
+        self.why: Reason | None = None  #: what `cancel` was first called for
 
     def cancel(self, reason: Reason) -> bool:
         """Stop the handler for *reason*; False when it is being stopped already."""
-        if self.ended or self._reason is not None or self.scope.cancel_called:
+        if self.ended or self.why is not None or self.scope.cancel_called:
             return False
-        self._reason = reason
+        self.why = reason
         self.scope.cancel(reason=reason.name.lower())
         return True
 
@@ -63,15 +63,15 @@ class Running:
     @property
     def lost(self) -> bool:
         """Whether its lease is known to be lost, which has been told."""
-        return self._reason is Reason.LEASE_LOST
+        return self.why is Reason.LEASE_LOST
 
     def reason(self, drain: trio.CancelScope) -> Reason | None:
         """What the handler was stopped for, if it was.
 
         A timeout and a drain are both deadlines, which nobody reports: the earlier one came first.
         """
-        if self._reason is not None:
-            return self._reason
+        if self.why is not None:
+            return self.why
         timeout = self.scope.deadline if self.scope.cancel_called else inf
         shutdown = drain.deadline if drain.cancel_called else inf
         if timeout == shutdown == inf:

@@ -14,8 +14,8 @@ from .._bus import event_emitter
 from .._core.errors import BackendError, BackendUnavailable
 from .._core.events import JobLost
 from .._core.job import Job
-from .._core.lifecycle import Change, Command, IllegalStep, Reject, Release, command_for, step
-from .._core.outcome import cut
+from .._core.lifecycle import Change, IllegalStep, Reject, Release, command_for, step
+from .._core.outcome import Outcome, cut, error_text
 from ..backends._base import Verdict
 from .running import Running
 from .shift import Ending, Shift
@@ -49,23 +49,26 @@ async def settle_batch(batch: Sequence[Ending], shift: Shift) -> None:
     written: list[Running] = []
     now = shift.store.now()
     for running, outcome in batch:
-        command = command_for(outcome, running.job, random.random())
-        if command is None:
+        change = _change(running.job, outcome, now)
+        if change is None:
             written.append(running)
-            continue
-        change = _change(running.job, command, now)
-        writes.append((running, change if running.progress is None else change.noting(progress=running.progress)))
+        else:
+            writes.append((running, change if running.progress is None else change.noting(progress=running.progress)))
     if written:
         shift.forget(written)
     if writes:
         await _write(writes, shift)
 
 
-def _change(job: Job, command: Command, now: float) -> Change:
+def _change(job: Job, outcome: Outcome, now: float) -> Change | None:
     try:
-        return step(job, command, now)
+        command = command_for(outcome, job, random.random())
+        return None if command is None else step(job, command, now)
     except IllegalStep:  # of these commands only Expire asks for the time, and the store's clock has gone back
         return step(job, Release(), now)
+    except Exception as error:  # one job's values must not end the stage that settles all
+        logger.exception("job %s is rejected", job.id)
+        return step(job, Reject(error_text(error)), now)
 
 
 async def _write(writes: Sequence[tuple[Running, Change]], shift: Shift) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import attrs
 import trio
+from trio_util import RepeatedEvent
 
 from .._bus import event_emitter
 from .._context import make_running_jobs
@@ -104,8 +105,8 @@ class Shift:
         self.ready = trio.Event()  #: a hint: a claim may find something
         self.renew_now = trio.Event()  #: a hint: a held job was cancelled
         self.cancel_hints = 0  #: how many of them came
-        self.settled = trio.Event()  #: something was settled
-        self.renewed = trio.Event()  #: the store has just answered a renewal
+        self.settled = RepeatedEvent()  #: something was settled
+        self.renewed = RepeatedEvent()  #: the store has just answered a renewal
 
         #: Seconds between two renewals while nothing is held: they show presence, and the sweep follows them.
         self.resting = limits.quarter
@@ -162,7 +163,6 @@ class Shift:
                 del self.held[key]
         self.unsettled -= len(runnings)
         self.settled.set()
-        self.settled = trio.Event()
 
     def abandon(self, running: Running) -> None:
         """Give the job up unsettled: its lease is left to run out."""

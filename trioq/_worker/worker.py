@@ -81,6 +81,9 @@ class Worker:
     ) -> None:
         if not queues:
             raise TypeError("a Worker needs a Queue: Worker(queue)")
+        for queue in queues:
+            if not isinstance(queue, Queue):
+                raise TypeError(f"a Worker takes Queue objects, not {queue!r:.200}: Worker(queue, concurrency=10)")
         if any(queue.backend is not queues[0].backend for queue in queues):
             raise ValueError(
                 "the queues of one worker share one backend object: make it once, and pass it to each "
@@ -148,7 +151,6 @@ class Worker:
         if self._starting:
             raise WorkerRunning(self.name)
         self._starting = True
-        self.cancel_scope = trio.CancelScope()
         shift: Shift | None = None
         try:
             with self.cancel_scope, ExitStack() as until_closed:
@@ -166,6 +168,7 @@ class Worker:
         finally:
             self._shift = self._stop_asked = None
             self._starting = False
+            self.cancel_scope = trio.CancelScope()  # a scope can be entered once
         if shift is not None and shift.interrupt is not None:
             raise shift.interrupt
 
@@ -188,25 +191,26 @@ class Worker:
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[Shift]:
         """Everything that is entered before the first claim and left after the last settle."""
+        settings = attrs.evolve(self.settings)
         async with AsyncExitStack() as stack:
             for queue in self.queues.values():
                 await stack.enter_async_context(queue)
             shift = Shift(
                 queues=self.queues,
                 backend=queue.backend,
-                slots=self._concurrency or _slots(self.settings.worker_concurrency),
+                slots=self._concurrency or _slots(settings.worker_concurrency),
                 rate=self._rate(),
                 limits=Limits(
-                    lease=self._given(self._lease, self.settings.lease),
+                    lease=settings.lease if self._lease is None else self._lease,
                     grace=self.grace,
-                    settings=self.settings,
+                    settings=settings,
                 ),
                 identity=new_identity(self.name),
                 name=self.name,
             )
             await stack.enter_async_context(shift.sandbox)
             if self._lifespan is not None:
-                shift.resources = await stack.enter_async_context(self._lifespan(self))
+                shift.resources = await stack.enter_async_context(_context(self._lifespan(self)))
             yield shift
 
     def _rate(self) -> RateLimiter | None:
@@ -215,10 +219,6 @@ class Worker:
             return limit
         interval = self.settings.rate_interval if self._rate_interval is None else self._rate_interval
         return RateLimiter(limit, interval)
-
-    @staticmethod
-    def _given(value: float | None, default: float) -> float:
-        return default if value is None else value
 
     # --- looking, and turning knobs ---
 
@@ -238,7 +238,7 @@ class Worker:
     @property
     def grace(self) -> float:
         """How many seconds running jobs get after a signal or a `stop` that gives none.  Can be set before `start`."""
-        return self._given(self._grace, self.settings.grace)
+        return self.settings.grace if self._grace is None else self._grace
 
     @grace.setter
     def grace(self, value: float) -> None:
@@ -291,6 +291,15 @@ def _slots(concurrency: int | trio.CapacityLimiter) -> trio.CapacityLimiter:
 
 
 def _seconds(name: str, value: float) -> float:
-    if not (0 < value < inf if name == "lease" else value >= 0):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not (0 < value < inf if name == "lease" else value >= 0):
         raise ValueError(f"{name} is a number of seconds, not {value!r}")
     return value
+
+
+def _context(lifespan: Any) -> AbstractAsyncContextManager[Any]:
+    if not isinstance(lifespan, AbstractAsyncContextManager):
+        raise TypeError(
+            f"lifespan answers an async context manager, not {lifespan!r:.200}. Put @asynccontextmanager above it"
+        )
+    return lifespan
