@@ -418,8 +418,7 @@ async def test_two_receivers_of_one_subscription_both_wake(autojump_clock, queue
     seen = []
 
     async def receive(events):
-        async for event in events:
-            seen.append(event.name)
+        seen.extend([event.name async for event in events])
 
     with trio.fail_after(5):
         async with trioq.event_emitter.subscribe("job:enqueued") as events, trio.open_nursery() as nursery, queue:

@@ -592,3 +592,31 @@ async def test_a_zero_timeout_stops_the_handler_at_its_first_checkpoint(autojump
 
     job = await run(nap, timeout=0)
     assert "TimedOut" in job.error
+
+
+@pytest.mark.parametrize("kind", ["raised", "timed out", "rejected", "retry asked", "unknown", "bad arguments"])
+async def test_every_failure_is_one_record_in_the_log(autojump_clock, queue, caplog, kind):
+    @queue.task(name="raised", max_retries=0)
+    async def fail():
+        raise ValueError("boom")
+
+    @queue.task(name="timed out", max_retries=0, timeout=1)
+    async def sleep():
+        await trio.sleep(10)
+
+    @queue.task(name="rejected")
+    async def reject():
+        raise Reject("boom")
+
+    @queue.task(name="retry asked", max_retries=0)
+    async def retry():
+        raise Retry
+
+    async with queue:
+        job = await queue.enqueue(kind, [] if kind in queue.tasks else ["unwanted"], max_retries=0)
+        if kind == "bad arguments":
+            queue.task(name=kind)(lambda: None)
+        await trioq.Worker(queue).run_until_idle()
+        assert await job.state() == "failed"
+    [record] = [record for record in caplog.records if "failed in attempt" in record.message]
+    assert job.id in record.message

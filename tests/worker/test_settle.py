@@ -236,3 +236,23 @@ async def test_the_wait_for_a_slow_settle_keeps_no_slot(autojump_clock, store, q
         async with at_work(trioq.Worker(queue, concurrency=slots)):
             await wait_all_tasks_blocked()
             assert slots.borrowed_tokens == 0
+
+
+async def test_a_value_that_no_step_can_use_ends_its_own_job_and_nothing_else(autojump_clock, queue):
+    class Endless(trioq.Retry):
+        def __init__(self):
+            super().__init__()
+            self.after = "soon"  # past what the constructor lets through
+
+    @queue.task
+    async def strange():
+        raise Endless
+
+    @queue.task
+    async def fine():
+        return 1
+
+    async with queue:
+        jobs = [await strange.enqueue(), await fine.enqueue()]
+        await trioq.Worker(queue).run_until_idle()
+        assert [await job.state() for job in jobs] == ["failed", "completed"]

@@ -169,3 +169,41 @@ async def test_a_shared_rate_limiter_is_used_as_it_is(autojump_clock, queue, nap
             await trio.sleep(1)
             assert rate.statistics().available == 0
             assert (await queue.counts())["completed"] == 3
+
+
+async def test_what_is_no_queue_is_refused_with_a_sentence():
+    with pytest.raises(TypeError, match="takes Queue objects"):
+        trioq.Worker("emails")
+
+
+async def test_a_lifespan_that_is_no_context_manager_is_refused_with_the_way_to_mend_it(autojump_clock, queue):
+    async def lifespan(worker):
+        yield
+
+    with pytest.raises(TypeError, match="asynccontextmanager"):
+        await trioq.Worker(queue, lifespan=lifespan).run_until_idle()
+
+
+async def test_settings_are_read_when_the_worker_starts(autojump_clock, queue, nap, at_work):
+    settings = trioq.Settings(max_payload_bytes=1000)
+
+    @queue.task
+    async def talk():
+        return "x" * 500
+
+    async with queue, at_work(trioq.Worker(queue, settings=settings)):
+        settings.max_payload_bytes = 10
+        assert len(await (await talk.enqueue()).result()) == 500
+
+
+async def test_the_cancel_scope_can_be_taken_before_the_start(autojump_clock, queue, nap):
+    worker = trioq.Worker(queue)
+    scope = worker.cancel_scope
+    async with queue:
+        job = await nap.enqueue(100)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(worker.start)
+            await wait_all_tasks_blocked()
+            scope.cancel()
+        assert await job.state() == "waiting"
+        assert worker.cancel_scope is not scope
