@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import trio
 
-from ._core.events import Event, JobEvent, JobProgress
+from ._core.events import EVENT_NAMES, Event, JobEvent, JobProgress
 from ._core.job import Job
 
 logger: Final = logging.getLogger("trioq.events")
@@ -31,7 +31,7 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
     """The events of one subscriber, oldest first: ``async for event in events``."""
 
     def __init__(self, pattern: str, buffer: int) -> None:
-        _check_buffer(buffer)
+        _check(pattern, buffer)
         self.pattern = pattern
         self.dropped = 0  #: how many events were lost because the subscriber was too slow
         self._buffer = buffer
@@ -125,7 +125,9 @@ class _Handler:
     """One ``on()``."""
 
     def __init__(self, pattern: str, callback: Callback, buffer: int) -> None:
-        _check_buffer(buffer)  # here, where it was given: its mailbox is made later, when something happens
+        _check(pattern, buffer)  # here, where they were given: its mailbox is made later, when something happens
+        if not callable(callback):
+            raise TypeError(f"on() takes a pattern and a function, not {callback!r}: on({pattern!r}, tell_somebody)")
         self.pattern, self.callback, self.buffer = pattern, callback, buffer
 
     async def serve(self, mailbox: Subscription) -> None:
@@ -244,7 +246,9 @@ class EventEmitter:
             await pump.leave()
 
 
-def _check_buffer(buffer: int) -> None:
+def _check(pattern: str, buffer: int) -> None:
+    if not any(fnmatchcase(name, pattern) for name in EVENT_NAMES):
+        raise ValueError(f"no event's name matches {pattern!r}; there are: {', '.join(sorted(EVENT_NAMES))}")
     if buffer < 1:
         raise ValueError(f"buffer is the number of events kept for a slow subscriber, 1 or more, not {buffer}")
 

@@ -6,7 +6,8 @@ is built where nobody listens.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final, Self
 
 import attrs
 
@@ -234,6 +235,17 @@ class BackendRecovered(WorkerEvent):
 
     name = "backend:recovered"
     outage: float
+
+
+def _names(kind: type[Event]) -> Iterator[str]:
+    if "name" in vars(kind):
+        yield kind.name
+    for narrower in kind.__subclasses__():
+        yield from _names(narrower)
+
+
+#: The name of every event there is.
+EVENT_NAMES: Final = frozenset(_names(Event))
 
 
 def _duration(job: Job) -> float:

@@ -122,8 +122,10 @@ async def _call(task: Task[..., Any, Any], job: Job, shift: Shift) -> Outcome:
 def _outcome(error: BaseException | None, running: Running, shift: Shift) -> Outcome:
     """How a run ended that did not return: the reason it was stopped for beats whatever it raised after that."""
     job = running.job
-    if error is not None and _has(error, KeyboardInterrupt):
-        shift.interrupt = KeyboardInterrupt()
+    interrupt = None if error is None else _interrupt_in(error)
+    if interrupt is not None:
+        logger.warning("job %s (%s) met a KeyboardInterrupt: the worker stops", job.id, job.task)
+        shift.interrupt = interrupt
         shift.stop(0)
         return Interrupted()
     reason = running.reason(shift.drain)
@@ -150,7 +152,10 @@ def _is_only(error: BaseException, kind: type[BaseException]) -> bool:
     return isinstance(error, kind)
 
 
-def _has(error: BaseException, kind: type[BaseException]) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(kind) is not None
-    return isinstance(error, kind)
+def _interrupt_in(error: BaseException) -> KeyboardInterrupt | None:
+    while isinstance(error, BaseExceptionGroup):
+        found = error.subgroup(KeyboardInterrupt)
+        if found is None:
+            return None
+        error = found.exceptions[0]
+    return error if isinstance(error, KeyboardInterrupt) else None

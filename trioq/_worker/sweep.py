@@ -55,9 +55,24 @@ async def _sweep_overdue(shift: Shift) -> None:
         shift.store.hear(found.now)
         changes = [(job, change) for job in found.jobs if (change := _verdict(job, found.now, shift)) is not None]
         for job, change in await store_steps(changes, shift):
-            logger.warning("job %s (%s) was overdue and is now %s", job.id, job.task, change.state)
+            _log(job, change)
         if len(found.jobs) < BATCH or not changes:
             return
+
+
+def _log(job: Job, change: Change) -> None:
+    if change.state is State.EXPIRED:
+        logger.warning("job %s (%s) expired: no worker started it within its TTL", job.id, job.task)
+    else:
+        logger.warning(
+            "job %s (%s) is %s: its worker %s died or lost contact (crash %d of %d)",
+            job.id,
+            job.task,
+            change.state,
+            job.worker,
+            change.fields["crashes"],
+            job.max_crashes,
+        )
 
 
 def _verdict(job: Job, now: float, shift: Shift) -> Change | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from typing import Annotated, Final
 
 import trio
 import typer
@@ -11,7 +11,10 @@ import typer
 from .._core.names import check_name
 from .._queue import Queue
 from .._worker.worker import Worker
+from ..backends.memory import InMemoryBackend
 from ._load import load
+
+logger: Final = logging.getLogger("trioq.worker")
 
 
 def worker(
@@ -31,6 +34,8 @@ def worker(
     except ValueError as error:  # a name that no store could keep, a grace of nan
         raise typer.BadParameter(str(error)) from None
     _log_to_stderr()
+    if any(isinstance(queue.backend, InMemoryBackend) for queue in made.queues.values()):
+        logger.warning("memory: is this process's own: no other process can enqueue here. Give the queue a sqlite: URL")
     trio.run(made.start)
 
 
