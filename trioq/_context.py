@@ -81,9 +81,8 @@ class CurrentJob:
 
         TypeError for what JSON would lose or change: said here, and not where it would spoil a batch of renewals.
         """
-        data = payload.encode_untyped([{"fraction": fraction, **details}], {}, MAX_PROGRESS)
-        [report] = payload.read(data)[0]
-        self._running.report(report)
+        report = {"fraction": fraction, **details}
+        self._running.report(payload.copy_untyped(report, MAX_PROGRESS, "the progress"))
 
 
 def current_job() -> CurrentJob:

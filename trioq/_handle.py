@@ -33,7 +33,10 @@ class JobHandle(Generic[R_co]):
 
     @property
     def created(self) -> bool:
-        """False where the id, or the unique key, existed already: then this is that job."""
+        """False where the id, or the unique key, existed already: then this is that job.
+
+        A unique key may be held by a job of another task; its `result` then comes as plain JSON values.
+        """
         return self._created
 
     async def refresh(self) -> Job:

@@ -12,10 +12,12 @@ from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, Unpack, overload
 from weakref import WeakSet
 
+import attrs
+
 from ._bus import event_emitter
 from ._context import find_running
 from ._core import payload
-from ._core.errors import BackendError, DuplicateTask, IdTaken, NotAllStored, UnknownQueue
+from ._core.errors import DuplicateTask, IdTaken, NotAllStored, UnknownQueue
 from ._core.events import JobEnqueued, QueuePaused, QueueResumed
 from ._core.job import DEAD, Job, State
 from ._core.lifecycle import Cancel, Command, IllegalStep, Requeue, step
@@ -33,7 +35,7 @@ from .sandbox import Target
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: ``enqueue_many`` sends this many jobs, or this many bytes of arguments, in one round trip.
+#: ``enqueue_many`` sends this many jobs, or this many bytes of arguments and metadata, in one round trip.
 CHUNK_JOBS: Final = 1_000
 CHUNK_BYTES: Final = 4 * 2**20
 
@@ -61,9 +63,9 @@ class Queue:
 
     def __init__(self, name: str, backend: Backend | str | None = None, settings: Settings | None = None) -> None:
         self.name = check_name("a queue name", name)
-        self.settings = process_settings if settings is None else settings
-        backend = self.settings.backend if backend is None else backend
-        self._backend = open_backend(backend) if isinstance(backend, str) else backend
+        #: As they were when the queue was made; what is assigned to them counts for this queue alone.
+        self.settings: Settings = _snapshot(process_settings if settings is None else settings)
+        self._backend = _opened(self.settings.backend if backend is None else backend)
         self.tasks: dict[str, Task[..., Any, Any]] = {}
         self._endings = Endings(self._backend, name)
         self._users = 0
@@ -97,7 +99,7 @@ class Queue:
     def backend(self, backend: Backend | str) -> None:
         if self._users:
             raise RuntimeError(f"queue {self.name!r} is open: change its backend before it is entered")
-        self._backend = open_backend(backend) if isinstance(backend, str) else backend
+        self._backend = _opened(backend)
         self._endings = Endings(self._backend, self.name)
 
     def copy_on(self, backend: Backend) -> Queue:
@@ -137,13 +139,14 @@ class Queue:
         sandbox = self.settings.sandbox_enabled if sandbox is None else sandbox
         if sandbox:
             Target.of(fn)
-        task: Task[..., Any, Any] = Task(self, fn, name, sandbox, with_options(self._template(name), options))
+        task: Task[..., Any, Any] = Task(self, fn, name, sandbox, self._template(name, options))
         self.tasks[name] = task
         return task
 
-    def _template(self, task: str) -> Job:
+    def _template(self, task: str, options: Options) -> Job:
         limits = self.settings
-        return Job(id="", queue=self.name, task=task, max_retries=limits.max_retries, max_crashes=limits.max_crashes)
+        plain = Job(id="", queue=self.name, task=task, max_retries=limits.max_retries, max_crashes=limits.max_crashes)
+        return with_options(plain, options, limits.max_payload_bytes)
 
     # --- producing ---
 
@@ -160,25 +163,28 @@ class Queue:
         """
         if name in self.tasks:
             return await self.tasks[name].options(**options).enqueue(*args, **(kwargs or {}))
-        template = with_options(self._template(check_name("a task name", name)), options)
+        template = self._template(check_name("a task name", name), options)
         data = payload.encode_untyped(args, kwargs or {}, self.settings.max_payload_bytes)
         return await self.submit(Call(self.draft(template, data), payload.UNTYPED))
 
     async def enqueue_many(self, calls: Iterable[Call[R]], /) -> list[JobHandle[R]]:
         """Store many bound calls, in a round trip for each 1,000 jobs or 4 MiB: ``[send.bind(to) for to in ...]``.
 
-        Each such chunk is stored whole or not at all.  When one fails, NotAllStored holds the handles of those
-        before it, and the failure as its cause; where that is IdTaken, the rest of its chunk is stored as well.
+        Each such chunk is stored whole or not at all.  Whatever goes wrong, be it in *calls* itself, once something is
+        stored it becomes NotAllStored, with the handles of what is; before that it comes out as it is.  An id that is
+        taken (IdTaken) keeps no other job of its chunk out.
         """
         handles: list[JobHandle[R]] = []
-        for chunk in _chunks(calls, self.name):
-            try:
+        try:
+            for chunk in _chunks(calls, self.name):
                 stored, taken = await self._insert(chunk)
-            except BackendError as error:
-                raise NotAllStored(handles) from error
-            handles += stored
-            if taken is not None:
-                raise NotAllStored(handles) from taken
+                handles += stored
+                if taken is not None:
+                    raise taken
+        except Exception as error:
+            if handles:
+                raise NotAllStored(handles, error) from error
+            raise
         return handles
 
     async def submit(self, call: Call[R]) -> JobHandle[R]:
@@ -202,7 +208,9 @@ class Queue:
             elif job.id == call.job.id and job.task != call.job.task:
                 taken = IdTaken(self.name, job.id, job.task)
                 continue
-            handles.append(JobHandle(self, job.id, created=created, result=call.result))
+            # The holder of a unique key may run another task: its result is not to be read as this one's.
+            result = call.result if job.task == call.job.task else payload.UNTYPED
+            handles.append(JobHandle(self, job.id, created=created, result=result))
         return handles, taken
 
     # --- jobs ---
@@ -282,13 +290,15 @@ class Queue:
 
     async def pause(self) -> None:
         """Hand out nothing more, to any worker.  What runs goes on; delays and TTLs run on."""
-        now = await self.backend.pause(self.name)
-        event_emitter.emit(QueuePaused(queue=self.name, at=now))
+        self._tell(QueuePaused, await self.backend.pause(self.name))
 
     async def resume(self) -> None:
         """Hand out jobs again."""
-        now = await self.backend.resume(self.name)
-        event_emitter.emit(QueueResumed(queue=self.name, at=now))
+        self._tell(QueueResumed, await self.backend.resume(self.name))
+
+    def _tell(self, kind: type[QueuePaused | QueueResumed], at: float) -> None:
+        if event_emitter.wants(kind.name):
+            event_emitter.emit(kind(queue=self.name, at=at))
 
     async def is_paused(self) -> bool:
         """Whether the queue is paused."""
@@ -313,14 +323,32 @@ def _chunks(calls: Iterable[Call[R]], queue: str) -> Iterator[list[Call[R]]]:
     for call in calls:
         if call.job.queue != queue:
             raise ValueError(f"this call is bound to a task of queue {call.job.queue!r}, not of {queue!r}")
-        data = len(call.job.payload)
-        if chunk and (len(chunk) == CHUNK_JOBS or size + data > CHUNK_BYTES):
+        weight = _weight(call.job)
+        if chunk and (len(chunk) == CHUNK_JOBS or size + weight > CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
         chunk.append(call)
-        size += data
+        size += weight
     if chunk:
         yield chunk
+
+
+def _weight(job: Job) -> int:
+    return len(job.payload) + (len(payload.encode(job.metadata, "the metadata")) if job.metadata else 0)
+
+
+def _opened(backend: Backend | str) -> Backend:
+    if isinstance(backend, str):
+        return open_backend(backend)
+    if not isinstance(backend, Backend):
+        raise TypeError(f"backend is a URL such as 'sqlite:jobs.db', or a Backend, not {backend!r:.200}")
+    return backend
+
+
+def _snapshot(settings: Settings) -> Settings:
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings is a trioq.Settings, not {settings!r:.200}")
+    return attrs.evolve(settings)
 
 
 def _new_id() -> str:

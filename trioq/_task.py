@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
-from sys import float_info
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
 import attrs
 
 from ._core import payload
-from ._core.backoff import Backoff
+from ._core.backoff import Backoff, check_seconds
 from ._core.errors import BadTask, NotSerializable, WrongArguments
 from ._core.job import HIGHEST_PRIORITY, LOWEST_PRIORITY, Job
 from ._core.names import check_name
@@ -42,11 +41,7 @@ class Options(TypedDict, total=False):
 
 
 def _duration(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= float_info.max:
-        raise ValueError(f"{name} is a number of seconds, 0 or more, not {value!r}")
-    return value
+    return None if value is None else check_seconds(name, value)
 
 
 def _run_at(name: str, value: Any) -> float:
@@ -73,10 +68,9 @@ def _backoff(name: str, value: Any) -> Backoff:
 
 
 def _metadata(name: str, value: Any) -> dict[str, Any]:
-    [metadata] = payload.read(payload.encode_untyped([value], {}, 2**20))[0]
-    if not isinstance(metadata, dict):
+    if not isinstance(value, Mapping):
         raise ValueError(f"{name} is a dict of JSON values, not {value!r}")
-    return metadata
+    return dict(value)
 
 
 #: option -> what makes it the field of a job; ValueError for what does not fit.
@@ -94,8 +88,8 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
 }
 
 
-def fields_of(options: Options) -> dict[str, Any]:
-    """The fields of a job that *options* set, checked."""
+def fields_of(options: Options, limit: int) -> dict[str, Any]:
+    """The fields of a job that *options* set, checked; metadata may take *limit* bytes."""
     fields: dict[str, Any] = {}
     for name, value in options.items():
         if name not in _CHECKS:
@@ -103,6 +97,8 @@ def fields_of(options: Options) -> dict[str, Any]:
         fields[name] = _CHECKS[name](name, value)
     if "delay" in fields and "run_at" in fields:
         raise ValueError("delay and run_at exclude each other: give one of them")
+    if "metadata" in fields:
+        fields["metadata"] = payload.copy_untyped(fields["metadata"], limit, "the metadata")
     return fields
 
 
@@ -169,7 +165,8 @@ class Task(Bound[P, R_co], Generic[P, R_co, C_co]):
 
     def options(self, **options: Unpack[Options]) -> Bound[P, R_co]:
         """The same task with other options: ``send.options(delay=60, id="welcome-7").enqueue(...)``."""
-        return Bound(self.queue, with_options(self._template, options), self._signature)
+        limit = self.queue.settings.max_payload_bytes
+        return Bound(self.queue, with_options(self._template, options, limit), self._signature)
 
 
 class Decorator(Protocol):
@@ -181,9 +178,9 @@ class Decorator(Protocol):
     def __call__(self, fn: Callable[P, R], /) -> Task[P, R, R]: ...
 
 
-def with_options(template: Job, options: Options) -> Job:
+def with_options(template: Job, options: Options, limit: int) -> Job:
     """*template* with options applied; ValueError for those that contradict each other."""
-    fields = fields_of(options)
+    fields = fields_of(options, limit)
     if "run_at" in fields:
         fields["delay"] = None
     job = template.having(fields)

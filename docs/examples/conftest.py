@@ -1,17 +1,13 @@
-"""What all tests share: a store in memory, empty for each of them."""
+"""What all tests share: the application's queue, each time on a new store in memory."""
 
 import pytest
-import trioq
 
-trioq.settings.backend = "memory:"  # before the application makes its queues
+import signup
 
 
 @pytest.fixture
 async def queue():
-    from signup import queue, sent
-
-    async with queue:
-        yield queue
-        async for job in queue.jobs():
-            await queue.remove(job.id)
-    sent.clear()
+    signup.queue.backend = "memory:"  # whatever the settings say
+    signup.sent.clear()
+    async with signup.queue:
+        yield signup.queue

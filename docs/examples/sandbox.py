@@ -6,7 +6,7 @@ import time
 import trio
 import trioq
 
-queue = trioq.Queue("untrusty", backend="memory:")
+queue = trioq.Queue("untrusted", backend="memory:")
 
 
 @queue.task(sandbox=True, max_retries=0)

@@ -4,7 +4,7 @@ import trioq
 
 HOUR = 3600
 
-queue = trioq.Queue("signup")  # its store is what the settings say
+queue = trioq.Queue("signup")  # in the store that the settings name
 
 sent: list[str] = []  # stands for a mail server
 

@@ -1,7 +1,11 @@
 """A first job: one program enqueues it, and runs it."""
 
+import logging
+
 import trio
 import trioq
+
+logging.basicConfig(level=logging.INFO)
 
 queue = trioq.Queue("mail", backend="memory:")
 

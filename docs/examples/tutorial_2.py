@@ -1,9 +1,12 @@
 """A durable queue: one process enqueues, another one runs."""
 
+import logging
 import sys
 
 import trio
 import trioq
+
+logging.basicConfig(level=logging.INFO)
 
 queue = trioq.Queue("mail", backend="sqlite:mail.db")
 

@@ -1,10 +1,13 @@
 """When things go wrong: retries with backoff, and failures that no retry can mend."""
 
+import logging
 import sys
 from functools import partial
 
 import trio
 import trioq
+
+logging.basicConfig(level=logging.INFO)
 
 queue = trioq.Queue("mail", backend="sqlite:mail.db")
 

@@ -1,9 +1,12 @@
 """Later, or not at all: a delayed job, and its cancellation from another process."""
 
+import logging
 import sys
 
 import trio
 import trioq
+
+logging.basicConfig(level=logging.INFO)
 
 DAY = 24 * 60 * 60
 

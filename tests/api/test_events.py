@@ -166,6 +166,7 @@ async def test_pause_and_resume(autojump_clock, queue, told):
 
 @pytest.mark.parametrize(
     ("pattern", "count"),
+    [("job:completed", 1), ("job:*", 3), ("*", 5), ("worker:*", 2), ("job:c*", 1), ("backend:*", 0)],
 )
 async def test_patterns_choose_by_name(autojump_clock, queue, end, subscribed, pattern, count):
     seen = []

@@ -100,6 +100,23 @@ async def test_a_unique_key_admits_one_live_job(autojump_clock, queue, add):
         assert (await add.options(unique_key="k").enqueue(3)).created
 
 
+async def test_a_key_held_by_a_job_of_another_task_gives_that_jobs_result_as_it_is(autojump_clock, queue):
+    @queue.task
+    async def spell() -> str:
+        return "five"
+
+    @queue.task
+    async def count() -> int:
+        return 5
+
+    async with queue:
+        first = await spell.options(unique_key="k").enqueue()
+        second = await count.options(unique_key="k").enqueue()
+        assert (second.id, second.created) == (first.id, False)
+        await trioq.Worker(queue).run_until_idle()
+        assert await second.result() == "five"
+
+
 async def test_enqueue_many_stores_all_with_handles_in_order(autojump_clock, queue, add):
     async with queue:
         handles = await queue.enqueue_many(add.bind(number) for number in range(2500))
@@ -110,15 +127,16 @@ async def test_enqueue_many_stores_all_with_handles_in_order(autojump_clock, que
 class Counting(trioq.InMemoryBackend):
     """Notes the batches, and refuses the one of this number."""
 
-    def __init__(self, refused=-1):
+    def __init__(self, refused=-1, error=None):
         super().__init__()
         self.batches = []
         self._refused = refused
+        self._error = error or BackendError("no more room")
 
     async def insert(self, jobs):
         self.batches.append(len(jobs))
         if len(self.batches) - 1 == self._refused:
-            raise BackendError("no more room")
+            raise self._error
         return await super().insert(jobs)
 
 
@@ -143,6 +161,14 @@ async def test_enqueue_many_goes_in_chunks_of_four_mebibytes(autojump_clock):
     assert queue.backend.batches == [4, 4, 2]
 
 
+async def test_metadata_counts_for_the_size_of_a_chunk(autojump_clock):
+    queue = trioq.Queue("q", Counting())
+    add = queue.task(name="add", metadata={"a": "x" * 900_000})(_add)
+    async with queue:
+        await queue.enqueue_many(add.bind(number) for number in range(10))
+    assert queue.backend.batches == [4, 4, 2]
+
+
 async def test_when_a_chunk_fails_the_error_holds_what_is_stored(autojump_clock):
     queue = trioq.Queue("q", Counting(refused=2))
     add = queue.task(name="add")(_add)
@@ -153,6 +179,47 @@ async def test_when_a_chunk_fails_the_error_holds_what_is_stored(autojump_clock)
         assert isinstance(caught.value.__cause__, BackendError)
         assert (await queue.counts())["waiting"] == 2000
         assert (await caught.value.stored[1999].refresh()).arguments() == ([1999], {})
+
+
+async def test_whatever_stops_it_half_way_the_error_holds_what_is_stored(autojump_clock, queue, add):
+    other = trioq.Queue("other", "memory:")
+    foreign = other.task(name="foreign")(_add)
+
+    def calls(last):
+        yield from (add.bind(number) for number in range(1500))
+        yield last()
+
+    async with queue:
+        for last, kind in ((lambda: add.bind((1,)), trioq.NotSerializable), (lambda: foreign.bind(1), ValueError)):
+            with pytest.raises(NotAllStored, match=r"^1,000 jobs are stored; the others were refused") as caught:
+                await queue.enqueue_many(calls(last))
+            assert isinstance(caught.value.error, kind)
+            assert caught.value.__cause__ is caught.value.error
+            assert len(caught.value.stored) == 1000
+        assert (await queue.counts())["waiting"] == 2000
+
+
+async def test_what_stops_it_before_anything_is_stored_comes_out_as_it_is(autojump_clock):
+    queue = trioq.Queue("q", Counting(refused=0))
+    add = queue.task(name="add")(_add)
+    other = queue.task(name="other")(_add)
+    async with queue:
+        with pytest.raises(BackendError, match="no more room"):
+            await queue.enqueue_many([add.bind(1)])
+        with pytest.raises(trioq.NotSerializable):
+            await queue.enqueue_many(add.bind(value) for value in (1, (1,)))
+        await other.options(id="taken").enqueue(1)
+        with pytest.raises(IdTaken):
+            await queue.enqueue_many([add.options(id="taken").bind(1)])
+        assert (await queue.counts())["waiting"] == 1
+
+
+async def test_after_an_outage_half_way_the_error_does_not_claim_to_know(autojump_clock):
+    queue = trioq.Queue("q", Counting(refused=1, error=trioq.BackendUnavailable("gone")))
+    add = queue.task(name="add")(_add)
+    async with queue:
+        with pytest.raises(NotAllStored, match="1,000 jobs are stored; whether the chunk after them was, nobody knows"):
+            await queue.enqueue_many(add.bind(number) for number in range(1500))
 
 
 async def test_a_taken_id_in_a_chunk_leaves_the_others_stored_and_says_so(autojump_clock, queue, add, told):
@@ -293,6 +360,18 @@ async def test_a_paused_queue_hands_out_nothing_and_a_resumed_one_at_once(autoju
     assert queues == [("queue:paused", "q"), ("queue:resumed", "q")]
 
 
+async def test_pause_and_resume_build_no_event_that_nobody_wants(queue, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("nobody listens")
+
+    monkeypatch.setattr(trioq.events.QueuePaused, "__init__", refuse)
+    monkeypatch.setattr(trioq.events.QueueResumed, "__init__", refuse)
+    async with queue:
+        await queue.pause()
+        await queue.resume()
+        assert not await queue.is_paused()
+
+
 async def test_what_runs_when_a_queue_is_paused_goes_on(autojump_clock, queue, at_work):
     @queue.task
     async def nap():
@@ -382,6 +461,17 @@ async def test_a_queue_can_be_entered_by_several_who_leave_in_any_order(autojump
         assert (await queue.counts())["waiting"] == 6
 
 
+async def test_what_is_no_backend_or_no_settings_is_refused_when_the_queue_is_made(queue):
+    with pytest.raises(TypeError, match=r"backend is a URL such as 'sqlite:jobs\.db', or a Backend, not 5"):
+        trioq.Queue("q", backend=5)
+    with pytest.raises(TypeError, match=r"not <class 'trioq\.InMemoryBackend'>"):
+        trioq.Queue("q", trioq.InMemoryBackend)
+    with pytest.raises(TypeError, match="backend is a URL"):
+        queue.backend = 5
+    with pytest.raises(TypeError, match=r"settings is a trioq\.Settings, not 5"):
+        trioq.Queue("q", "memory:", settings=5)
+
+
 async def test_an_unknown_scheme_names_the_known_ones():
     with pytest.raises(trioq.UnknownScheme, match="sqlite"):
         trioq.Queue("q", "mysql://localhost")
@@ -407,6 +497,16 @@ async def test_settings_are_read_when_the_queue_is_made(autojump_clock):
         assert (job.max_retries, job.max_crashes) == (7, 2)
         with pytest.raises(trioq.PayloadTooLarge):
             await add.enqueue("x" * 100)
+
+
+async def test_settings_that_change_later_are_for_later_queues(autojump_clock, monkeypatch):
+    monkeypatch.setattr(trioq.settings, "max_retries", 5)
+    own = trioq.Settings(max_retries=5)
+    for settings in (trioq.settings, own):
+        queue = trioq.Queue("q", "memory:", None if settings is trioq.settings else own)
+        settings.max_retries = 9
+        assert queue.settings.max_retries == 5
+        assert queue.task(name="add")(_add).bind(1).job.max_retries == 5
 
 
 async def test_the_process_settings_are_validated_when_assigned(monkeypatch):

@@ -11,10 +11,13 @@ from trio.testing import wait_all_tasks_blocked
 import trioq
 
 
-@pytest.mark.parametrize("options", [(0,), (-1,), (1, 0), (1, -1), (1, math.nan)])
+@pytest.mark.parametrize("options", [(0,), (-1,), (1, 0), (1, -1), (1, math.nan), (1.5,), (True,), (1, math.inf)])
 async def test_limits_that_make_no_sense_are_refused(options):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"a rate's (limit|interval) is"):
         trioq.RateLimiter(*options)
+    if len(options) == 1:
+        with pytest.raises(ValueError, match="a rate's limit is a whole number"):
+            trioq.Worker(trioq.Queue("q", "memory:"), rate_limit=options[0])
 
 
 async def test_a_burst_is_let_through_and_then_no_window_holds_more_than_the_limit(autojump_clock):

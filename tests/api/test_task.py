@@ -124,8 +124,15 @@ async def test_options_that_make_no_sense_are_value_errors(queue, options):
 
 @pytest.mark.parametrize("metadata", [{"a": (1,)}, {"a": math.nan}, {1: 2}, {"a": object()}])
 async def test_metadata_survives_json_or_is_refused(queue, metadata):
-    with pytest.raises((TypeError, ValueError)):
+    with pytest.raises(trioq.NotSerializable, match=r"^the metadata can't be stored"):
         queue.task(name="add", metadata=metadata)(_nothing)
+
+
+async def test_metadata_is_held_to_the_payload_limit_of_the_queue():
+    queue = trioq.Queue("q", "memory:", trioq.Settings(max_payload_bytes=100))
+    task = queue.task(name="add")(_nothing)
+    with pytest.raises(trioq.PayloadTooLarge, match=r"^the metadata would take 108 bytes"):
+        task.options(metadata={"a": "x" * 100})
 
 
 async def test_an_unknown_option_names_the_known_ones(queue):

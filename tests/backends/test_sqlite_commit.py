@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ import trio
 import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
-from trioq._core.errors import BackendError, BackendUnavailable
+from trioq._core.errors import BackendError, BackendNotOpen, BackendUnavailable
 from trioq._core.job import Job, State
-from trioq.backends._base import Hint
+from trioq.backends._base import Hint, Presence
 from trioq.backends.sqlite import SQLiteBackend
 from trioq.backends.sqlite.bells import Bells
 from trioq.backends.sqlite.commit import GroupCommit, Request, Transaction
@@ -25,6 +26,10 @@ from trioq.backends.sqlite.layout import open_database
 
 def job(id: str = "a", **options: object) -> Job:
     return Job(id=id, queue="q", task="t", **options)
+
+
+def presence(lease: float) -> Presence:
+    return Presence(worker="w", name="w", host="here", slots=1, lease=lease)
 
 
 # --- the transaction, without a thread ----------------------------------------------------------
@@ -101,11 +106,26 @@ def test_a_full_disk_fails_every_request_of_the_group(commit: GroupCommit, db: s
     assert (notes(db), db.in_transaction) == ([], False)
 
 
-def test_a_request_that_nobody_waits_for_any_more_does_not_begin(commit: GroupCommit, db: sqlite3.Connection) -> None:
+def test_a_withdrawn_request_does_not_begin(commit: GroupCommit, db: sqlite3.Connection) -> None:
     requests = [note("a"), note("b")]
-    requests[0].wanted = False
+    requests[0].withdraw()
     commit.serve(requests)
     assert notes(db) == ["b"]
+
+
+def test_a_request_that_has_begun_is_not_withdrawn(commit: GroupCommit, db: sqlite3.Connection) -> None:
+    request = note("a")
+    commit.serve([request])
+    request.withdraw()
+    assert not request.withdrawn
+
+
+def test_no_lock_is_waited_for_once_every_write_is_withdrawn(commit: GroupCommit, tmp_path: Path) -> None:
+    write, read = note("a"), Request(lambda tx: tx.now, writes=False)
+    write.withdraw()
+    with locked(tmp_path / "jobs.db"):
+        commit.serve([write, read])
+    assert read.answer() == 7.0
 
 
 def test_a_long_transaction_leaves_the_rest_for_the_next(commit: GroupCommit, db: sqlite3.Connection) -> None:
@@ -200,23 +220,62 @@ async def test_a_write_is_cancelled_before_it_leaves(backend: SQLiteBackend) -> 
     assert (await backend.get("q", ["a"])).jobs == [None]
 
 
-async def test_a_write_that_has_left_brings_its_reply_though_it_was_cancelled(
-    backend: SQLiteBackend, nursery: trio.Nursery, gate: Gate
+async def test_a_write_that_has_begun_brings_its_reply_though_it_was_cancelled(
+    backend: SQLiteBackend, nursery: trio.Nursery
 ) -> None:
-    replies = []
+    gate = Gate(backend)
     with trio.CancelScope() as scope:
         nursery.start_soon(open_later, gate, scope)
-        replies.append(await backend.insert([job()]))
+        await gate.hold()
+        returned = True
+    assert returned
+    assert scope.cancel_called
     assert not scope.cancelled_caught
-    assert replies[0].created == [True]
-    assert (await backend.get("q", ["a"])).jobs == list(replies[0].jobs)
+
+
+async def cancel_once_begun(gate: Gate, scope: trio.CancelScope) -> None:
+    await trio.to_thread.run_sync(gate.reached.wait)
+    scope.cancel()
 
 
 async def open_later(gate: Gate, scope: trio.CancelScope) -> None:
-    await wait_all_tasks_blocked()
-    scope.cancel()
+    await cancel_once_begun(gate, scope)
     await wait_all_tasks_blocked()
     gate.opened.set()
+
+
+async def test_a_write_that_has_begun_gives_up_at_its_patience_though_it_was_cancelled(
+    backend: SQLiteBackend, nursery: trio.Nursery
+) -> None:
+    backend.patience = 0.05
+    gate = Gate(backend)
+    with trio.CancelScope() as scope, pytest.raises(BackendUnavailable, match="unknown"):
+        nursery.start_soon(cancel_once_begun, gate, scope)
+        await gate.hold()
+    gate.opened.set()
+
+
+async def test_a_write_that_waits_for_its_group_leaves_it_when_cancelled(backend: SQLiteBackend, gate: Gate) -> None:
+    with trio.move_on_after(0.01) as scope:
+        await backend.insert([job()])
+    assert scope.cancelled_caught
+    gate.opened.set()
+    assert (await backend.get("q", ["a"])).jobs == [None]
+
+
+async def test_writes_that_wait_for_a_lock_are_cancelled_at_once_and_never_stored(
+    backend: SQLiteBackend, tmp_path: Path
+) -> None:
+    with locked(tmp_path / "jobs.db"):
+        with trio.move_on_after(0.05) as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(backend.insert, [job("a")])
+                nursery.start_soon(backend.insert, [job("b")])
+        assert scope.cancelled_caught
+        # Nor does the lock keep those waiting who only read.
+        with trio.fail_after(1):
+            assert (await backend.get("q", ["a", "b"])).jobs == [None, None]
+    assert (await backend.get("q", ["a", "b"])).jobs == [None, None]
 
 
 async def test_a_read_is_cancelled_at_once(backend: SQLiteBackend, gate: Gate) -> None:
@@ -231,11 +290,42 @@ async def test_a_write_gives_up_after_a_third_of_the_lease_and_then_never_happen
 ) -> None:
     with pytest.raises(BackendUnavailable, match="unknown"):
         await backend.claim(["q"], 1, "w", lease=0.09, idle=True)
-    assert backend.patience == pytest.approx(0.03)
-    with pytest.raises(BackendUnavailable, match=r"0\.03 s"):
-        await backend.insert([job()])
+    with pytest.raises(BackendUnavailable, match=r"0\.02 s"):
+        await backend.renew(presence(lease=0.06), [])
     gate.opened.set()
-    assert (await backend.get("q", ["a"])).jobs == [None]
+    assert await backend.workers() == []
+
+
+async def test_the_lease_of_a_worker_hurries_its_own_writes_only(backend: SQLiteBackend, nursery: trio.Nursery) -> None:
+    await backend.claim(["q"], 1, "w", lease=0.3, idle=True)
+    gate = Gate(backend)
+    nursery.start_soon(gate.hold)
+    await trio.to_thread.run_sync(gate.reached.wait)
+    with pytest.raises(BackendUnavailable, match=r"0\.1 s"):
+        await backend.settle([])
+    nursery.start_soon(backend.insert, [job()])
+    await trio.sleep(0.25)  # past a third of the lease, and past the lease
+    nursery.start_soon(backend.settle, [])
+    await trio.sleep(0.15)
+    gate.opened.set()
+    assert (await backend.counts("q"))[State.WAITING] == 1
+
+
+async def test_leases_are_forgotten_when_the_backend_is_closed(tmp_path: Path) -> None:
+    backend = SQLiteBackend(tmp_path / "jobs.db", inline=True)
+    for lease in (0.06, None):
+        async with backend:
+            assert backend._shortest_lease() == inf
+            if lease is not None:
+                await backend.renew(presence(lease), [])
+                assert backend._shortest_lease() == lease
+
+
+async def test_a_request_to_a_closed_thread_names_the_backend(backend: SQLiteBackend) -> None:
+    assert backend._actor is not None
+    backend._actor.abandon()
+    with pytest.raises(BackendNotOpen, match="SQLiteBackend is not open"):
+        await backend.counts("q")
 
 
 async def test_a_lock_is_waited_for(backend: SQLiteBackend, nursery: trio.Nursery, tmp_path: Path) -> None:

@@ -145,6 +145,9 @@ async def test_text_that_is_no_unicode_is_refused_and_harms_nobody(backend: SQLi
         "UPDATE jobs SET finished_at = 1",
         "UPDATE jobs SET shelf = 'final'",
         "UPDATE jobs SET shelf = 'elsewhere'",
+        "UPDATE jobs SET run_at = 'soon'",
+        "UPDATE jobs SET max_crashes = 'many'",
+        "UPDATE bodies SET options = '{}'",
     ],
 )
 async def test_the_layout_refuses_a_record_that_breaks_a_rule(backend: SQLiteBackend, broken: str) -> None:
@@ -160,10 +163,10 @@ async def test_the_layout_refuses_a_record_that_breaks_a_rule(backend: SQLiteBac
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
-        ("UPDATE bodies SET options = '{' WHERE seq = 1", "broken options"),
-        ("UPDATE bodies SET options = '[1]' WHERE seq = 1", "broken options"),
-        ('UPDATE bodies SET options = \'{"backoff": {"kind": "moon"}}\' WHERE seq = 1', "broken options"),
-        ("UPDATE jobs SET progress = '{' WHERE seq = 1", "broken progress"),
+        ("UPDATE bodies SET options = CAST('{' AS BLOB) WHERE seq = 1", "broken options"),
+        ("UPDATE bodies SET options = CAST('[1]' AS BLOB) WHERE seq = 1", "broken options"),
+        ('UPDATE bodies SET options = CAST(\'{"backoff": {"kind": "moon"}}\' AS BLOB) WHERE seq = 1', "broken options"),
+        ("UPDATE jobs SET progress = CAST('{' AS BLOB) WHERE seq = 1", "broken progress"),
         ("DELETE FROM bodies WHERE seq = 1", "payload is gone"),
     ],
 )
@@ -177,6 +180,18 @@ async def test_a_broken_record_is_claimed_as_unreadable_beside_healthy_ones(
     assert why in str(broken.unreadable)
     assert (healthy.id, healthy.unreadable) == ("b", None)
     assert (await backend.settle([step(broken, Release(), 1.0)])).verdicts == [Verdict.STORED]
+
+
+@pytest.mark.parametrize("column", ["error", "worker", "cancel_reason", "task", "unique_key", "id"])
+async def test_a_text_that_is_no_unicode_any_more_is_shown_with_replacements(
+    backend: SQLiteBackend, column: str
+) -> None:
+    await backend.insert([job("a"), job("b")])
+    await execute(backend, f"UPDATE jobs SET {column} = CAST(x'61ff62' AS TEXT) WHERE seq = 1")
+    damaged, healthy = (await backend.find(Filter(queue="q"))).jobs
+    assert getattr(damaged, column) == "a\ufffdb"
+    assert healthy.id == "b"
+    assert len((await backend.claim(["q"], 5, "w", 15, True)).jobs) == 2
 
 
 async def test_a_state_of_a_newer_trioq_is_shown_but_never_claimed(backend: SQLiteBackend) -> None:
@@ -223,6 +238,12 @@ async def test_prune_drops_the_oldest_beyond_the_number_in_batches(backend: SQLi
     assert [await backend.prune(limits, batch=5) for _ in range(3)] == [5, 2, 0]
     assert [found.id for found in (await backend.find(Filter(queue="q"))).jobs] == ["7", "8", "9"]
     assert await backend._read(lambda tx: tx.db.execute("SELECT count(*) FROM bodies").fetchone()) == (3,)
+
+
+async def test_migrating_an_open_file_has_nothing_to_do(backend: SQLiteBackend) -> None:
+    await backend.insert([job()])
+    await backend.migrate()
+    assert (await backend.counts("q"))[State.WAITING] == 1
 
 
 async def test_a_lease_that_is_lost_says_why(backend: SQLiteBackend) -> None:

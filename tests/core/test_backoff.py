@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from math import inf, nan
+from typing import Any
+
 import pytest
 
 from trioq._core import backoff
@@ -84,3 +88,21 @@ def test_the_wire_form_is_flat_and_names_its_kind() -> None:
 def test_what_is_no_policy_is_a_value_error(data: object) -> None:
     with pytest.raises(ValueError, match=r"policy|number of seconds"):
         backoff.from_wire(data)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wait", [-1, nan, inf, 10**400, Decimal(1), True, "1", [1], None])
+def test_a_wait_is_a_real_and_finite_number(wait: Any) -> None:
+    for make in (Fixed, Linear, Exponential, lambda wait: Exponential(factor=wait), lambda wait: Steps([1, wait])):
+        with pytest.raises(ValueError, match="is a number of seconds, 0 or more, not"):
+            make(wait)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, nan, 10**400, Decimal(1), True, "1", None])
+def test_jitter_is_a_real_share(share: Any) -> None:
+    with pytest.raises(ValueError, match="jitter is a share from 0 to 1, not"):
+        Exponential(jitter=share)
+
+
+def test_whole_seconds_are_kept_as_floats() -> None:
+    policy = Steps([1, 2])
+    assert [type(wait) for wait in (*policy.delays, Fixed(1).seconds, Linear(jitter=1).jitter)] == [float] * 4

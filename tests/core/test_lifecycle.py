@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
-from trioq._core import lifecycle
+import trioq
 from trioq._core.backoff import Fixed, Steps
 from trioq._core.job import Job, State, broken_rules
 from trioq._core.lifecycle import (
@@ -35,6 +35,7 @@ from trioq._core.lifecycle import (
     step,
 )
 from trioq._core.outcome import (
+    MAX_ERROR_BYTES,
     BadPayload,
     CancelledByUser,
     Expired,
@@ -184,10 +185,8 @@ def test_a_command_holds_just_its_own_fields() -> None:
 
 
 def test_the_specification_can_be_imported_whole() -> None:
-    assert {"State", "TABLE", "step", "admit", "command_for", "next_retry_delay", "broken_rules"} <= set(
-        lifecycle.__all__
-    )
-    assert all(hasattr(lifecycle, name) for name in lifecycle.__all__)
+    names = {"State", "TABLE", "step", "admit", "command_for", "next_retry_delay", "broken_rules"}
+    assert names <= vars(trioq.lifecycle).keys()
 
 
 # --- steps --------------------------------------------------------------------------------------
@@ -411,6 +410,14 @@ def test_cancelled_comes_before_expired_and_expired_before_not_due() -> None:
 )
 def test_each_outcome_has_the_command_that_is_spelt_here(outcome: Outcome, command: Command | None) -> None:
     assert command_for(outcome, claimed(backoff=Fixed(7.0)), roll=0.5) == command
+
+
+@pytest.mark.parametrize("outcome", [Raised, TimedOut, UnknownTask, RetryAsked, Rejected, BadPayload])
+def test_the_error_text_of_every_outcome_is_cut(outcome: type[Any]) -> None:
+    command = command_for(outcome("x" * MAX_ERROR_BYTES + "ö"), claimed(), roll=0.5)
+    assert isinstance(command, (Fail, Reject))
+    assert len(command.error.encode()) <= MAX_ERROR_BYTES
+    assert command.error.endswith("xö")
 
 
 def test_what_is_no_outcome_is_refused() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from math import inf, nan
+from typing import Any
 
 import pytest
 import trio
@@ -105,10 +107,11 @@ def test_a_retry_comes_before_a_snooze() -> None:
 # --- signals ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wait", [-1, nan, inf])
-def test_a_signal_refuses_a_wait_that_is_none(wait: float) -> None:
-    with pytest.raises(ValueError, match="Retry"):
-        Retry(after=wait)
+@pytest.mark.parametrize("wait", [-1, nan, inf, 10**400, Decimal(1), True, "1", [], None])
+def test_a_signal_refuses_a_wait_that_is_none(wait: Any) -> None:
+    if wait is not None:
+        with pytest.raises(ValueError, match="Retry"):
+            Retry(after=wait)
     with pytest.raises(ValueError, match="Snooze"):
         Snooze(wait)
 

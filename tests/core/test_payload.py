@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import IntEnum
 from math import nan
-from typing import Any
+from typing import Any, TypedDict, TypeVar
 
+import attrs
+import msgspec
+import msgspec.inspect
 import pytest
 
 from trioq._core import payload
 from trioq._core.errors import NotSerializable, PayloadTooLarge
+from trioq._core.fidelity import same
 from trioq._core.payload import NO_ARGUMENTS, Codec, Signature
 
 LIMIT = 2**20
+
+
+class Level(IntEnum):
+    LOW = 1
 
 
 @dataclass
@@ -123,6 +134,129 @@ def test_a_parameter_that_says_only_list_or_any_is_held_to_the_strict_rule() -> 
     assert signature.decode(signature.encode([[1], None, {"k": [0.5]}], {}, LIMIT)) == ([[1], None, {"k": [0.5]}], {})
 
 
+T = TypeVar("T")
+
+
+@dataclass
+class Note:
+    body: Any
+    weight: float = 0.0
+
+
+@attrs.define
+class Box:
+    items: list  # type: ignore[type-arg]
+
+
+class Parcel(msgspec.Struct):
+    label: dict  # type: ignore[type-arg]
+
+
+class Row(TypedDict):
+    cells: Sequence  # type: ignore[type-arg]
+
+
+@dataclass
+class Tree:
+    name: str
+    kids: list[Tree]
+
+
+def signature(annotation: Any) -> Signature:
+    """Of a task with one parameter."""
+
+    def task(x):  # type: ignore[no-untyped-def]
+        """Take it."""
+
+    task.__annotations__ = {"x": annotation}
+    return Signature.of(task)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (Sequence, (1, 2)),
+        (Mapping, {1: "one"}),
+        (Iterable, (1, 2)),
+        (Iterable[int], (1, 2)),
+        (typing.List, [(1,)]),  # noqa: UP006
+        (T, (1, 2)),
+        (tuple, (Level.LOW,)),
+        (set, {Level.LOW}),
+        (Note, Note((1, 2))),
+        (Note, Note(Level.LOW)),
+        (Box, Box([(1,)])),
+        (Parcel, Parcel({1: "one"})),
+        (Row, {"cells": (1,)}),
+        (list[Note | None], [Note((1,))]),
+        (dict[str, Box], {"a": Box([{1: 2}])}),
+        (object, (1,)),
+    ],
+    ids=str,
+)
+def test_what_an_annotation_leaves_open_must_survive_json(annotation: Any, value: Any) -> None:
+    with pytest.raises(NotSerializable, match="JSON would turn"):
+        signature(annotation).encode([value], {}, LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (Sequence, [1, 2]),
+        (Mapping, {"a": 1}),
+        (Iterable, [1, 2]),
+        (T, [1]),
+        (tuple, (1, [2])),
+        (set, {1, 2}),
+        (Note, Note([1, {"a": None}], weight=1)),
+        (Box, Box([1])),
+        (Parcel, Parcel({"a": 1})),
+        (Row, {"cells": [1]}),
+        (Tree, Tree("a", [Tree("b", [])])),
+        (float, 3),
+        (float, 2**60),
+        (int, 2**60 + 1),
+        (int | float, 2**60 + 1),
+        (list[int], (1, 2)),
+    ],
+    ids=str,
+)
+def test_what_does_survive_is_taken(annotation: Any, value: Any) -> None:
+    task = signature(annotation)
+    [back], _ = task.decode(task.encode([value], {}, LIMIT))
+    assert back == (list(value) if annotation == list[int] else value)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (float, 2**60 + 1),
+        (list[float], [1, -(2**60) - 1]),
+        (dict[float, int], {2**60 + 1: 1}),
+        (Note, Note(None, weight=2**60 + 1)),
+    ],
+    ids=str,
+)
+def test_an_integer_that_a_float_cannot_hold_is_no_float(annotation: Any, value: Any) -> None:
+    with pytest.raises(NotSerializable, match="JSON would turn"):
+        signature(annotation).encode([value], {}, LIMIT)
+
+
+def test_an_annotation_is_looked_into_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = signature(list[Note])
+    monkeypatch.delattr(msgspec.inspect, "type_info")
+    assert task.encode([[Note(1)]], {}, LIMIT) == b'[[[{"body":1,"weight":0.0}]],{}]'
+
+
+def test_a_class_whose_own_annotations_cannot_be_resolved_counts_as_none() -> None:
+    @dataclass
+    class Lost:
+        at: Nowhere  # type: ignore[name-defined]  # noqa: F821
+
+    task = signature(Lost)
+    assert task.decode(task.encode([[1]], {}, LIMIT)) == ([[1]], {})
+
+
 def test_annotations_that_cannot_be_resolved_count_as_none() -> None:
     def task(a: Missing) -> Missing:  # type: ignore[name-defined]  # noqa: F821
         """Name a type that isn't there."""
@@ -154,9 +288,25 @@ def test_an_integer_too_long_for_any_reader_is_refused() -> None:
 
 
 def test_arguments_over_the_limit_are_refused_with_both_figures() -> None:
-    with pytest.raises(PayloadTooLarge, match="the arguments take 1,007 bytes as JSON, over the limit of 1,000"):
+    with pytest.raises(PayloadTooLarge, match="the arguments would take 1,007 bytes as JSON, over the limit of 1,000"):
         payload.encode_untyped(["x" * 998], {}, 1_000)
     assert len(payload.encode_untyped(["x" * 991], {}, 1_000)) == 1_000
+
+
+# --- what is no argument ------------------------------------------------------------------------
+
+
+def test_a_copy_is_held_to_the_strict_rule_and_to_the_limit_under_its_own_name() -> None:
+    value = {"a": [1, None]}
+    copy = payload.copy_untyped(value, LIMIT, "the metadata")
+    assert copy == value
+    assert copy is not value
+    with pytest.raises(NotSerializable, match=r"^the metadata can't be stored: JSON would turn"):
+        payload.copy_untyped({"a": (1,)}, LIMIT, "the metadata")
+    with pytest.raises(NotSerializable, match=r"^the metadata can't be stored"):
+        payload.copy_untyped({"a": object()}, LIMIT, "the metadata")
+    with pytest.raises(PayloadTooLarge, match=r"^the metadata would take 16 bytes"):
+        payload.copy_untyped({"a": "x" * 8}, 15, "the metadata")
 
 
 # --- results ------------------------------------------------------------------------------------
@@ -203,5 +353,5 @@ def test_a_result_over_the_limit_is_refused() -> None:
     ],
 )
 def test_sameness_is_of_value_and_type(left: object, right: object) -> None:
-    assert not payload.same(left, right)
-    assert not payload.same([left], [right])
+    assert not same(left, right)
+    assert not same([left], [right])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, nan
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,13 @@ def test_undoing_where_nothing_was_spent_mints_nothing() -> None:
     assert bucket.available(0.0) == 1
 
 
-@pytest.mark.parametrize("arguments", [{"limit": 0}, {"limit": 1, "interval": 0.0}, {"limit": 1, "interval": -1.0}])
-def test_a_bucket_without_tokens_or_interval_is_refused(arguments: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        Bucket(**arguments)  # type: ignore[arg-type]
+@pytest.mark.parametrize("limit", [0, -1, True, 1.5, 2.0, "3", None])
+def test_a_limit_is_a_whole_number_of_starts(limit: Any) -> None:
+    with pytest.raises(ValueError, match="a rate's limit is a whole number of starts, 1 or more, not"):
+        Bucket(limit)
+
+
+@pytest.mark.parametrize("interval", [0.0, -1.0, inf, nan, 10**400, True, "1", None])
+def test_an_interval_is_a_finite_time_above_zero(interval: Any) -> None:
+    with pytest.raises(ValueError, match="a rate's interval is a number of seconds, above 0, not"):
+        Bucket(1, interval)

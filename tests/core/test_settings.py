@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from trioq._core.errors import TrioqError
 from trioq._core.settings import Settings
 
 
@@ -69,12 +70,23 @@ def test_the_environment_of_the_process_is_read_where_none_is_given(monkeypatch:
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
-        ("LEASE", "soon", "TRIOQ_LEASE='soon' is no float"),
-        ("MAX_RETRIES", "1.5", "TRIOQ_MAX_RETRIES='1.5' is no int"),
-        ("SANDBOX_ENABLED", "maybe", "TRIOQ_SANDBOX_ENABLED='maybe' is no bool"),
-        ("WORKER_CONCURRENCY", "0", "worker_concurrency is a whole number, 1 or more, not 0"),
+        ("LEASE", "soon", "TRIOQ_LEASE='soon' in the environment: could not convert"),
+        ("LEASE", "-1", "TRIOQ_LEASE='-1' in the environment: lease is a number, above 0, not -1.0"),
+        ("MAX_RETRIES", "1.5", "TRIOQ_MAX_RETRIES='1.5' in the environment: invalid literal for int"),
+        ("SANDBOX_ENABLED", "maybe", "TRIOQ_SANDBOX_ENABLED='maybe' in the environment: Cannot convert"),
+        (
+            "WORKER_CONCURRENCY",
+            "0",
+            "TRIOQ_WORKER_CONCURRENCY='0' in the environment: worker_concurrency is a whole number, 1 or more, not 0",
+        ),
     ],
 )
 def test_a_variable_that_makes_no_sense_is_refused(name: str, text: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
+    with pytest.raises(ValueError, match=why) as refused:
         Settings.from_env({f"TRIOQ_{name}": text})
+    assert isinstance(refused.value, TrioqError)
+
+
+def test_a_number_that_no_float_can_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="lease is a number, above 0"):
+        Settings(lease=10**400)

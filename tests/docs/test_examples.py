@@ -22,7 +22,7 @@ DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 
 PYTHON = {
-    "python": [sys.executable, "-W", "error"],
+    "python": [sys.executable, "-u", "-W", "error"],
     "pytest": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
 }
 
@@ -41,12 +41,13 @@ def run(command: str, folder: Path) -> str:
         [*PYTHON[program], *arguments],
         cwd=folder,
         env={name: value for name, value in environment.items() if not name.startswith("TRIOQ_")},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,  # a terminal shows both, in this order
         text=True,
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, ""), f"$ {command}\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"$ {command}\n{done.stdout}"
     return done.stdout
 
 

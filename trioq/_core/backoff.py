@@ -6,7 +6,7 @@ Every policy answers ``delay(failures, roll)`` in seconds, with ``failures`` cou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import inf
 from sys import float_info
@@ -16,13 +16,30 @@ import attrs
 from attrs import validators
 
 
+def check_seconds(what: str, value: Any) -> float:
+    """*value* as a float that can be added to a time; ValueError, which says *what* it was, for anything else."""
+    real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not real or not 0 <= value <= float_info.max:  # refuses NaN, and an int that no float can hold
+        raise ValueError(f"{what} is a number of seconds, 0 or more, not {value!r}")
+    return float(value)
+
+
+def _real(value: float) -> float:
+    # What is no such number stays as it is, for the validators to refuse: they know the name of the field.
+    real = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= float_info.max
+    return float(value) if real else value
+
+
+def _reals(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(map(_real, values))
+
+
 def _seconds(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not 0 <= value <= float_info.max:  # refuses NaN, and an int that no float can hold
-        raise ValueError(f"{field.name} is a number of seconds, 0 or more, not {value!r}")
+    check_seconds(field.name, value)
 
 
 def _share(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not 0 <= value <= 1:
+    if not isinstance(value, float) or not 0 <= value <= 1:
         raise ValueError(f"{field.name} is a share from 0 to 1, not {value!r}")
 
 
@@ -30,7 +47,7 @@ def _share(_: object, field: attrs.Attribute[float], value: float) -> None:
 class Fixed:
     """The same wait after every failure."""
 
-    seconds: float = attrs.field(validator=_seconds)
+    seconds: float = attrs.field(converter=_real, validator=_seconds)
 
     def delay(self, failures: int, roll: float) -> float:
         """Seconds to wait after the *failures*-th failure."""
@@ -41,9 +58,9 @@ class Fixed:
 class Linear:
     """``base`` seconds more after each failure, up to ``max_delay``, less a random share of at most ``jitter``."""
 
-    base: float = attrs.field(default=1.0, validator=_seconds)
-    max_delay: float = attrs.field(default=300.0, validator=_seconds)
-    jitter: float = attrs.field(default=0.0, validator=_share)
+    base: float = attrs.field(default=1.0, converter=_real, validator=_seconds)
+    max_delay: float = attrs.field(default=300.0, converter=_real, validator=_seconds)
+    jitter: float = attrs.field(default=0.0, converter=_real, validator=_share)
 
     def delay(self, failures: int, roll: float) -> float:
         """Seconds to wait after the *failures*-th failure."""
@@ -58,15 +75,15 @@ class Exponential:
     a tenth shorter, so that jobs that failed together do not come back together.
     """
 
-    base: float = attrs.field(default=1.0, validator=_seconds)
-    factor: float = attrs.field(default=2.0, validator=_seconds)
-    max_delay: float = attrs.field(default=300.0, validator=_seconds)
-    jitter: float = attrs.field(default=0.1, validator=_share)
+    base: float = attrs.field(default=1.0, converter=_real, validator=_seconds)
+    factor: float = attrs.field(default=2.0, converter=_real, validator=_seconds)
+    max_delay: float = attrs.field(default=300.0, converter=_real, validator=_seconds)
+    jitter: float = attrs.field(default=0.1, converter=_real, validator=_share)
 
     def delay(self, failures: int, roll: float) -> float:
         """Seconds to wait after the *failures*-th failure."""
         try:
-            growth = float(self.factor) ** (failures - 1)
+            growth = self.factor ** (failures - 1)
         except OverflowError:
             growth = inf
         full = min(self.max_delay, self.base * growth) if self.base else 0.0
@@ -78,7 +95,7 @@ class Steps:
     """These waits in turn; the last one repeats.  ``Steps([1, 10, 60])``."""
 
     delays: tuple[float, ...] = attrs.field(
-        converter=tuple[float, ...],
+        converter=_reals,
         validator=[validators.min_len(1), validators.deep_iterable(_seconds)],
     )
 

@@ -31,12 +31,13 @@ class BackendNotOpen(BackendError):
 
 
 class BackendBusy(BackendError):
-    """A backend that is open in one ``trio.run`` was entered in another."""
+    """A backend that is open in one ``trio.run`` was entered or used in another."""
 
     def __init__(self, backend: object) -> None:
         self.backend = backend
         super().__init__(
-            f"{type(backend).__name__} is open in another trio.run. Give each thread's trio.run a backend of its own"
+            f"{type(backend).__name__} is open in another trio.run. Call into that one, "
+            "trio.from_thread.run(task.enqueue, ...), or give each thread's trio.run a backend of its own"
         )
 
 
@@ -97,19 +98,19 @@ class NotSerializable(TrioqError, TypeError):
     def __init__(self, what: str, why: str) -> None:
         self.what, self.why = what, why
         super().__init__(
-            f"{what} can't be stored: {why}. Pass JSON values (str, int, float, bool, None, list, dict), "
-            "or annotate the parameter with a type that msgspec can decode"
+            f"{what} can't be stored: {why}. Use JSON values (str, int, float, bool, None, list, dict); "
+            "an argument or a result that is annotated may be of any type that msgspec can decode"
         )
 
 
 class PayloadTooLarge(TrioqError, ValueError):
-    """Arguments or a result over ``settings.max_payload_bytes``."""
+    """Arguments, a result or metadata over ``settings.max_payload_bytes``, or a progress report over 64 KiB."""
 
     def __init__(self, what: str, size: int, limit: int) -> None:
         self.what, self.size, self.limit = what, size, limit
         super().__init__(
-            f"{what} take {size:,} bytes as JSON, over the limit of {limit:,}. "
-            "Store the data elsewhere and pass a reference, or raise settings.max_payload_bytes"
+            f"{what} would take {size:,} bytes as JSON, over the limit of {limit:,}. Store the data elsewhere "
+            "and pass a reference; settings.max_payload_bytes is the limit of arguments, results and metadata"
         )
 
 
@@ -156,11 +157,15 @@ class IdTaken(TrioqError, ValueError):
 
 
 class NotAllStored(TrioqError):
-    """``enqueue_many`` stopped at a chunk; ``stored`` are the handles of the jobs before it."""
+    """``enqueue_many`` stopped half-way: ``stored`` are the handles of the jobs that are there, ``error`` says why."""
 
-    def __init__(self, stored: Sequence[object]) -> None:
-        self.stored = tuple(stored)
-        super().__init__(f"{len(stored):,} jobs were stored, then a chunk failed; the rest were not tried")
+    def __init__(self, stored: Sequence[object], error: Exception) -> None:
+        self.stored, self.error = tuple(stored), error
+        if isinstance(error, BackendUnavailable):
+            rest = "whether the chunk after them was, nobody knows, and the rest were not tried"
+        else:
+            rest = "the others were refused or not tried"
+        super().__init__(f"{len(stored):,} jobs are stored; {rest}: {type(error).__name__}: {error}")
 
 
 # --- names and use ------------------------------------------------------------------------------
@@ -186,7 +191,10 @@ class NoCurrentJob(TrioqError, RuntimeError):
     """``current_job`` was called outside a handler."""
 
     def __init__(self) -> None:
-        super().__init__("there is no current job: current_job() works inside a handler that a worker runs")
+        super().__init__(
+            "there is no current job: current_job() works inside a handler that a worker runs, and not in a sandboxed "
+            "one. Pass what that needs as arguments"
+        )
 
 
 # --- how a job ended ----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import attrs
 
 from . import events
 from .errors import TrioqError
-from .job import Job, State, broken_rules
+from .job import Job, State
 from .outcome import (
     BadPayload,
     CancelledByUser,
@@ -30,34 +30,8 @@ from .outcome import (
     Snoozed,
     TimedOut,
     UnknownTask,
+    cut,
 )
-
-__all__ = [
-    "TABLE",
-    "Admission",
-    "Cancel",
-    "Change",
-    "Claim",
-    "Command",
-    "Complete",
-    "Expire",
-    "Fail",
-    "IllegalStep",
-    "Reclaim",
-    "Reject",
-    "Release",
-    "Requeue",
-    "Rule",
-    "Snooze",
-    "State",
-    "admit",
-    "advance",
-    "broken_rules",
-    "command_for",
-    "next_retry_delay",
-    "stamp",
-    "step",
-]
 
 # --- commands -----------------------------------------------------------------------------------
 
@@ -389,11 +363,11 @@ def command_for(outcome: Outcome, job: Job, roll: float) -> Command | None:
         case Returned(result):
             return Complete(result)
         case Raised(error) | TimedOut(error) | UnknownTask(error):
-            return Fail(error, next_retry_delay(job, roll))
+            return Fail(cut(error), next_retry_delay(job, roll))
         case RetryAsked(error, after):
-            return Fail(error, next_retry_delay(job, roll) if after is None else after)
+            return Fail(cut(error), next_retry_delay(job, roll) if after is None else after)
         case Rejected(error) | BadPayload(error):
-            return Reject(error)
+            return Reject(cut(error))
         case Snoozed(delay):
             return Snooze(delay)
         case Interrupted():

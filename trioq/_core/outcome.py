@@ -8,6 +8,8 @@ from typing import Final
 
 import attrs
 
+from .backoff import check_seconds
+
 #: Error texts are cut to this many bytes of UTF-8.
 MAX_ERROR_BYTES: Final = 64 * 1024
 
@@ -113,9 +115,7 @@ class Retry(Signal):
     """Run this job again: after *after* seconds, or by its backoff.  It spends an attempt."""
 
     def __init__(self, after: float | None = None) -> None:
-        if after is not None and not 0 <= after < float("inf"):
-            raise ValueError(f"Retry(after=) is a number of seconds, 0 or more, not {after!r}")
-        self.after = after
+        self.after = None if after is None else check_seconds("Retry(after=)", after)
         super().__init__("the handler asked for a retry")
 
 
@@ -123,10 +123,8 @@ class Snooze(Signal):
     """Put this job off for *delay* seconds.  No attempt is spent."""
 
     def __init__(self, delay: float) -> None:
-        if not 0 <= delay < float("inf"):
-            raise ValueError(f"Snooze(delay) is a number of seconds, 0 or more, not {delay!r}")
-        self.delay = delay
-        super().__init__(f"the handler put the job off for {delay:g} s")
+        self.delay = check_seconds("Snooze(delay)", delay)
+        super().__init__(f"the handler put the job off for {self.delay:g} s")
 
 
 class Reject(Signal):

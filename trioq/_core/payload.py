@@ -10,13 +10,13 @@ import inspect
 import typing
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 from typing import Any, Final
 
 import attrs
 import msgspec
 
 from .errors import NotSerializable, PayloadTooLarge
+from .fidelity import UNBUILDABLE, is_open, lacks_numbers, same
 
 NO_ARGUMENTS: Final = b"[[],{}]"
 
@@ -25,9 +25,6 @@ _decode: Final = msgspec.json.Decoder().decode
 
 _Parameter: Final = inspect.Parameter
 _EMPTY: Final = inspect.Parameter.empty
-
-#: Annotations that say nothing of what is inside: such values are held to the rule for unannotated ones.
-_OPEN: Final = (Any, object, _EMPTY, list, dict, tuple, set, frozenset)
 
 
 def encode(value: object, what: str) -> bytes:
@@ -51,36 +48,23 @@ def read(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
     return args, kwargs
 
 
-def same(left: Any, right: Any) -> bool:
-    """Equal in value and in type, all the way down: what JSON did not change."""
-    if type(left) is not type(right):
-        return False
-    if isinstance(left, (list, dict)):
-        if len(left) != len(right) or not all(map(same, left, right)):
-            return False
-        return isinstance(left, list) or all(map(same, left.values(), right.values()))
-    return bool(left == right)
-
-
 @attrs.frozen
 class Codec:
     """One value to bytes and back, by its annotation."""
 
     annotation: Any = _EMPTY
+    #: Whether the annotation leaves anything inside untyped: such values are held to the rule for unannotated ones.
+    untyped: bool = attrs.field(init=False)
 
-    @property
-    def open(self) -> bool:
-        """Whether the annotation leaves anything inside untyped."""
-        return _is_open(self.annotation)
+    @untyped.default
+    def _find_out(self) -> bool:
+        return self.annotation is _EMPTY or is_open(self.annotation)
 
     def check(self, value: object, plain: object, what: str) -> None:
         """Refuse a *value* that its decoded JSON, *plain*, does not give back."""
         try:
             back = self.convert(plain)
-            if self.open:
-                kept = same(value, back)
-            else:
-                kept = isinstance(plain, (str, int)) or _finite(msgspec.to_builtins(value))
+            kept = same(value, back) if self.untyped else not lacks_numbers(value, back)
         except (ValueError, RecursionError) as error:
             raise NotSerializable(what, str(error)) from error
         if not kept:
@@ -99,30 +83,13 @@ class Codec:
         """The bytes of a handler's result; NotSerializable or PayloadTooLarge."""
         if value is None:
             return b"null"
-        data = encode(value, "the result")
-        if len(data) > limit:
-            raise PayloadTooLarge("the result", len(data), limit)
+        data = _within(encode(value, "the result"), limit, "the result")
         self.check(value, _decode(data), "the result")
         return data
 
     def decode_result(self, data: bytes | None) -> Any:
         """The result that `encode_result` wrote."""
         return None if data is None else self.convert(_decode(data))
-
-
-def _finite(value: object) -> bool:
-    """Whether JSON has every number in *value*: msgspec writes NaN as null, which an optional float would take."""
-    if isinstance(value, float):
-        return isfinite(value)
-    if isinstance(value, dict):
-        return all(map(_finite, value)) and all(map(_finite, value.values()))
-    return not isinstance(value, (list, tuple, set, frozenset)) or all(map(_finite, value))
-
-
-def _is_open(annotation: Any) -> bool:
-    if annotation in _OPEN:
-        return True
-    return any(_is_open(part) for part in typing.get_args(annotation) if part is not Ellipsis)
 
 
 #: For values whose annotation isn't known here.
@@ -204,10 +171,21 @@ def encode_untyped(args: Sequence[Any], kwargs: Mapping[str, Any], limit: int) -
     return data
 
 
+def copy_untyped(value: Any, limit: int, what: str) -> Any:
+    """A plain copy of what is no argument but stored as well; it must survive JSON unchanged, too."""
+    data = _within(encode(value, what), limit, what)
+    copy = _decode(data)
+    UNTYPED.check(value, copy, what)
+    return copy
+
+
 def _encode_call(args: Sequence[Any], kwargs: Mapping[str, Any], limit: int) -> bytes:
-    data = encode((args, kwargs), "the arguments")
+    return _within(encode((args, kwargs), "the arguments"), limit, "the arguments")
+
+
+def _within(data: bytes, limit: int, what: str) -> bytes:
     if len(data) > limit:
-        raise PayloadTooLarge("the arguments", len(data), limit)
+        raise PayloadTooLarge(what, len(data), limit)
     return data
 
 
@@ -217,6 +195,6 @@ def _supported(annotation: Any) -> Any:
         return annotation
     try:
         msgspec.json.Decoder(annotation)
-    except (TypeError, NotImplementedError):
+    except UNBUILDABLE:
         return _EMPTY
     return annotation

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf
+from sys import float_info
+from typing import Any
 
 import attrs
+
+
+def _starts(_: object, field: attrs.Attribute[int], value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"a rate's {field.name} is a whole number of starts, 1 or more, not {value!r}")
+
+
+def _span(_: object, field: attrs.Attribute[float], value: Any) -> None:
+    real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not real or not 0 < value <= float_info.max:
+        raise ValueError(f"a rate's {field.name} is a number of seconds, above 0, not {value!r}")
 
 
 @attrs.define
@@ -19,8 +32,8 @@ class Bucket:
     Invariant: held + dated <= limit.
     """
 
-    limit: int = attrs.field(validator=attrs.validators.ge(1))
-    interval: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    limit: int = attrs.field(validator=_starts)
+    interval: float = attrs.field(default=1.0, validator=_span)
     held: int = attrs.field(default=0, init=False)  #: taken, and neither dated nor refunded yet
     _spent: deque[float] = attrs.field(factory=deque, init=False)
 

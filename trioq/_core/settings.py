@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from math import isfinite
+from sys import float_info
 from typing import Any, Final, Self
 
 import attrs
 from attrs import converters
 
+from .errors import TrioqError
+
 _PREFIX: Final = "TRIOQ_"
+
+
+class BadVariable(TrioqError, ValueError):
+    """A variable of the environment that can't be a setting."""
+
+    def __init__(self, name: str, text: str, why: str) -> None:
+        self.name, self.text, self.why = name, text, why
+        super().__init__(f"{name}={text!r} in the environment: {why}")
 
 
 def _number(least: float, *, above: bool = False) -> Any:
     def check(_: object, field: attrs.Attribute[Any], value: Any) -> None:
-        good = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+        good = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= float_info.max
         if not good or not (value > least if above else value >= least):
             bound = f"above {least}" if above else f"{least} or more"
             raise ValueError(f"{field.name} is a number, {bound}, not {value!r}")
@@ -33,7 +43,7 @@ def _count(least: int) -> Any:
 
 @attrs.define(kw_only=True)
 class Settings:
-    """Read when a Queue is made or a Worker starts.
+    """Read when a Queue is made or a Worker starts: later changes are for later ones.
 
     ``trioq.settings`` is the process's own; a Queue and a Worker also take ``settings=``.  Durations are seconds.
     """
@@ -63,17 +73,20 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Settings from ``TRIOQ_LEASE``, ``TRIOQ_BACKEND`` and so on; what isn't there keeps its default."""
+        """Settings from ``TRIOQ_LEASE``, ``TRIOQ_BACKEND`` and so on; what isn't there keeps its default.
+
+        A text that can't be the setting is a TrioqError, and a ValueError, that names its variable.
+        """
         environ = os.environ if environ is None else environ
-        found: dict[str, Any] = {}
+        settings = cls()
         for field in attrs.fields(cls):
             name = _PREFIX + field.name.upper()
             if name in environ:
                 try:
-                    found[field.name] = _parse(field.type, environ[name])
+                    setattr(settings, field.name, _parse(field.type, environ[name]))
                 except ValueError as error:
-                    raise ValueError(f"{name}={environ[name]!r} is no {field.type}") from error
-        return cls(**found)
+                    raise BadVariable(name, environ[name], str(error)) from error
+        return settings
 
 
 def _parse(kind: Any, text: str) -> Any:

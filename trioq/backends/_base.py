@@ -25,7 +25,7 @@ PATIENCE: Final = 5.0
 #: A page of `Backend.find` looks at this many records at most.
 PAGE: Final = 1_000
 
-#: Due delayed jobs that join the ready ones in one claim, at most.
+#: Due delayed jobs that join the ready ones in one claim, at most: of all its queues together.
 PROMOTIONS: Final = 1_000
 
 # --- what goes in -------------------------------------------------------------------------------
@@ -72,7 +72,10 @@ class Retention:
     keep_dead_max: int
 
 
-# --- what comes back: every reply carries the store's now ---------------------------------------
+# --- what comes back ----------------------------------------------------------------------------
+
+# A reply that somebody reckons with carries the store's now: a worker's clock is nothing but the last one heard.
+# Counts, names and the like are about no moment that anybody compares, so those verbs answer plain values.
 
 
 @attrs.frozen
@@ -169,11 +172,12 @@ class Backend(ABC):
     """Keeps jobs.  ``async with backend`` opens it; any number of users may enter, and leave in any order.
 
     Every verb is a checkpoint.  It can be cancelled until its request leaves; from then on a write returns its
-    reply or raises BackendUnavailable, within 5 s, and happens completely or not at all.  After BackendUnavailable
-    the outcome of a write is unknown, so every write can be repeated safely.
+    reply or raises BackendUnavailable, within `patience`, and happens completely or not at all.  After
+    BackendUnavailable the outcome of a write is unknown, so every write can be repeated safely.
     """
 
-    #: Group commit merges concurrent writes; a claim tells how long a write may take, min(5 s, lease / 3).
+    #: Seconds that a write may take, at most.  A worker's claim, renewal or settle takes no more than a third of its
+    #: lease, either: min(5 s, lease / 3).  Then it can try again before others take it for dead.
     patience: float = PATIENCE
 
     _users: int = 0
@@ -210,9 +214,12 @@ class Backend(ABC):
         return self._users > 0 and self._token is trio.lowlevel.current_trio_token()
 
     def require_open(self) -> None:
-        """BackendNotOpen unless the backend is open."""
-        if self._users == 0:
-            raise BackendNotOpen(self)
+        """BackendNotOpen unless the backend is open; BackendBusy where it is open, but in another ``trio.run``."""
+        if self.opened:
+            return
+        if self._users and self._token is not None and _alive(self._token):
+            raise BackendBusy(self)
+        raise BackendNotOpen(self)
 
     async def _start(self) -> None:
         """Begin the I/O: the first user has come.  System tasks or threads, for no one user's nursery would do."""
@@ -236,6 +243,7 @@ class Backend(ABC):
 
         Within a queue by priority, then time of readiness, then seq; paused queues hand out nothing.  A job on its
         last life goes only to an *idle* worker, and alone; it goes first.  Each job equals its pure Claim step.
+        One claim may make no more than 1,000 due jobs ready; then ``next_due`` has come already.
         """
 
     @abstractmethod
@@ -303,7 +311,7 @@ class Backend(ABC):
         """The workers that have renewed within their lease, now or a moment ago."""
 
     async def migrate(self) -> None:
-        """Bring the store's layout up to date."""
+        """Bring the store's layout up to date, where opening it doesn't."""
         raise Unsupported(self, "migrate")
 
 

@@ -32,7 +32,8 @@ class Doorbell(trio.abc.ReceiveChannel[Hint]):
         while not self._rung:
             if self._closed:
                 raise trio.ClosedResourceError
-            self._wake = trio.Event()
+            if self._wake.is_set():  # else another reader waits for it
+                self._wake = trio.Event()
             await self._wake.wait()
         rung, self._rung = self._rung, Hint(0)
         return rung

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import ChainMap, Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import attrs
@@ -48,8 +48,8 @@ class _Shelves:
     """One queue's jobs and their indexes.
 
     The heaps are lazy: an entry ends with the seq, id and version that it was made from, and counts only while that is
-    still the job.  So a job is never searched for, only overtaken.  The seq is there because an id comes back when its
-    record was removed, and then so does its version.
+    still the job.  So a job is never searched for, only overtaken; a heap of which most was overtaken is swept.  The
+    seq is there because an id comes back when its record was removed, and then so does its version.
     """
 
     jobs: dict[str, Job] = attrs.Factory(dict)
@@ -79,18 +79,19 @@ class _Shelves:
             return  # held: only its id finds it
         if job.finished_at is not None:
             line = self.dead if job.state in DEAD else self.finished
-            heappush(line, (job.finished_at, job.seq, job.id, job.version))
+            self._push(line, (job.finished_at, job.seq, job.id, job.version))
             return
         if job.state.shelf is Shelf.READY:
             self.make_ready(job)
         elif job.state.shelf is Shelf.TIMED:
-            heappush(self.timed, (job.run_at, job.seq, job.id, job.version))
+            self._push(self.timed, (job.run_at, job.seq, job.id, job.version))
         if job.expires_at is not None:
-            heappush(self.expiring, (job.expires_at, job.seq, job.id, job.version))
+            self._push(self.expiring, (job.expires_at, job.seq, job.id, job.version))
 
     def make_ready(self, job: Job) -> None:
         """Let a claim find the job: it waits, or it was delayed and has come due."""
-        heappush(self.alone if job.last_life else self.ready, (job.priority, job.run_at, job.seq, job.id, job.version))
+        entry = (job.priority, job.run_at, job.seq, job.id, job.version)
+        self._push(self.alone if job.last_life else self.ready, entry)
 
     def drop(self, job: Job) -> None:
         """Forget the record."""
@@ -106,20 +107,16 @@ class _Shelves:
         job = self.jobs.get(entry[-2])
         return job if job is not None and job.version == entry[-1] and job.seq == entry[-3] else None
 
-    def promote(self, now: float) -> float | None:
-        """Let due jobs join the ready ones, earliest first; the answer says when the next comes due."""
+    def promote(self, now: float, most: int) -> int:
+        """Let up to *most* due jobs join the ready ones, earliest first, and say how many did."""
         promoted = 0
-        while self.timed:
-            job = self.current(self.timed[0])
-            if job is not None:
-                if job.run_at > now or promoted == PROMOTIONS:
-                    return job.run_at
-                self.make_ready(job)
-                promoted += 1
+        while promoted < most and (job := self.first(self.timed)) is not None and job.run_at <= now:
             heappop(self.timed)
-        return None
+            self.make_ready(job)
+            promoted += 1
+        return promoted
 
-    def first(self, heap: list[Ready]) -> Job | None:
+    def first(self, heap: list[Any]) -> Job | None:
         """The job at the head of *heap*, after what has moved on is thrown away."""
         while heap:
             job = self.current(heap[0])
@@ -127,6 +124,13 @@ class _Shelves:
                 return job
             heappop(heap)
         return None
+
+    def _push(self, heap: list[Any], entry: tuple[Any, ...]) -> None:
+        heappush(heap, entry)
+        # What was overtaken may lie there for as long as a TTL: by and by that would be every job there ever was.
+        if len(heap) > 2 * len(self.jobs) + PAGE:
+            heap[:] = filter(self.current, heap)
+            heapify(heap)
 
     def _keep_key(self, job: Job, key: str) -> None:
         if not job.state.final:
@@ -234,7 +238,10 @@ class InMemoryBackend(Backend):
         now = await self._now()
         claim = Claim(worker, now + lease)
         open_queues = {name: self._shelves[name] for name in queues if not self._shelves[name].paused}
-        due = [shelves.promote(now) for shelves in open_queues.values()]
+        left = PROMOTIONS
+        for shelves in open_queues.values():
+            left -= shelves.promote(now, left)
+        timed = [shelves.first(shelves.timed) for shelves in open_queues.values()]
         poisoned = [shelves for shelves in open_queues.values() if shelves.first(shelves.alone)]
         jobs: list[Job] = []
         if poisoned and idle and limit:
@@ -246,7 +253,7 @@ class InMemoryBackend(Backend):
         return Claimed(
             now,
             jobs,
-            next_due=min((at for at in due if at is not None), default=None),
+            next_due=min((job.run_at for job in timed if job is not None), default=None),
             paused=frozenset(queues) - open_queues.keys(),
             last_life=bool(poisoned),
         )
@@ -431,6 +438,10 @@ class InMemoryBackend(Backend):
         now = await self._now()
         self._seen = {id: (at, seen) for id, (at, seen) in self._seen.items() if at + seen.lease > now}
         return [seen for _, seen in self._seen.values()]
+
+    async def migrate(self) -> None:
+        """There is no layout."""
+        await self._now()
 
 
 def _past(shelves: _Shelves, line: list[tuple[float, int, str, int]], oldest: float, too_many: int) -> Iterator[Job]:

@@ -75,6 +75,9 @@ from ._lifetime import (
     check_time_goes_on_after_a_backend_was_entered_again as check_time_goes_on_after_a_backend_was_entered_again,
 )
 from ._lifetime import check_users_may_leave_in_any_order as check_users_may_leave_in_any_order
+from ._lifetime import (
+    check_verbs_belong_to_the_run_that_opened_it as check_verbs_belong_to_the_run_that_opened_it,
+)
 from ._looking import check_counts_are_exact_for_every_state as check_counts_are_exact_for_every_state
 from ._looking import check_find_answers_what_matches_by_seq as check_find_answers_what_matches_by_seq
 from ._looking import check_find_goes_on_where_a_page_ended as check_find_goes_on_where_a_page_ended

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
 import trio
 
 from .._core.errors import BackendBusy, BackendNotOpen
 from ..abc import Backend
-from ._given import SHORT, Make, a_job, all_ids, claimed_ids, store_time, wait_until
+from ._given import QUEUE, SHORT, Make, a_job, all_ids, claimed_ids, store_time, wait_until
 
 
 async def check_users_may_leave_in_any_order(make: Make) -> None:
@@ -105,6 +106,32 @@ async def check_one_run_at_a_time(make: Make) -> None:
         assert refused, "it is open in another trio.run"
         await backend.insert([a_job()])
         assert await all_ids(backend) == ["1"], "the run that has it open goes on"
+
+
+async def check_verbs_belong_to_the_run_that_opened_it(make: Make) -> None:
+    """A verb that is called in another ``trio.run`` than the one that has it open raises BackendBusy, and does nothing.
+
+    After a run has ended without leaving, nobody has it open: BackendNotOpen.
+    """
+    async with make() as backend:
+        await backend.insert([a_job()])
+        for verb in (partial(backend.insert, [a_job("2")]), partial(backend.counts, QUEUE), partial(_watch, backend)):
+            with suppress(BackendBusy):
+                await trio.to_thread.run_sync(trio.run, verb)
+                raise AssertionError("it is open in another trio.run")
+        assert await all_ids(backend) == ["1"], "the run that has it open goes on"
+    left = make()
+    await trio.to_thread.run_sync(trio.run, left.__aenter__)
+    with suppress(BackendNotOpen):
+        await left.queues()
+        raise AssertionError("the run that had it open is over")
+    async with left:
+        await left.queues()
+
+
+async def _watch(backend: Backend) -> None:
+    async with backend.watch([QUEUE]):
+        pass
 
 
 async def _is_refused(backend: Backend) -> bool:

@@ -25,9 +25,10 @@ Ring = Callable[[Rings], None]
 class Inline:
     """Every request at once, on the loop: for virtual time, where a thread would let the clock run away."""
 
-    def __init__(self, opening: Callable[[], GroupCommit], ring: Ring) -> None:
+    def __init__(self, opening: Callable[[], GroupCommit], ring: Ring, backend: object) -> None:
         self._opening = opening
         self._ring = ring
+        self._backend = backend  #: for messages
         self._commit: GroupCommit | None = None
 
     async def start(self) -> None:
@@ -54,12 +55,11 @@ class Inline:
     async def write(self, work: Work, patience: float) -> Any:
         """Do work that writes."""
         await trio.lowlevel.checkpoint()
-        return self._serve(Request(work, writes=True), patience)
+        return self._serve(Request(work, writes=True, patience=patience))
 
-    def _serve(self, request: Request, patience: float | None = None) -> Any:
+    def _serve(self, request: Request) -> Any:
         if self._commit is None:
-            raise BackendNotOpen(self)
-        self._commit.patience = self._commit.patience if patience is None else patience
+            raise BackendNotOpen(self._backend)
         _, rings = self._commit.serve([request])
         self._ring(rings)
         return request.answer()
@@ -71,16 +71,17 @@ class Actor:
     It catches everything, and ends when it is told to, or when the ``trio.run`` that it works for is over.
     """
 
-    def __init__(self, opening: Callable[[], GroupCommit], ring: Ring, name: str) -> None:
+    def __init__(self, opening: Callable[[], GroupCommit], ring: Ring, backend: object) -> None:
         self._opening = opening
         self._ring = ring
+        self._backend = backend  #: for messages
         self._token = trio.lowlevel.current_trio_token()
         self._inbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._commit: GroupCommit | None = None
         self._stopping = False
         self._last_seen = False  #: the thread has read its inbox to the end
         self._ended = trio.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"trioq {backend}", daemon=True)
 
     async def start(self) -> None:
         """Open the connection, in the thread that will use it."""
@@ -109,25 +110,36 @@ class Actor:
         return await self._ask(Request(work, writes=False))
 
     async def write(self, work: Work, patience: float) -> Any:
-        """Do work that writes.  Once it has left, its outcome is waited for, *patience* seconds at most."""
+        """Do work that writes.  Once it has begun, its outcome is waited for, *patience* seconds at most."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self._commit is not None:
-            self._commit.patience = patience
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + patience):
-            return await self._ask(Request(work, writes=True))
+        request = Request(work, writes=True, patience=patience)
+        with trio.move_on_after(patience) as waiting:
+            try:
+                return await self._ask(request)
+            except trio.Cancelled:  # noqa: ASYNC103  it comes again, at the next checkpoint
+                if request.withdrawn:
+                    raise
+            waiting.shield = True
+            return await self._answer_to(request)
         raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
 
     async def _ask(self, request: Request) -> Any:
         if self._stopping:
-            raise BackendNotOpen(self)
-        request.waiter = trio.lowlevel.current_task()
+            raise BackendNotOpen(self._backend)
         self._inbox.put(request)
+        return await self._answer_to(request)
+
+    async def _answer_to(self, request: Request) -> Any:
+        """What comes of it.  Whoever is cancelled withdraws it, so that it never happens, unless it has begun."""
 
         def leave(_: object) -> trio.lowlevel.Abort:
-            request.wanted = False
+            request.waiter = None
+            request.withdraw()
             return trio.lowlevel.Abort.SUCCEEDED
 
-        await trio.lowlevel.wait_task_rescheduled(leave)
+        if not request.answered:
+            request.waiter = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(leave)
         return request.answer()
 
     # -- in the thread --
@@ -173,8 +185,8 @@ class Actor:
     def _answer(self, requests: Sequence[Request], rings: Rings) -> None:
         self._ring(rings)
         for request in requests:
-            if request.wanted:
-                request.wanted = False
+            request.answered = True
+            if request.waiter is not None:
                 trio.lowlevel.reschedule(request.waiter)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
+from math import inf
 from typing import ClassVar, TypeVar, cast
 from urllib.parse import quote, unquote, urlsplit
 
@@ -16,7 +17,6 @@ from ..._core.errors import BackendNotOpen, TrioqError
 from ..._core.job import Job, State
 from ..._core.lifecycle import Change
 from .._base import (
-    PATIENCE,
     Backend,
     Claimed,
     Filter,
@@ -73,6 +73,8 @@ class SQLiteBackend(Backend):
         self._actor: Actor | Inline | None = None
         self._doorbells = Doorbells()
         self._listener: Listener | None = None
+        #: Of each worker that claims or renews here: its lease, and until when, by Trio's clock.
+        self._leases: dict[str, tuple[float, float]] = {}
 
     def __repr__(self) -> str:
         return f"<SQLiteBackend {self._path}>"
@@ -89,7 +91,7 @@ class SQLiteBackend(Backend):
         bells = Bells(self._path)
         clock = self._clock or (self._trio_clock() if self._inline else time.time)
         opening = partial(self._open, bells, clock)
-        actor = Inline(opening, self._ring) if self._inline else Actor(opening, self._ring, f"trioq {self._path}")
+        actor = (Inline if self._inline else Actor)(opening, self._ring, self)
         with self._translated():
             await actor.start()
         self._actor = actor
@@ -108,6 +110,7 @@ class SQLiteBackend(Backend):
             self._actor.abandon()
         self._actor, self._listener = None, None
         self._doorbells = Doorbells()
+        self._leases = {}
 
     def _open(self, bells: Bells, clock: Callable[[], float]) -> GroupCommit:
         db = open_database(self._database, self._path, self._synchronous)
@@ -136,9 +139,9 @@ class SQLiteBackend(Backend):
         with self._translated():
             return cast("T", await self._opened().read(work))
 
-    async def _write(self, work: Callable[[Transaction], T]) -> T:
+    async def _write(self, work: Callable[[Transaction], T], lease: float = inf) -> T:
         with self._translated():
-            return cast("T", await self._opened().write(work, self.patience))
+            return cast("T", await self._opened().write(work, min(self.patience, lease / 3)))
 
     def _opened(self) -> Actor | Inline:
         self.require_open()
@@ -173,16 +176,22 @@ class SQLiteBackend(Backend):
         return await self._write(partial(store.insert, jobs=jobs))
 
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
-        self.patience = min(PATIENCE, lease / 3)
         work = partial(store.claim, queues=queues, limit=limit, worker=worker, lease=lease, idle=idle)
-        return await self._write(work)
+        self._leases[worker] = (lease, trio.current_time() + lease)
+        return await self._write(work, lease)
 
     async def settle(self, changes: Sequence[Change]) -> Settled:
-        return await self._write(partial(store.settle, changes=changes))
+        return await self._write(partial(store.settle, changes=changes), self._shortest_lease())
 
     async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
-        self.patience = min(PATIENCE, worker.lease / 3)
-        return await self._write(partial(store.renew, worker=worker, leases=leases))
+        self._leases[worker.worker] = (worker.lease, trio.current_time() + worker.lease)
+        return await self._write(partial(store.renew, worker=worker, leases=leases), worker.lease)
+
+    def _shortest_lease(self) -> float:
+        """Whose outcomes a settle brings isn't told: it hurries as the worker with the shortest lease needs it."""
+        now = trio.current_time()
+        self._leases = {worker: (lease, until) for worker, (lease, until) in self._leases.items() if until > now}
+        return min((lease for lease, _ in self._leases.values()), default=inf)
 
     async def overdue(self, limit: int) -> Overdue:
         return await self._read(partial(records.overdue, limit=limit))
@@ -227,6 +236,11 @@ class SQLiteBackend(Backend):
 
     async def workers(self) -> list[Presence]:
         return await self._read(records.workers)
+
+    async def migrate(self) -> None:
+        """Opening has done it."""
+        self.require_open()
+        await trio.lowlevel.checkpoint()
 
 
 def _located(path: str) -> tuple[str, str]:

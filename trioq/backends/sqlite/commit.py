@@ -6,6 +6,7 @@ Nobody hears of a result before COMMIT has returned; if that fails, everybody he
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -48,10 +49,22 @@ class Request:
 
     work: Work
     writes: bool
+    patience: float = PATIENCE  #: how long it may wait for the lock, in seconds
     result: Any = None
     error: BaseException | None = None
-    waiter: Any = None  #: for whoever brings the answer
-    wanted: bool = True  #: False once nobody waits any more: if it has not begun by then, it never will
+    waiter: Any = None  #: for whoever brings the answer; None while nobody waits
+    answered: bool = False  #: whether it was brought
+    withdrawn: bool = False  #: it never begins
+    _fate: threading.Lock = attrs.field(init=False, factory=threading.Lock)  #: taken once, by whoever is first
+
+    def begin(self) -> bool:
+        """Whether it may begin: from now on it can't be withdrawn."""
+        return self._fate.acquire(blocking=False)
+
+    def withdraw(self) -> None:
+        """Let it never begin, unless it has."""
+        if self._fate.acquire(blocking=False):
+            self.withdrawn = True
 
     def answer(self) -> Any:
         """What the caller gets."""
@@ -67,7 +80,6 @@ class GroupCommit:
         self._db = db
         self._clock = clock
         self._bells = bells
-        self.patience = PATIENCE
         self.hurry = False  #: set from another thread: wait for no lock any more
 
     def close(self) -> None:
@@ -79,7 +91,7 @@ class GroupCommit:
         rings: Rings = {}
         served = 0
         try:
-            self._begin(any(request.writes for request in requests))
+            self._begin(requests)
             now = self._clock()
             late = time.monotonic() + _LONG
             for request in requests:
@@ -100,9 +112,10 @@ class GroupCommit:
             self._bells.committed()
         return served, rings
 
-    def _begin(self, writes: bool) -> None:
+    def _begin(self, requests: Sequence[Request]) -> None:
         def begin() -> None:
-            if writes:
+            # Asked anew at each try: while it waits for the lock, every writer may have gone.
+            if any(request.writes and not request.withdrawn for request in requests):
                 self._db.execute("BEGIN IMMEDIATE")
                 return
             self._db.execute("BEGIN")
@@ -112,12 +125,12 @@ class GroupCommit:
                 self._undo()
                 raise
 
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + max(request.patience for request in requests)
         patiently(begin, lambda: not self.hurry and time.monotonic() < deadline, _LOCK_RETRY)
 
     def _run(self, request: Request, now: float, rings: Rings, alone: bool) -> None:
         """Do one request; what it raises undoes only what it did.  A lone one is its own transaction."""
-        if not request.wanted:
+        if not request.begin():
             return
         transaction = Transaction(self._db, now, {})
         guarded = request.writes and not alone

@@ -25,7 +25,7 @@ _LOG_LIMIT: Final = 64 * 2**20
 
 _RETRY: Final = 0.01
 
-#: RETURNING, and JSON without a compile-time option.
+#: RETURNING, STRICT, and JSON without a compile-time option.
 _OLDEST: Final = (3, 38)
 
 
@@ -48,7 +48,10 @@ def open_database(database: str, path: str, synchronous: str) -> sqlite3.Connect
         raise BackendError(f"SQLite {sqlite3.sqlite_version} is too old: trioq needs 3.38. Use a newer Python build")
     _require_folder(path)
     is_uri = database.startswith("file:")
-    db = sqlite3.connect(database, isolation_level=None, uri=is_uri, timeout=0, cached_statements=256)
+    # It has one user at a time, but what a run left open may be closed from the thread of the next.
+    db = sqlite3.connect(
+        database, isolation_level=None, uri=is_uri, timeout=0, cached_statements=256, check_same_thread=False
+    )
     try:
         deadline = time.monotonic() + PATIENCE
         # Settings, too: some read the file.
@@ -109,6 +112,8 @@ def _set(db: sqlite3.Connection, synchronous: str) -> None:
     # Some builds overwrite what is deleted with zeros, which doubles the writes of a settle.
     db.execute("PRAGMA secure_delete = OFF")
     db.execute("PRAGMA temp_store = MEMORY")
+    # A damaged text must not make its neighbours unreadable.
+    db.text_factory = partial(str, encoding="utf-8", errors="replace")
 
 
 def _layout_of(db: sqlite3.Connection, path: str) -> int:

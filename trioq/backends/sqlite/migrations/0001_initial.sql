@@ -1,5 +1,5 @@
 -- Layout 1.  `shelf` is physical: a delayed job that has come due lies on 'ready' while its state still says 'delayed'.
--- The checks speak of shelves only, so that a new state needs no new layout.
+-- The checks speak of shelves only, so that a new state needs no new layout.  STRICT: a column holds what it says.
 
 -- What changes in a job's life.  AUTOINCREMENT: a seq is never used twice, not even after a removal.
 CREATE TABLE jobs (
@@ -30,19 +30,19 @@ CREATE TABLE jobs (
     cancel_reason TEXT,
     CHECK ((shelf = 'held') = (lease_until IS NOT NULL)),
     CHECK ((shelf = 'final') = (finished_at IS NOT NULL))
-);
+) STRICT;
 
 -- What never changes: kept apart, so that a claim or a settle does not rewrite the payload.
 CREATE TABLE bodies (
     seq     INTEGER PRIMARY KEY,
     payload BLOB NOT NULL,
     options BLOB NOT NULL
-);
+) STRICT;
 
 -- Queues that hand out nothing.
 CREATE TABLE paused (
     queue TEXT PRIMARY KEY
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 -- Who renews: a row for each start of a worker.
 CREATE TABLE workers (
@@ -53,7 +53,7 @@ CREATE TABLE workers (
     lease   REAL    NOT NULL,
     leaving INTEGER NOT NULL,
     until   REAL    NOT NULL
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 -- How often each kind of hint was given for a queue: what another process reads when the doorbell rings.
 CREATE TABLE bells (
@@ -61,7 +61,7 @@ CREATE TABLE bells (
     kind  INTEGER NOT NULL,
     count INTEGER NOT NULL,
     PRIMARY KEY (queue, kind)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 -- An index that ends with columns of its own condition can be counted by itself: else each count would look up
 -- every record, for SQLite checks the condition again (a million waiting jobs took 2 s).

@@ -1,0 +1,42 @@
+"""Doorbells: who is woken, and by what.  How a ring crosses processes is each backend's."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from trioq.backends._base import Hint
+from trioq.backends._hints import Doorbell
+
+
+async def test_two_readers_of_one_bell_are_both_woken() -> None:
+    bell = Doorbell(["q"])
+    heard: list[Hint] = []
+
+    async def read() -> None:
+        heard.append(await bell.receive())
+
+    with trio.fail_after(1):
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(read)
+            for hint in (Hint.READY, Hint.PAUSED):
+                await wait_all_tasks_blocked()
+                bell.ring(hint)
+    assert heard == [Hint.READY, Hint.PAUSED]
+
+
+async def test_closing_a_bell_wakes_all_its_readers() -> None:
+    bell = Doorbell(["q"])
+
+    async def read() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await bell.receive()
+
+    with trio.fail_after(1):
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(read)
+            await wait_all_tasks_blocked()
+            bell.close()
