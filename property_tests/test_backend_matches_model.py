@@ -331,6 +331,7 @@ class Program:
 
 
 @pytest.mark.parametrize("make", _MAKERS.values(), ids=_MAKERS)
+@settings(max_examples=max(60, settings().max_examples // 4))  # a program has a hundred steps, each a look at it all
 @given(data=st.data())
 def test_any_program_leaves_the_backend_and_the_model_in_the_same_place(make: Any, data: st.DataObject):
     """Whatever is enqueued, claimed, settled, renewed, reclaimed, expired, cancelled, requeued, removed, pruned, paused

@@ -131,3 +131,18 @@ async def test_stop_ends_it_early(autojump_clock, queue, work):
         await trio.sleep(5.5)
         worker.stop(0)
     assert trio.current_time() == 5.5
+
+
+async def test_the_last_settle_ends_it_at_once_whenever_it_comes(autojump_clock, store, queue):
+    @queue.task
+    async def work():
+        pass
+
+    async with queue:
+        for ticks in range(12):  # the settle's answer meets every moment between the claim and the wait
+            store.late["settle"] = ticks / 1000
+            store.late["claim"] = 0.005
+            await work.enqueue()
+            start = trio.current_time()
+            await trioq.Worker(queue).run_until_idle()
+            assert trio.current_time() - start < 1

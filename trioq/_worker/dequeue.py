@@ -8,7 +8,6 @@ from math import inf
 from typing import Final
 
 import trio
-from trio_util import wait_any
 
 from .._core.errors import BackendError
 from ..backends._base import Claimed
@@ -138,11 +137,9 @@ class Dequeue:
             if not reply.last_life and not self._comes_due(reply):
                 return True
         due = inf if reply.next_due is None else max(0.0, reply.next_due - reply.now)
+        shift.claim_when_settled = self._until_idle or reply.last_life  # for the last settle makes this worker idle
         with trio.move_on_after(min(due, RESTING if self._until_idle else POLL)):
-            if self._until_idle or reply.last_life:
-                await wait_any(shift.ready.wait, shift.settled.wait)  # the last settle makes this worker idle
-            else:
-                await shift.ready.wait()
+            await shift.ready.wait()
         return False
 
     def _comes_due(self, reply: Claimed) -> bool:

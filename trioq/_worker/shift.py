@@ -103,6 +103,7 @@ class Shift:
         self._ended: list[Ending] = []
 
         self.ready = trio.Event()  #: a hint: a claim may find something
+        self.claim_when_settled = False  #: whether a settle is such a hint
         self.renew_now = trio.Event()  #: a hint: a held job was cancelled
         self.cancel_hints = 0  #: how many of them came
         self.settled = RepeatedEvent()  #: something was settled
@@ -163,6 +164,8 @@ class Shift:
                 del self.held[key]
         self.unsettled -= len(runnings)
         self.settled.set()
+        if self.claim_when_settled:
+            self.ready.set()
 
     def abandon(self, running: Running) -> None:
         """Give the job up unsettled: its lease is left to run out."""
