@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -344,3 +345,42 @@ async def test_a_backend_that_a_run_of_trio_left_open_opens_in_the_next(tmp_path
     await trio.to_thread.run_sync(run_in_thread)
     async with backend:
         assert [stored for stored in (await backend.get("q", ["a", "b"])).jobs if stored] != []
+
+
+async def test_nothing_is_acknowledged_into_a_file_that_was_deleted(tmp_path):
+    backend = SQLiteBackend(tmp_path / "jobs.db", inline=True)
+    async with backend:
+        await backend.insert([Job(id="a", queue="q", task="t")])
+        (tmp_path / "jobs.db").unlink()
+        with pytest.raises(BackendUnavailable, match=r"deleted or replaced.*Restart"):
+            await backend.insert([Job(id="b", queue="q", task="t")])
+
+
+async def test_nothing_is_acknowledged_into_a_file_that_was_replaced(tmp_path):
+    backend = SQLiteBackend(tmp_path / "jobs.db", inline=True)
+    async with backend:
+        (tmp_path / "jobs.db").rename(tmp_path / "old.db")
+        (tmp_path / "jobs.db").write_bytes(b"")
+        with pytest.raises(BackendUnavailable, match="deleted or replaced"):
+            await backend.insert([Job(id="b", queue="q", task="t")])
+
+
+async def test_a_clock_that_jumps_needs_sqlite_inline(tmp_path, autojump_clock):
+    with pytest.raises(BackendError, match="inline=True"):
+        async with SQLiteBackend(tmp_path / "jobs.db"):
+            pass
+    async with SQLiteBackend(tmp_path / "jobs.db", inline=True):
+        pass
+
+
+async def test_an_answer_that_came_in_time_counts_though_the_loop_was_blocked(tmp_path):
+    backend = SQLiteBackend(tmp_path / "jobs.db")
+    backend.patience = 0.3
+    async with backend, trio.open_nursery() as nursery:
+
+        async def insert():
+            await backend.insert([Job(id="a", queue="q", task="t")])
+
+        nursery.start_soon(insert)
+        await trio.lowlevel.checkpoint()  # the request has left
+        time.sleep(0.6)  # noqa: ASYNC251  what is tested

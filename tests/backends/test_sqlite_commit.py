@@ -46,7 +46,8 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 @pytest.fixture
 def commit(db: sqlite3.Connection, tmp_path: Path) -> GroupCommit:
-    return GroupCommit(db, lambda: 7.0, Bells(str(tmp_path / "jobs.db")))
+    path = str(tmp_path / "jobs.db")
+    return GroupCommit(db, path, lambda: 7.0, Bells(path))
 
 
 def note(text: str, *, about: int | None = None, then: BaseException | None = None) -> Request:

@@ -121,6 +121,8 @@ class Actor:
                     raise
             waiting.shield = True
             return await self._answer_to(request)
+        if request.served:  # in time: it was the loop that did not come to it
+            return request.answer()
         raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
 
     async def _ask(self, request: Request) -> Any:
@@ -154,6 +156,8 @@ class Actor:
         while self._gather(waiting):
             served, rings = _refuse(waiting, failure) if self._commit is None else self._commit.serve(waiting)
             answered, waiting = waiting[:served], waiting[served:]
+            for request in answered:
+                request.served = True
             if not self._to_loop(partial(self._answer, answered, rings)):
                 break
         if self._commit is not None:

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import trio
 
-from ..._core.errors import BackendNotOpen, TrioqError
+from ..._core.errors import BackendError, BackendNotOpen, TrioqError
 from ..._core.job import Job, State
 from ..._core.lifecycle import Change
 from .._base import (
@@ -87,6 +87,7 @@ class SQLiteBackend(Backend):
     # -- lifetime --
 
     async def _start(self) -> None:
+        self._require_real_time()
         self._abandon()
         bells = Bells(self._path)
         clock = self._clock or (self._trio_clock() if self._inline else time.time)
@@ -96,6 +97,15 @@ class SQLiteBackend(Backend):
             await actor.start()
         self._actor = actor
         self._listener = Listener(partial(type(self)._ear, bells.doorbell), partial(self._look, bells), self._alarm)
+
+    def _require_real_time(self) -> None:
+        """A clock that jumps whenever no task runs jumps while the thread works, and every deadline passes."""
+        jumps = getattr(trio.lowlevel.current_clock(), "autojump_threshold", inf) < inf
+        if jumps and not self._inline:
+            raise BackendError(
+                "SQLite's thread and a clock that jumps don't go together. "
+                f"In tests, take memory: or SQLiteBackend({self._path!r}, inline=True)"
+            )
 
     async def _stop(self) -> None:
         if self._listener is not None:
@@ -114,7 +124,7 @@ class SQLiteBackend(Backend):
 
     def _open(self, bells: Bells, clock: Callable[[], float]) -> GroupCommit:
         db = open_database(self._database, self._path, self._synchronous)
-        commit = GroupCommit(db, clock, bells)
+        commit = GroupCommit(db, self._path, clock, bells)
         what_rang_before = Request(lambda tx: bells.news(tx.db), writes=False)
         commit.serve([what_rang_before])
         what_rang_before.answer()

@@ -5,6 +5,7 @@ Nobody hears of a result before COMMIT has returned; if that fails, everybody he
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 import attrs
 
+from ..._core.errors import BackendUnavailable
 from .._base import PATIENCE, Hint
 from .bells import Bells, Rings
 from .layout import patiently
@@ -53,6 +55,7 @@ class Request:
     result: Any = None
     error: BaseException | None = None
     waiter: Any = None  #: for whoever brings the answer; None while nobody waits
+    served: bool = False  #: whether there is an answer
     answered: bool = False  #: whether it was brought
     withdrawn: bool = False  #: it never begins
     _fate: threading.Lock = attrs.field(init=False, factory=threading.Lock)  #: taken once, by whoever is first
@@ -76,8 +79,10 @@ class Request:
 class GroupCommit:
     """The one user of a connection."""
 
-    def __init__(self, db: sqlite3.Connection, clock: Callable[[], float], bells: Bells) -> None:
+    def __init__(self, db: sqlite3.Connection, path: str, clock: Callable[[], float], bells: Bells) -> None:
         self._db = db
+        self._path = path
+        self._file = _identity(path)
         self._clock = clock
         self._bells = bells
         self.hurry = False  #: set from another thread: wait for no lock any more
@@ -112,10 +117,19 @@ class GroupCommit:
             self._bells.committed()
         return served, rings
 
+    def _require_file(self) -> None:
+        """SQLite would go on writing to a file that nobody else can find any more."""
+        if _identity(self._path) != self._file:
+            raise BackendUnavailable(
+                f"{self._path} was deleted or replaced while it was open: nothing is written to what is left of it. "
+                "Restart the programs that have it open"
+            )
+
     def _begin(self, requests: Sequence[Request]) -> None:
         def begin() -> None:
             # Asked anew at each try: while it waits for the lock, every writer may have gone.
             if any(request.writes and not request.withdrawn for request in requests):
+                self._require_file()
                 self._db.execute("BEGIN IMMEDIATE")
                 return
             self._db.execute("BEGIN")
@@ -155,3 +169,12 @@ class GroupCommit:
         if self._db.in_transaction:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file the path leads to; None where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
