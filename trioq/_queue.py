@@ -159,8 +159,14 @@ class Queue:
     ) -> JobHandle[Any]:
         """Store a job for the task called *name*, for producers that do not have its code.
 
-        Where this queue has the task, its options and its signature count; else the arguments must survive JSON.
+        Where this queue has the task, its options and its signature count.  Else the arguments must survive JSON, and
+        what *options* leave out is this queue's default: the retries, timeout and backoff that the task has elsewhere
+        are not known here.
         """
+        if isinstance(name, Task):
+            raise TypeError(f"Queue.enqueue takes a task's name. With its code at hand, call {name.name}.enqueue(...)")
+        if isinstance(args, str | bytes):
+            raise TypeError(f"args is a list of arguments, not {args!r:.200}: enqueue({name!r}, [{args!r:.50}])")
         if name in self.tasks:
             return await self.tasks[name].options(**options).enqueue(*args, **(kwargs or {}))
         template = self._template(check_name("a task name", name), options)
@@ -321,6 +327,10 @@ def _chunks(calls: Iterable[Call[R]], queue: str) -> Iterator[list[Call[R]]]:
     chunk: list[Call[R]] = []
     size = 0
     for call in calls:
+        if not isinstance(call, Call):
+            if isinstance(call, Coroutine):
+                call.close()
+            raise TypeError(f"enqueue_many takes bound calls, such as send.bind(to), not {call!r:.200}")
         if call.job.queue != queue:
             raise ValueError(f"this call is bound to a task of queue {call.job.queue!r}, not of {queue!r}")
         weight = _weight(call.job)

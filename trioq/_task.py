@@ -193,6 +193,8 @@ def check_function(fn: Any) -> None:
     """BadTask for what can't be a task, with the way to mend it."""
     if not callable(fn):
         raise BadTask(fn, "it is not callable. Use the decorator as `@queue.task` or `@queue.task(max_retries=5)`")
+    if isinstance(fn, type):
+        raise BadTask(fn, "it is a class. Write a function that makes and uses one")
     if not hasattr(fn, "__qualname__"):
         raise BadTask(fn, "it is an object, and a task goes by the name of a function. Write a function that calls it")
     outer = fn.__qualname__.rpartition(".")[0]

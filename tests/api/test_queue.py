@@ -515,3 +515,36 @@ async def test_the_process_settings_are_validated_when_assigned(monkeypatch):
     assert queue.task(name="add")(_add).bind(1).job.max_retries == 5
     with pytest.raises(ValueError, match="max_retries"):
         trioq.settings.max_retries = -1
+
+
+async def test_a_coroutine_among_the_calls_is_refused_with_the_way_to_mend_it(autojump_clock, queue):
+    @queue.task
+    async def send(to: str) -> None: ...
+
+    async with queue:
+        with pytest.raises(TypeError, match=r"send\.bind"):
+            await queue.enqueue_many([send.enqueue("a")])
+        with pytest.raises(TypeError, match=r"send\.bind"):
+            await queue.enqueue_many([send])
+
+
+async def test_a_task_in_the_place_of_its_name_is_refused_with_the_way_to_mend_it(autojump_clock, queue):
+    @queue.task
+    async def send(to: str) -> None: ...
+
+    async with queue:
+        with pytest.raises(TypeError, match=r"send\.enqueue"):
+            await queue.enqueue(send, ["a"])
+
+
+async def test_a_string_is_no_list_of_arguments(autojump_clock, queue):
+    async with queue:
+        with pytest.raises(TypeError, match="list of arguments"):
+            await queue.enqueue("send", "abc")
+
+
+def test_a_class_is_no_task(queue):
+    with pytest.raises(trioq.BadTask, match="class"):
+
+        @queue.task
+        class Send: ...
