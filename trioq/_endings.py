@@ -71,22 +71,29 @@ class Endings:
             waiters.remove(waiter)
         if not waiters:
             self._waiters.pop(id, None)
+            self._look.set()  # the reader ends with the last waiter
 
     async def _read(self, scope: trio.CancelScope) -> None:
-        with scope:
-            while self._reader is scope:
-                try:
-                    async with self._backend.watch([self._queue]) as hints, trio.open_nursery() as nursery:
-                        nursery.start_soon(self._listen, hints)
-                        await self._serve()
-                        # At once, for whoever comes while this one is leaving needs another.
-                        self._leave(scope)
-                        nursery.cancel_scope.cancel()
-                except BackendUnavailable:
-                    await trio.sleep(POLL)  # how long to try is for the waiters to say
-                except Exception as error:  # a system task may not raise: the waiters do
-                    self._leave(scope)
-                    self._fail(error)
+        try:
+            with scope:
+                while self._reader is scope:
+                    await self._read_once(scope)
+        finally:
+            self._leave(scope)
+
+    async def _read_once(self, scope: trio.CancelScope) -> None:
+        try:
+            async with self._backend.watch([self._queue]) as hints, trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen, hints)
+                await self._serve()
+                # At once, for whoever comes while this one is leaving needs another.
+                self._leave(scope)
+                nursery.cancel_scope.cancel()
+        except BackendUnavailable:
+            await trio.sleep(POLL)  # how long to try is for the waiters to say
+        except Exception as error:  # a system task may not raise: the waiters do
+            self._leave(scope)
+            self._fail(error)
 
     def _leave(self, scope: trio.CancelScope) -> None:
         if self._reader is scope:

@@ -30,6 +30,7 @@ class RateLimiter:
         self._bucket = Bucket(limit, interval)
         self._changed: trio.Event | None = None  #: set at the next change; there while somebody waits for one
         self._line = trio.StrictFIFOLock()
+        self._run: trio.lowlevel.TrioToken | None = None
 
     async def acquire(self) -> None:
         """Spend one token, waiting for it in turn.  When cancelled, none is spent."""
@@ -38,19 +39,21 @@ class RateLimiter:
 
     def acquire_nowait(self) -> None:
         """Spend one token, or raise trio.WouldBlock."""
-        if self._line.locked() or not self.take(1):
+        now = self._now()
+        if self._line.locked() or not self._bucket.take(1, now):
             raise trio.WouldBlock
-        self._bucket.spend(trio.current_time())
+        self._bucket.spend(now)
 
     def refund(self) -> None:
         """Undo a spending of the last interval: its start did not happen."""
+        self._now()
         self._bucket.unspend()
         self._notify()
 
     def statistics(self) -> RateLimiterStatistics:
         """How much of the limit is left, and how many wait."""
+        now = self._now()
         bucket = self._bucket
-        now = trio.current_time()
         waiting = self._line.statistics().tasks_waiting + self._line.locked()
         return RateLimiterStatistics(bucket.limit, bucket.interval, bucket.available(now), waiting)
 
@@ -58,17 +61,20 @@ class RateLimiter:
 
     def take(self, wanted: int) -> int:
         """Take up to *wanted* tokens, undated; the answer says how many."""
-        return self._bucket.take(wanted, trio.current_time())
+        now = self._now()
+        return self._bucket.take(wanted, now)
 
     async def take_in_turn(self) -> None:
         """Take one token, undated, waiting for it in turn."""
+        self._now()
         async with self._line:
             while not self.take(1):
                 await self.wait_available()
 
     def spend(self) -> None:
         """Date a taken token: its start happens now."""
-        self._bucket.spend(trio.current_time())
+        now = self._now()
+        self._bucket.spend(now)
         self._notify()  # only now is it known when the token comes back
 
     def give_back(self, count: int = 1) -> None:
@@ -83,6 +89,14 @@ class RateLimiter:
             self._changed = trio.Event()
         with trio.move_on_at(self._bucket.next_at(trio.current_time())):
             await self._changed.wait()
+
+    def _now(self) -> float:
+        """Trio's time.  Each run counts it from somewhere else, so what another one spent says nothing in this one."""
+        run = trio.lowlevel.current_trio_token()
+        if run is not self._run:
+            self._bucket = Bucket(self._bucket.limit, self._bucket.interval)
+            self._line, self._changed, self._run = trio.StrictFIFOLock(), None, run
+        return trio.current_time()
 
     def _notify(self) -> None:
         if self._changed is not None:

@@ -113,8 +113,7 @@ class Dequeue:
             reply = await shift.store.ask_once(
                 lambda: shift.store.backend.claim(
                     self._order, limit, shift.identity, shift.limits.lease, self._was_idle
-                ),
-                shift.limits.lease,
+                )
             )
         except BackendError as error:
             logger.error("the store refused a claim, trying again: %s", error)

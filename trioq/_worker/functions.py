@@ -18,7 +18,7 @@ from .handler import handle
 from .limiter import admitted_or_ended
 from .pipeline import shielded
 from .renew import renew
-from .running import Running
+from .running import Reason, Running
 from .settle import settle, tell_lost
 from .shift import Limits, Shift
 from .worker import Worker
@@ -48,10 +48,8 @@ async def _run_with_limits(
 ) -> None:
     """Wait for a slot and a rate token, then do as `handle_job`.  The token of a job that may not start comes back."""
     queue, job = _claimed(queue_name, raw_job, backend)
-    async with limiter, queue:
-        if rate_limiter is not None:
-            await rate_limiter.take_in_turn()
-        await _handle(job, queue, rate_limiter)
+    async with queue:
+        await _handle(job, queue, limiter, rate_limiter)
 
 
 async def handle_job(queue_name: str, raw_job: Job | bytes | Mapping[str, Any], backend: Backend | None = None) -> None:
@@ -61,7 +59,7 @@ async def handle_job(queue_name: str, raw_job: Job | bytes | Mapping[str, Any], 
     """
     queue, job = _claimed(queue_name, raw_job, backend)
     async with queue:
-        await _handle(job, queue, None)
+        await _handle(job, queue, trio.CapacityLimiter(1), None)
 
 
 def _claimed(queue_name: str, raw_job: Job | bytes | Mapping[str, Any], backend: Backend | None) -> tuple[Queue, Job]:
@@ -74,17 +72,16 @@ def _claimed(queue_name: str, raw_job: Job | bytes | Mapping[str, Any], backend:
     return queue, job
 
 
-async def _handle(job: Job, queue: Queue, rate: RateLimiter | None) -> None:
-    """One job's way, with a token of *rate* in hand."""
-    shift = _shift_for(str(job.worker), queue, rate)
-    slot = object()
-    shift.slots.acquire_on_behalf_of_nowait(slot)
-    running = shift.hold(job, slot)
+async def _handle(job: Job, queue: Queue, slots: trio.CapacityLimiter, rate: RateLimiter | None) -> None:
+    """One job's way; it is renewed while it waits for its slot and token."""
+    shift = _shift_for(str(job.worker), queue, slots, rate)
+    running = shift.hold(job, None)
     await shielded(shift, lambda: _through(running, shift))
     if shift.interrupt is not None:
         raise shift.interrupt
 
 
+@trio.lowlevel.enable_ki_protection
 async def _through(running: Running, shift: Shift) -> None:
     async with shift.sandbox, trio.open_nursery() as keepers:
         keepers.start_soon(renew, shift)
@@ -97,27 +94,43 @@ async def _through(running: Running, shift: Shift) -> None:
         keepers.cancel_scope.cancel()
 
 
+@trio.lowlevel.enable_ki_protection
 async def _run(running: Running, shift: Shift) -> None:
     """Run the handler, if the store says that this is still the claim that counts."""
     job, store = running.job, shift.store
     with shift.drain:
-        [stored] = (await store.ask(lambda: store.backend.get(job.queue, [job.id]), shift.limits.lease)).jobs
+        await _take_slot(running, shift)
+        [stored] = (await store.ask(lambda: store.backend.get(job.queue, [job.id]))).jobs
         if stored is not None and stored.run == job.run and stored.state is State.CANCELLED:
             shift.end(running, CancelledByUser())
         elif stored is None or (stored.run, stored.state) != (job.run, State.ACTIVE):
+            unheard = running.cancel(Reason.LEASE_LOST)
             shift.end(running, LeaseLost())
-            await tell_lost(job, shift)
+            if unheard:
+                await tell_lost(job, shift)
         elif admitted_or_ended(running, store.now(), shift):
             await handle(running, shift)
     shift.end(running, Interrupted())  # where a shutdown came before all that
 
 
-def _shift_for(worker: str, queue: Queue, rate: RateLimiter | None) -> Shift:
+async def _take_slot(running: Running, shift: Shift) -> None:
+    slot = object()
+    await shift.slots.acquire_on_behalf_of(slot)
+    try:
+        if shift.rate is not None:
+            await shift.rate.take_in_turn()
+    except BaseException:
+        shift.slots.release_on_behalf_of(slot)
+        raise
+    running.slot = slot  # with its token: from here on, both come back together
+
+
+def _shift_for(worker: str, queue: Queue, slots: trio.CapacityLimiter, rate: RateLimiter | None) -> Shift:
     settings = queue.settings
     return Shift(
         queues={queue.name: queue},
         backend=queue.backend,
-        slots=trio.CapacityLimiter(1),
+        slots=slots,
         rate=rate,
         limits=Limits(lease=settings.lease, grace=settings.grace, settings=settings),
         identity=worker,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Any, Final, assert_never
 
 import trio
@@ -39,6 +41,7 @@ logger: Final = logging.getLogger("trioq.worker")
 _FAILURES: Final = (Raised, TimedOut, UnknownTask, RetryAsked, Rejected, BadPayload)
 
 
+@trio.lowlevel.enable_ki_protection
 async def handle_all(receive: trio.MemoryReceiveChannel[list[Running]], shift: Shift) -> None:
     """Start a task for each job; end when the channel has closed and every handler has ended."""
     with receive, shift.drain:
@@ -46,10 +49,15 @@ async def handle_all(receive: trio.MemoryReceiveChannel[list[Running]], shift: S
             # The end of the grace is for handlers; whoever sends down this channel must find it served to its end.
             with trio.CancelScope(shield=True):
                 async for batch in receive:
+                    if nursery.cancel_scope.cancel_called:
+                        # A task ended in an error that nothing here could catch: what comes now is released, not
+                        # started among the cancelled, and the error comes out of `start`.
+                        shift.stop(0)
                     for running in batch:
                         nursery.start_soon(handle, running, shift, name=running.job.task)
 
 
+@trio.lowlevel.enable_ki_protection
 async def handle(running: Running, shift: Shift) -> None:
     """Run one job's handler, and hand over how that ended.  It swallows every cancellation: its task ends with it."""
     if running.why is not None:  # cancelled or lost on its way here
@@ -71,11 +79,13 @@ async def handle(running: Running, shift: Shift) -> None:
         job = running.job
         logger.error("job %s (%s): its thread did not end; it is left to its lease", job.id, job.task)
         shift.abandon(running)
-    else:
-        if isinstance(outcome, _FAILURES):
-            job = running.job
-            logger.warning("job %s (%s) failed in attempt %d: %s", job.id, job.task, job.attempt, outcome.error)
-        shift.end(running, outcome)
+        return
+    except Exception as error:  # it raised what can't even be looked at
+        outcome = Raised(f"{type(error).__name__}, on looking at what the handler raised")
+    if isinstance(outcome, _FAILURES):
+        job = running.job
+        logger.warning("job %s (%s) failed in attempt %d: %s", job.id, job.task, job.attempt, outcome.error)
+    shift.end(running, outcome)
 
 
 async def _run(running: Running, shift: Shift) -> Outcome:
@@ -113,10 +123,16 @@ async def _call(task: Task[..., Any, Any], job: Job, shift: Shift) -> Outcome:
     except ValueError as error:
         return BadPayload(str(error))
     if task.is_async:
-        value = await task.fn(*args, **kwargs)
+        value = await _run_async(task.fn, args, kwargs)
     else:
         value = await run_in_thread(partial(task.fn, *args, **kwargs), shift)
     return Returned(task.signature.result.encode_result(value, shift.max_payload))
+
+
+# Ctrl-C may interrupt a handler, and nothing of the worker's own: there it would lose what has been done.
+@trio.lowlevel.disable_ki_protection
+async def _run_async(fn: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+    return await fn(*args, **kwargs)
 
 
 def _outcome(error: BaseException | None, running: Running, shift: Shift) -> Outcome:
@@ -130,7 +146,10 @@ def _outcome(error: BaseException | None, running: Running, shift: Shift) -> Out
         return Interrupted()
     reason = running.reason(shift.drain)
     if reason is None:
-        assert error is not None
+        if error is None:
+            return Raised("Cancelled: the handler cancelled the scope that it runs in")
+        if _is_only(error, trio.Cancelled) and trio.current_effective_deadline() == -inf:
+            return Interrupted()  # the worker itself is going down
         return outcome_of(error, trio.Cancelled)
     if error is not None and not _is_only(error, trio.Cancelled):
         logger.warning("job %s (%s) raised while it was stopped (%s)", job.id, job.task, reason.name, exc_info=error)

@@ -12,6 +12,7 @@ from .running import Running
 from .shift import Shift
 
 
+@trio.lowlevel.enable_ki_protection
 async def limit(
     receive: trio.MemoryReceiveChannel[list[Running]], send: trio.MemorySendChannel[list[Running]], shift: Shift
 ) -> None:

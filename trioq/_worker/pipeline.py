@@ -17,6 +17,7 @@ from .sweep import sweep
 from .watch import watch
 
 
+@trio.lowlevel.enable_ki_protection
 async def run_pipeline(shift: Shift, dequeue: Dequeue, started: Callable[[], None]) -> None:
     """Run jobs until the shift drains, or *dequeue* finds itself idle; return when everything claimed is settled.
 
@@ -39,6 +40,7 @@ async def run_pipeline(shift: Shift, dequeue: Dequeue, started: Callable[[], Non
         keepers.cancel_scope.cancel()
 
 
+@trio.lowlevel.enable_ki_protection
 async def _claim_and_sweep(dequeue: Dequeue, send: trio.MemorySendChannel[list[Running]], shift: Shift) -> None:
     with shift.claiming:
         async with trio.open_nursery() as nursery:
@@ -47,6 +49,7 @@ async def _claim_and_sweep(dequeue: Dequeue, send: trio.MemorySendChannel[list[R
             nursery.cancel_scope.cancel()
 
 
+@trio.lowlevel.enable_ki_protection
 async def _handle_and_close(receive: trio.MemoryReceiveChannel[list[Running]], shift: Shift) -> None:
     await handle_all(receive, shift)
     shift.begin_last_writes()
@@ -54,22 +57,23 @@ async def _handle_and_close(receive: trio.MemoryReceiveChannel[list[Running]], s
 
 
 async def shielded(shift: Shift, body: Callable[[], Awaitable[None]]) -> None:
-    """Run *body* out of the caller's reach: a cancellation of the caller becomes ``stop(grace=0)``.
+    """Run *body* out of the caller's reach: a cancellation or a Ctrl-C of the caller becomes ``stop(grace=0)``.
 
     So what was claimed is released and what was finished is settled, within the deadlines of a drain; then the
     cancellation goes on its way.
     """
-    async with trio.open_nursery() as outside:
-        ended = trio.Event()
-        outside.start_soon(_sentinel, shift, ended)
-        with trio.CancelScope(shield=True):
-            await body()
-        ended.set()
+    ended = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_out_of_reach, body, ended)
+        try:
+            await ended.wait()
+        except BaseException:
+            shift.stop(0)
+            raise
 
 
-async def _sentinel(shift: Shift, ended: trio.Event) -> None:
-    try:
-        await ended.wait()
-    except trio.Cancelled:
-        shift.stop(0)
-        raise
+@trio.lowlevel.enable_ki_protection
+async def _out_of_reach(body: Callable[[], Awaitable[None]], ended: trio.Event) -> None:
+    with trio.CancelScope(shield=True):
+        await body()
+    ended.set()

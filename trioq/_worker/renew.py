@@ -11,9 +11,9 @@ import trio
 from .._bus import event_emitter
 from .._core.errors import BackendError
 from .._core.events import JobCancelled
-from .._core.job import State
+from .._core.job import Job, State
 from .._core.lifecycle import Release, step
-from ..backends._base import Loss, Renewed
+from ..backends._base import Lease, Loss, Renewed
 from .running import Reason, Running
 from .settle import find_winner, store_steps, tell_lost
 from .shift import Shift
@@ -21,6 +21,7 @@ from .shift import Shift
 logger: Final = logging.getLogger("trioq.worker")
 
 
+@trio.lowlevel.enable_ki_protection
 async def renew(shift: Shift) -> None:
     """Renew every quarter of a lease, in one batch, and at once when a held job was cancelled.
 
@@ -36,13 +37,14 @@ async def renew(shift: Shift) -> None:
             await renew_once(shift)
         except BackendError as error:
             logger.error("a renewal failed, the next one will do: %s", error)
-            shift.store.distrust(shift.limits.lease)
+            shift.store.distrust()
         ended = trio.current_time()
         if ended - begun > shift.limits.quarter:
-            shift.store.distrust(shift.limits.lease)  # where our renewal took long, others' may have
+            shift.store.distrust()  # where our renewal took long, others' may have
         shift.next_renewal = max(begun + shift.period, ended)
 
 
+@trio.lowlevel.enable_ki_protection
 async def notice_blocking(shift: Shift) -> None:
     """Notice when a handler keeps the event loop to itself for a quarter of a lease: then our renewals come late."""
     quarter = shift.limits.quarter
@@ -55,32 +57,35 @@ async def notice_blocking(shift: Shift) -> None:
         if late >= quarter * 3 / 4:
             names = ", ".join(f"{held.job.task} ({held.job.id})" for held in shift.held.values()) or "none"
             logger.warning("the event loop was blocked for about %.1f s; running jobs: %s", late, names)
-            shift.store.distrust(shift.limits.lease)
+            shift.store.distrust()
 
 
 async def renew_once(shift: Shift) -> None:
     """One renewal, and what follows from its reply."""
-    reply = await shift.store.ask(
-        lambda: shift.store.backend.renew(shift.presence(), shift.leases()), shift.limits.lease
-    )
-    for lease, loss in reply.lost.items():
-        running = shift.held.get((lease.queue, lease.id))
-        if running is not None and running.job.run == lease.run:
-            await _lose(running, loss, shift)
+    reply = await shift.store.ask(lambda: shift.store.backend.renew(shift.presence(), shift.leases()))
+    stopped = [(held, loss) for lease, loss in reply.lost.items() if (held := _stopped(lease, loss, shift)) is not None]
+    shift.renewed.set()
+    for running, loss in stopped:
+        await _tell(running.job, loss, shift)
     if shift.owns_name and reply.unlisted:
         await _release_unlisted(reply, shift)
-    shift.renewed.set()
 
 
-async def _lose(running: Running, loss: Loss, shift: Shift) -> None:
-    """Somebody else has written: stop the handler, unless it has ended; then its settle will find out."""
-    job = running.job
-    if loss is Loss.CANCELLED:
-        if running.cancel(Reason.CANCELLED) and event_emitter.wants(JobCancelled.name):
-            cancelled, _ = await find_winner(job, shift)
-            event_emitter.tell(JobCancelled, cancelled, shift.store.now())
-    elif running.cancel(Reason.LEASE_LOST):
+def _stopped(lease: Lease, loss: Loss, shift: Shift) -> Running | None:
+    """The job of a lost lease, stopped; None where its run has ended: then its settle will find out."""
+    running = shift.held.get((lease.queue, lease.id))
+    if running is None or running.job.run != lease.run:
+        return None
+    reason = Reason.CANCELLED if loss is Loss.CANCELLED else Reason.LEASE_LOST
+    return running if running.cancel(reason) else None
+
+
+async def _tell(job: Job, loss: Loss, shift: Shift) -> None:
+    if loss is not Loss.CANCELLED:
         await tell_lost(job, shift)
+    elif event_emitter.wants(JobCancelled.name):
+        cancelled, _ = await find_winner(job, shift)
+        event_emitter.tell(JobCancelled, cancelled, shift.store.now())
 
 
 async def _release_unlisted(reply: Renewed, shift: Shift) -> None:

@@ -26,6 +26,7 @@ logger: Final = logging.getLogger("trioq.worker")
 BATCH: Final = 500
 
 
+@trio.lowlevel.enable_ki_protection
 async def settle(receive: trio.MemoryReceiveChannel[list[Ending]], shift: Shift) -> None:
     """Write outcomes until the channel has closed; all that gather while one write is under way go into the next.
 
@@ -75,7 +76,7 @@ async def _write(writes: Sequence[tuple[Running, Change]], shift: Shift) -> None
     """One write for all; where the store refuses it, one for each, so that a bad item fails alone."""
     store = shift.store
     try:
-        reply = await store.ask(lambda: store.backend.settle([change for _, change in writes]), shift.limits.lease)
+        reply = await store.ask(lambda: store.backend.settle([change for _, change in writes]))
     except BackendError as error:
         if len(writes) > 1:
             for write in writes:
@@ -97,7 +98,7 @@ async def _refused(write: tuple[Running, Change], error: BackendError, shift: Sh
         shift.abandon(running)
         return
     try:
-        reply = await shift.store.ask(partial(shift.store.backend.settle, [rejection]), shift.limits.lease)
+        reply = await shift.store.ask(partial(shift.store.backend.settle, [rejection]))
     except BackendError as again:
         logger.error("and to reject it; job %s is left to its lease: %s", running.job.id, again)
         shift.abandon(running)

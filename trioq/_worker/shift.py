@@ -88,7 +88,7 @@ class Shift:
         self.owns_name = owns_name  #: whether every lease under this identity is ours
         self.resources: Any = None
         self.sandbox = Sandbox()
-        self.store = Store(backend, self._on_lost, self._on_recovered)
+        self.store = Store(backend, limits.lease, self._on_lost, self._on_recovered)
 
         #: Every job from its claim to its settle: what is renewed, and what must be empty before the shift ends.
         self.held: dict[tuple[str, str], Running] = make_running_jobs(backend)

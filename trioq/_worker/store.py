@@ -35,9 +35,14 @@ class Store:
     """One backend, its time as last heard, and whether it can be reached."""
 
     def __init__(
-        self, backend: Backend, on_lost: Callable[[BackendUnavailable], None], on_recovered: Callable[[float], None]
+        self,
+        backend: Backend,
+        lease: float,
+        on_lost: Callable[[BackendUnavailable], None],
+        on_recovered: Callable[[float], None],
     ) -> None:
         self.backend = backend
+        self._lease = lease
         self._on_lost = on_lost
         self._on_recovered = on_recovered
         # Until the first reply the wall clock stands in: it decides nothing, for nothing is claimed; it dates events.
@@ -52,47 +57,53 @@ class Store:
         return self._heard + (trio.current_time() - self._heard_at)
 
     def hear(self, now: float) -> None:
-        """Note the store time that a reply carried."""
+        """Note the store time that a reply carried.
+
+        Where it runs ahead of Trio's, the store's clock was set, or this machine slept: leases that ran out meanwhile
+        say nothing of their holders.
+        """
+        if now - self.now() > self._lease / 4:
+            self.distrust()
         self._heard, self._heard_at = now, trio.current_time()
 
-    def distrust(self, lease: float) -> None:
-        """Take nobody for dead for one *lease* from now."""
-        self.trusted_from = trio.current_time() + lease
+    def distrust(self) -> None:
+        """Take nobody for dead for one lease from now."""
+        self.trusted_from = trio.current_time() + self._lease
 
-    async def ask(self, call: Callable[[], Awaitable[T]], lease: float) -> T:
+    async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
         """The reply to *call*, tried again for as long as the store is away.  Every write can be repeated safely."""
         tries = 0
-        while (reply := await self.ask_once(call, lease)) is None:
+        while (reply := await self.ask_once(call)) is None:
             tries += 1
             await self.pause(tries)
         return reply
 
-    async def ask_once(self, call: Callable[[], Awaitable[T]], lease: float) -> T | None:
+    async def ask_once(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """The reply to *call*, or None while the store is away."""
         try:
             reply = await call()
         except BackendUnavailable as error:
-            self._note_lost(error, lease)
+            self._note_lost(error)
             return None
-        self._note_reply(reply, lease)
+        self._note_reply(reply)
         return reply
 
     async def pause(self, tries: int) -> None:
-        """Wait before the next try: longer after each, and not as long as the other workers."""
-        await trio.sleep(PAUSES.delay(tries, random.random()))
+        """Wait before the next try: longer after each, unlike the other workers, and at most a quarter of a lease."""
+        await trio.sleep(min(PAUSES.delay(tries, random.random()), self._lease / 4))
 
-    def _note_lost(self, error: BackendUnavailable, lease: float) -> None:
-        self.distrust(lease)
+    def _note_lost(self, error: BackendUnavailable) -> None:
+        self.distrust()
         if self._lost_at is None:
             self._lost_at = trio.current_time()
             logger.warning("the store can't be reached, trying again: %s", error)
             self._on_lost(error)
 
-    def _note_reply(self, reply: Reply, lease: float) -> None:
+    def _note_reply(self, reply: Reply) -> None:
         self.hear(reply.now)
         if self._lost_at is not None:
             outage = trio.current_time() - self._lost_at
             self._lost_at = None
-            self.distrust(lease)
+            self.distrust()
             logger.warning("the store answers again, after %.1f s", outage)
             self._on_recovered(outage)

@@ -23,6 +23,7 @@ BATCH: Final = 500
 PRUNING: Final = 60.0
 
 
+@trio.lowlevel.enable_ki_protection
 async def sweep(shift: Shift) -> None:
     """Sweep every quarter of a lease, after a renewal of our own has succeeded; every worker does."""
     settings = shift.limits.settings
@@ -46,7 +47,7 @@ async def sweep(shift: Shift) -> None:
                 await _prune(retention, shift)
         except BackendError as error:
             logger.debug("a sweep failed, the next one will do: %s", error)
-            shift.store.distrust(shift.limits.lease)
+            shift.store.distrust()
 
 
 async def _sweep_overdue(shift: Shift) -> None:
@@ -54,9 +55,10 @@ async def _sweep_overdue(shift: Shift) -> None:
         found = await shift.store.backend.overdue(BATCH)
         shift.store.hear(found.now)
         changes = [(job, change) for job in found.jobs if (change := _verdict(job, found.now, shift)) is not None]
-        for job, change in await store_steps(changes, shift):
+        stored = await store_steps(changes, shift)
+        for job, change in stored:
             _log(job, change)
-        if len(found.jobs) < BATCH or not changes:
+        if len(found.jobs) < BATCH or not stored:
             return
 
 

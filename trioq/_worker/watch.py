@@ -14,6 +14,7 @@ from .shift import Shift
 logger: Final = logging.getLogger("trioq.worker")
 
 
+@trio.lowlevel.enable_ki_protection
 async def watch(shift: Shift, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Ring the other stages' bells, for as long as the shift lasts.  Started once the first watch is open."""
     tries = 0

@@ -98,6 +98,8 @@ class Worker:
         self._concurrency = _slots(concurrency) if concurrency is not None else None
         self._rate_limit = rate_limit
         self._rate_interval = rate_interval
+        self._limiter: RateLimiter | None = None
+        self._limited: tuple[int, float] | None = None  #: what the limiter was made for
         self._rate()  # refuses what makes no sense here, and not only at the start
         self._lease = None if lease is None else _seconds("lease", lease)
         self._grace = None if grace is None else _seconds("grace", grace)
@@ -214,11 +216,14 @@ class Worker:
             yield shift
 
     def _rate(self) -> RateLimiter | None:
+        """The limiter, one for all starts: a restart must not double the rate."""
         limit = self.settings.rate_limit if self._rate_limit is None else self._rate_limit
         if isinstance(limit, RateLimiter) or limit is None:
             return limit
         interval = self.settings.rate_interval if self._rate_interval is None else self._rate_interval
-        return RateLimiter(limit, interval)
+        if self._limiter is None or self._limited != (limit, interval):
+            self._limiter, self._limited = RateLimiter(limit, interval), (limit, interval)
+        return self._limiter
 
     # --- looking, and turning knobs ---
 
@@ -234,6 +239,7 @@ class Worker:
             self._concurrency = _slots(value)
         else:
             self._shift.slots.total_tokens = _slots(value).total_tokens
+            self._concurrency = self._shift.slots
 
     @property
     def grace(self) -> float:
@@ -268,10 +274,12 @@ class Worker:
 
 async def _obey(signals: AsyncIterator[int] | None, shift: Shift) -> None:
     """The first signal drains, the second cancels."""
+    grace = shift.limits.grace
     if signals is not None:
         async for number in signals:
             logger.info("received %s", signal.Signals(number).name)
-            shift.stop(0 if shift.draining else shift.limits.grace)
+            shift.stop(grace)
+            grace = 0
 
 
 def _is_main_task() -> bool:
