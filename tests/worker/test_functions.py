@@ -249,3 +249,18 @@ async def test_keyboard_interrupt_leaves_handle_job(autojump_clock, queue):
         with pytest.raises(KeyboardInterrupt):
             await handle_job("q", await claimed(queue))
         assert await handle.state() == "waiting"
+
+
+async def test_run_with_limits_cancelled_in_the_line_for_a_slot_releases_its_job(autojump_clock, store, queue):
+    @queue.task
+    async def work(): ...
+
+    async with queue:
+        job = await work.enqueue()
+        [claimed] = (await store.claim(["q"], 1, "me", 4, True)).jobs
+        slots = trio.CapacityLimiter(1)
+        async with slots:
+            with trio.move_on_after(20):  # many leases: it is renewed meanwhile
+                await trioq._run_with_limits("q", claimed, slots)
+        record = await job.refresh()
+        assert (record.state, record.crashes, record.failures) == ("waiting", 0, 0)

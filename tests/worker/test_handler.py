@@ -11,6 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import trioq
 from trioq import Reject, Retry, Snooze
+from trioq._worker.shift import Shift
 
 
 @pytest.fixture
@@ -620,3 +621,57 @@ async def test_every_failure_is_one_record_in_the_log(autojump_clock, queue, cap
         assert await job.state() == "failed"
     [record] = [record for record in caplog.records if "failed in attempt" in record.message]
     assert job.id in record.message
+
+
+class Unshowable(Exception):
+    @property
+    def __notes__(self):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("error", [SyntaxError("m", ("f", 1, "no number", "text")), Unshowable()])
+async def test_an_exception_that_cannot_be_shown_fails_its_job_alone(autojump_clock, queue, error):
+    @queue.task(max_retries=0)
+    async def strange():
+        raise error
+
+    @queue.task(max_retries=0)
+    async def fine():
+        await trio.sleep(1)
+
+    async with queue:
+        jobs = [await strange.enqueue(), await fine.enqueue()]
+        worker = trioq.Worker(queue)
+        await worker.run_until_idle()
+        assert [await job.state() for job in jobs] == ["failed", "completed"]
+
+
+async def test_an_error_that_nothing_can_catch_stops_the_worker_and_releases_its_jobs(
+    autojump_clock, queue, monkeypatch
+):
+    end = Shift.end
+
+    def fail_once(shift, running, outcome):
+        if running.job.task == "corrupt" and not running.ended:
+            running.ended = True
+            raise ZeroDivisionError
+        end(shift, running, outcome)
+
+    @queue.task(max_retries=0)
+    async def corrupt(): ...
+
+    @queue.task(max_retries=0)
+    async def fine():
+        await trio.sleep(10)
+
+    monkeypatch.setattr(Shift, "end", fail_once)
+    async with queue:
+        await fine.enqueue()
+        with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(trioq.Worker(queue).start)
+                await trio.sleep(1)
+                await queue.enqueue_many([corrupt.bind(), fine.bind()])
+                await trio.sleep(100)
+        records = [job async for job in queue.jobs(task="fine")]
+        assert [(record.state, record.failures) for record in records] == [("waiting", 0)] * 2

@@ -8,7 +8,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import trioq
 from trioq import BackendError, BackendUnavailable
-from trioq.lifecycle import Reclaim, step
+from trioq.lifecycle import Cancel, Reclaim, step
 
 
 @pytest.fixture
@@ -277,3 +277,27 @@ async def test_each_start_has_an_identity_of_its_own(autojump_clock, store, queu
         owners = {job.worker async for job in queue.jobs()}
     assert len(owners) == 2
     assert all(owner.startswith("fred:") for owner in owners)
+
+
+async def test_every_handler_of_a_lost_lease_is_stopped_at_once(autojump_clock, store, queue, at_work, told):
+    stopped = []
+
+    @queue.task
+    async def nap():
+        try:
+            await trio.sleep_forever()
+        finally:
+            stopped.append(trio.current_time())
+
+    async with queue:
+        jobs = [await nap.enqueue() for _ in range(20)]
+        async with at_work(trioq.Worker(queue, concurrency=20)):
+            await trio.sleep(1)
+            store.late["get"] = 1  # whatever is asked to tell of it
+            now = trio.current_time()
+            records = (await store.get("q", [job.id for job in jobs])).jobs
+            await store.settle([step(record, Cancel(), record.started_at) for record in records])
+            await trio.sleep(3)
+            assert len(stopped) == 20
+            assert max(stopped) - now < 1.5
+            store.late.clear()

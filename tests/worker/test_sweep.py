@@ -243,3 +243,27 @@ async def test_each_worker_sweeps_once_a_quarter(autojump_clock, store, queue, a
         before = store.count("overdue")
         await trio.sleep(20)
         assert store.count("overdue") - before == 10
+
+
+async def test_nobody_is_taken_for_dead_when_the_stores_clock_leaps(autojump_clock, store, queue, at_work):
+    leap = 0.0
+
+    def clock():
+        return 1e9 + trio.current_time() + leap
+
+    store._clock = clock
+    runs = []
+
+    @queue.task
+    async def nap():
+        runs.append(1)
+        await trio.sleep(20)
+
+    async with queue:
+        await queue.enqueue_many([nap.bind() for _ in range(4)])
+        workers = [trioq.Worker(queue, concurrency=2, lease=4) for _ in range(2)]
+        async with at_work(workers[0]), at_work(workers[1]):
+            await trio.sleep(2)
+            leap = 60
+            await trio.sleep(30)
+    assert len(runs) == 4

@@ -207,3 +207,18 @@ async def test_the_cancel_scope_can_be_taken_before_the_start(autojump_clock, qu
             scope.cancel()
         assert await job.state() == "waiting"
         assert worker.cancel_scope is not scope
+
+
+async def test_a_restart_does_not_double_the_rate(autojump_clock, queue):
+    starts = []
+
+    @queue.task
+    async def note():
+        starts.append(trio.current_time())
+
+    worker = trioq.Worker(queue, rate_limit=2, rate_interval=10)
+    async with queue:
+        for _ in range(2):
+            await queue.enqueue_many([note.bind(), note.bind()])
+            await worker.run_until_idle()
+    assert starts[2] - starts[0] >= 10

@@ -27,17 +27,26 @@ async def run_pipeline(shift: Shift, dequeue: Dequeue, started: Callable[[], Non
     # Buffers of 0: a batch is either a stage's, or the next one's.  No stage keeps another waiting for long.
     to_limiter, claimed = trio.open_memory_channel[list[Running]](0)
     to_handlers, admitted = trio.open_memory_channel[list[Running]](0)
+    failure: BaseException | None = None
     async with trio.open_nursery() as keepers:
         await keepers.start(watch, shift)
         keepers.start_soon(renew, shift)
         keepers.start_soon(notice_blocking, shift)
-        async with trio.open_nursery() as stages:
-            stages.start_soon(_claim_and_sweep, dequeue, to_limiter, shift)
-            stages.start_soon(limit, claimed, to_handlers, shift)
-            stages.start_soon(_handle_and_close, admitted, shift)
-            stages.start_soon(settle, shift.outcomes, shift)
-            started()
+        async with trio.open_nursery() as last:
+            last.start_soon(settle, shift.outcomes, shift)
+            try:
+                async with trio.open_nursery() as stages:
+                    stages.start_soon(_claim_and_sweep, dequeue, to_limiter, shift)
+                    stages.start_soon(limit, claimed, to_handlers, shift)
+                    stages.start_soon(handle_all, admitted, shift)
+                    started()
+            except BaseException as error:  # noqa: ASYNC103  raised below: first, what was handed over is settled
+                failure = error
+            shift.begin_last_writes()
+            shift.close_outcomes()
         keepers.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 @trio.lowlevel.enable_ki_protection
@@ -47,13 +56,6 @@ async def _claim_and_sweep(dequeue: Dequeue, send: trio.MemorySendChannel[list[R
             nursery.start_soon(sweep, shift)
             await dequeue.run(send)
             nursery.cancel_scope.cancel()
-
-
-@trio.lowlevel.enable_ki_protection
-async def _handle_and_close(receive: trio.MemoryReceiveChannel[list[Running]], shift: Shift) -> None:
-    await handle_all(receive, shift)
-    shift.begin_last_writes()
-    shift.close_outcomes()
 
 
 async def shielded(shift: Shift, body: Callable[[], Awaitable[None]]) -> None:

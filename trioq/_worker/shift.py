@@ -111,7 +111,7 @@ class Shift:
 
         #: Seconds between two renewals while nothing is held: they show presence, and the sweep follows them.
         self.resting = limits.quarter
-        self.next_renewal = inf  #: Trio time
+        self.next_renewal = trio.current_time() + limits.quarter
 
         self.draining = False
         self.claiming = trio.CancelScope()  #: around dequeue and sweep: what ends first
