@@ -251,7 +251,7 @@ async def test_nobody_is_taken_for_dead_when_the_stores_clock_leaps(autojump_clo
     def clock():
         return 1e9 + trio.current_time() + leap
 
-    store._clock = clock
+    store.inner._clock = clock
     runs = []
 
     @queue.task
@@ -262,8 +262,10 @@ async def test_nobody_is_taken_for_dead_when_the_stores_clock_leaps(autojump_clo
     async with queue:
         await queue.enqueue_many([nap.bind() for _ in range(4)])
         workers = [trioq.Worker(queue, concurrency=2, lease=4) for _ in range(2)]
-        async with at_work(workers[0]), at_work(workers[1]):
-            await trio.sleep(2)
-            leap = 60
-            await trio.sleep(30)
+        async with at_work(workers[0]):
+            await trio.sleep(0.5)  # so that one sweeps when the other has not renewed yet
+            async with at_work(workers[1]):
+                await trio.sleep(2.25)
+                leap = 60
+                await trio.sleep(30)
     assert len(runs) == 4
