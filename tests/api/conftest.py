@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager
 
 import pytest
-import trio
 
 import trioq
 
@@ -19,20 +17,6 @@ def backend():
 @pytest.fixture
 def queue(backend):
     return trioq.Queue("q", backend)
-
-
-@pytest.fixture
-def at_work():
-    """A context manager: inside it the worker given to it has started, and at its end it is stopped."""
-
-    @asynccontextmanager
-    async def at_work(worker, grace=0):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(worker.start)
-            yield worker
-            worker.stop(grace)
-
-    return at_work
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import time
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -29,20 +28,6 @@ def store(faulty):
 @pytest.fixture
 def queue(store):
     return trioq.Queue("q", store)
-
-
-@pytest.fixture
-def at_work():
-    """A context manager: inside it the worker given to it has started, and at its end it is stopped."""
-
-    @asynccontextmanager
-    async def at_work(worker, grace=0):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(worker.start)
-            yield worker
-            worker.stop(grace)
-
-    return at_work
 
 
 class Told:
