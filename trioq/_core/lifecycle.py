@@ -201,7 +201,15 @@ def _delay(run_at: float) -> Fields:
 
 
 def _release(job: Job, command: Release, now: float) -> Fields:
-    return {"state": State.DELAYED if job.run_at > now else State.WAITING, "lease_until": None}
+    return {
+        "state": State.DELAYED if job.run_at > now else State.WAITING,
+        "lease_until": None,
+        # No attempt is spent.  To say so tells the step from a Reclaim, Fail or Snooze that came first: a store that
+        # finds all its fields there already would take it for stored.
+        "failures": job.failures,
+        "crashes": job.crashes,
+        "snoozes": job.snoozes,
+    }
 
 
 def _expire(job: Job, command: Expire, now: float) -> Fields:
