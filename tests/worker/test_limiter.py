@@ -132,6 +132,22 @@ async def test_a_job_is_expired_exactly_at_its_ttl(autojump_clock, queue):
     assert ran == []
 
 
+async def test_a_ttl_that_runs_out_while_a_claim_is_answered_counts(autojump_clock, store, queue, at_work):
+    ran = []
+
+    @queue.task(ttl=2)
+    async def note():
+        ran.append(1)
+
+    async with queue, at_work(trioq.Worker(queue)):
+        await trio.sleep(1)
+        store.late["claim"] = 3
+        job = await note.enqueue()
+        await trio.sleep(4)
+        assert await job.state() == "expired"
+    assert ran == []
+
+
 async def test_a_ttl_never_stops_a_running_handler(autojump_clock, queue):
     @queue.task(ttl=1)
     async def nap():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -301,3 +303,18 @@ async def test_every_handler_of_a_lost_lease_is_stopped_at_once(autojump_clock, 
             assert len(stopped) == 20
             assert max(stopped) - now < 1.5
             store.late.clear()
+
+
+async def test_to_tell_of_lost_jobs_keeps_no_other_from_being_renewed(autojump_clock, store, queue, nap, at_work):
+    async with queue:
+        jobs = await queue.enqueue_many(nap.bind(100) for _ in range(4))
+        async with at_work(trioq.Worker(queue, concurrency=4, lease=8)):
+            await trio.sleep(1)
+            await queue.pause()
+            store.late["get"] = 4
+            for job in jobs[1:]:
+                await lose_lease(store, job.id)
+            await trio.sleep(20)
+            renewals = [at for at, verb in store.calls if verb == "renew"]
+            store.late.clear()
+    assert max(later - earlier for earlier, later in pairwise(renewals)) <= 2

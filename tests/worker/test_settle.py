@@ -256,3 +256,26 @@ async def test_a_value_that_no_step_can_use_ends_its_own_job_and_nothing_else(au
         jobs = [await strange.enqueue(), await fine.enqueue()]
         await trioq.Worker(queue).run_until_idle()
         assert [await job.state() for job in jobs] == ["failed", "completed"]
+
+
+async def test_a_lost_job_is_told_of_though_the_time_to_ask_who_won_is_over(
+    autojump_clock, faulty, store, queue, at_work, told
+):
+    @queue.task
+    async def nap():
+        with trio.CancelScope(shield=True):
+            await trio.sleep(2)
+
+    async def never(*_):
+        await trio.sleep_forever()
+
+    store.deaf = True
+    async with queue:
+        job = await nap.enqueue()
+        async with at_work(trioq.Worker(queue, lease=100)):
+            await trio.sleep(1)
+            found = await store.inner.get("q", [job.id])
+            await store.inner.settle([step(found.jobs[0], Cancel("elsewhere"), found.now)])
+            store.get = never
+    [lost] = await told.all("job:lost")
+    assert (lost.job.id, lost.state) == (job.id, "unknown")

@@ -324,3 +324,16 @@ async def test_a_store_that_keeps_a_claim_waiting_does_not_hold_up_the_end_for_e
             await trioq.Worker(queue).start()
         assert trio.current_time() == 4
         assert await job.state() == "waiting"
+
+
+async def test_a_worker_that_is_stopped_while_it_starts_tells_so_in_order(autojump_clock, queue, told, nursery):
+    for steps in range(30):
+        worker = trioq.Worker(queue)
+        nursery.start_soon(worker.start)
+        for _ in range(steps):
+            await trio.lowlevel.checkpoint()
+        worker.stop(0)
+        await trio.sleep(1)
+        worker.stop(0)
+        await trio.sleep(10)
+    assert await told.names("worker:") == ["worker:started", "worker:draining", "worker:stopped"] * 30

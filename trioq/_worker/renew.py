@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Final
 
+import attrs
 import trio
 
 from .._bus import event_emitter
@@ -28,20 +30,24 @@ async def renew(shift: Shift) -> None:
     It runs from before the first claim until the last settle, so that every job is renewed for as long as it is held.
     """
     shift.next_renewal = trio.current_time() + shift.period
-    while True:
-        with trio.move_on_at(shift.next_renewal):
-            await shift.renew_now.wait()
-        shift.renew_now = trio.Event()
-        begun = trio.current_time()
-        try:
-            await renew_once(shift)
-        except BackendError as error:
-            logger.error("a renewal failed, the next one will do: %s", error)
-            shift.store.distrust()
-        ended = trio.current_time()
-        if ended - begun > shift.limits.quarter:
-            shift.store.distrust()  # where our renewal took long, others' may have
-        shift.next_renewal = max(begun + shift.period, ended)
+    # Unlimited: a renewal never waits for what an earlier one has brought to light.
+    send, receive = trio.open_memory_channel[_Findings](inf)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_follow_up, receive, shift)
+        while True:
+            with trio.move_on_at(shift.next_renewal):
+                await shift.renew_now.wait()
+            shift.renew_now = trio.Event()
+            begun = trio.current_time()
+            try:
+                await renew_once(shift, send)
+            except BackendError as error:
+                logger.error("a renewal failed, the next one will do: %s", error)
+                shift.store.distrust()
+            ended = trio.current_time()
+            if ended - begun > shift.limits.quarter:
+                shift.store.distrust()  # where our renewal took long, others' may have
+            shift.next_renewal = max(begun + shift.period, ended)
 
 
 @trio.lowlevel.enable_ki_protection
@@ -60,15 +66,38 @@ async def notice_blocking(shift: Shift) -> None:
             shift.store.distrust()
 
 
-async def renew_once(shift: Shift) -> None:
-    """One renewal, and what follows from its reply."""
+@attrs.frozen
+class _Findings:
+    """What a renewal has brought to light."""
+
+    stopped: Sequence[tuple[Running, Loss]]
+    reply: Renewed
+
+
+async def renew_once(shift: Shift, send: trio.MemorySendChannel[_Findings]) -> None:
+    """One renewal: the jobs that it finds lost are stopped at once, and *send* gets what else follows from it."""
     reply = await shift.store.ask(lambda: shift.store.backend.renew(shift.presence(), shift.leases()))
     stopped = [(held, loss) for lease, loss in reply.lost.items() if (held := _stopped(lease, loss, shift)) is not None]
     shift.renewed.set()
-    for running, loss in stopped:
-        await _tell(running.job, loss, shift)
-    if shift.owns_name and reply.unlisted:
-        await _release_unlisted(reply, shift)
+    if stopped or (shift.owns_name and reply.unlisted):
+        send.send_nowait(_Findings(stopped, reply))
+
+
+@trio.lowlevel.enable_ki_protection
+async def _follow_up(receive: trio.MemoryReceiveChannel[_Findings], shift: Shift) -> None:
+    """Tell of what was lost, and release what the store holds for us unasked; one renewal's findings after another's.
+
+    In a task of its own: both ask the store, and that may take longer than the leases of the other jobs last.
+    """
+    async for findings in receive:
+        try:
+            for running, loss in findings.stopped:
+                await _tell(running.job, loss, shift)
+            if shift.owns_name and findings.reply.unlisted:
+                await _release_unlisted(findings.reply, shift)
+        except BackendError as error:
+            logger.error("what follows from a renewal failed, the next one will do: %s", error)
+            shift.store.distrust()
 
 
 def _stopped(lease: Lease, loss: Loss, shift: Shift) -> Running | None:

@@ -153,7 +153,14 @@ async def find_winner(job: Job, shift: Shift) -> tuple[Job, str]:
 async def tell_lost(job: Job, shift: Shift) -> None:
     """A write came too late, or a lease is gone: say so, with the state that won."""
     shift.counts[JobLost.name] += 1
-    _, state = await find_winner(job, shift)
+    state = "unknown"
+    try:
+        _, state = await find_winner(job, shift)
+    finally:  # also where the last writes' time ends here
+        _say_lost(job, state, shift)
+
+
+def _say_lost(job: Job, state: str, shift: Shift) -> None:
     logger.warning("job %s (%s), run %d, is lost to this worker; it is now: %s", job.id, job.task, job.run, state)
     if event_emitter.wants(JobLost.name):
         event_emitter.emit(

@@ -56,15 +56,18 @@ class Store:
         """Store time, reckoned: the last reply's now, plus Trio time since.  The wall clock decides nothing."""
         return self._heard + (trio.current_time() - self._heard_at)
 
-    def hear(self, now: float) -> None:
-        """Note the store time that a reply carried.
+    def hear(self, now: float, asked_at: float) -> None:
+        """Note the store time that a reply carried, to what was asked at that Trio time.
 
         Where it runs ahead of Trio's, the store's clock was set, or this machine slept: leases that ran out meanwhile
         say nothing of their holders.
         """
         if now - self.now() > self._lease / 4:
             self.distrust()
-        self._heard, self._heard_at = now, trio.current_time()
+        # A reply may have been on its way since it was asked for, so by now it may be that much later in the store.
+        # Within that time the earlier reckoning stands: a slow reply sets no clock back.
+        latest = now + (trio.current_time() - asked_at)
+        self._heard, self._heard_at = min(max(now, self.now()), latest), trio.current_time()
 
     def distrust(self) -> None:
         """Take nobody for dead for one lease from now."""
@@ -80,12 +83,13 @@ class Store:
 
     async def ask_once(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """The reply to *call*, or None while the store is away."""
+        asked_at = trio.current_time()
         try:
             reply = await call()
         except BackendUnavailable as error:
             self._note_lost(error)
             return None
-        self._note_reply(reply)
+        self._note_reply(reply, asked_at)
         return reply
 
     async def pause(self, tries: int) -> None:
@@ -99,8 +103,8 @@ class Store:
             logger.warning("the store can't be reached, trying again: %s", error)
             self._on_lost(error)
 
-    def _note_reply(self, reply: Reply) -> None:
-        self.hear(reply.now)
+    def _note_reply(self, reply: Reply, asked_at: float) -> None:
+        self.hear(reply.now, asked_at)
         if self._lost_at is not None:
             outage = trio.current_time() - self._lost_at
             self._lost_at = None

@@ -52,8 +52,9 @@ async def sweep(shift: Shift) -> None:
 
 async def _sweep_overdue(shift: Shift) -> None:
     while True:
+        asked_at = trio.current_time()
         found = await shift.store.backend.overdue(BATCH)
-        shift.store.hear(found.now)
+        shift.store.hear(found.now, asked_at)
         changes = [(job, change) for job in found.jobs if (change := _verdict(job, found.now, shift)) is not None]
         stored = await store_steps(changes, shift)
         for job, change in stored:

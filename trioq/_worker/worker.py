@@ -160,6 +160,7 @@ class Worker:
                     # Only now: until something can be claimed, a signal may do what it does to any program.
                     signals = until_closed.enter_context(self._signals())
                     self._shift, self._counts = shift, shift.counts
+                    shift.emit(WorkerStarted)  # from here on `stop` may tell that it drains
                     if self._stop_asked is not None:
                         shift.stop(self._stop_asked)
                     async with trio.open_nursery() as nursery:
@@ -183,7 +184,6 @@ class Worker:
                 ", ".join(self.queues),
                 shift.slots.total_tokens,
             )
-            shift.emit(WorkerStarted)
             task_status.started()
 
         await run_pipeline(shift, dequeue, started)
