@@ -187,7 +187,12 @@ class EventEmitter:
 
         A slow subscriber loses the oldest beyond *buffer*; ``events.dropped`` counts them.
         """
-        subscription = Subscription(pattern, buffer)
+        async with self.listening(Subscription(pattern, buffer)) as subscription:
+            yield subscription
+
+    @asynccontextmanager
+    async def listening(self, subscription: Subscription) -> AsyncIterator[Subscription]:
+        """Put into *subscription* what its pattern lets through, for as long as the block runs."""
         self._subscriptions[subscription] = trio.lowlevel.current_trio_token()
         self._wanted.clear()
         try:

@@ -1,0 +1,31 @@
+"""Small histories, each with a wrong twin that differs in one thing: the one keeps a rule, the other breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tests.simulation.tale import Tale
+from trioq.testing.simulation.history import History
+from trioq.testing.simulation.rules import Rule
+
+#: Goes on with a tale, or with its wrong twin.  What it returns is the history, if not all that was told.
+Example = Callable[[Tale, bool], History | None]
+
+EXAMPLES: Final[list[tuple[Rule, Example]]] = []
+
+
+def shows(rule: Rule) -> Callable[[Example], Example]:
+    """The example keeps this rule; told wrong, it breaks it."""
+
+    def note(example: Example) -> Example:
+        EXAMPLES.append((rule, example))
+        return example
+
+    return note
+
+
+def told(example: Example, wrong: bool) -> History:
+    """The history of the example, or of its wrong twin."""
+    tale = Tale()
+    return example(tale, wrong) or tale.history()

@@ -1,0 +1,158 @@
+"""Who may write how a run ended, and who may take a job from whom."""
+
+from __future__ import annotations
+
+import attrs
+
+from tests.simulation.examples import shows
+from tests.simulation.tale import LEASE, Tale
+from trioq._core.lifecycle import Cancel, Complete, Expire, Fail, Reclaim, Reject, Release, Snooze
+from trioq.testing.simulation import rules
+from trioq.testing.simulation.plan import Verb
+
+TICK = 1 / 64
+
+
+# --- how a run ends -----------------------------------------------------------------------------
+
+
+@shows(rules.only_its_holder_settles_a_run)
+def a_stranger_completes_a_job(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").end("w1.1", "j1").store("w2.1" if wrong else "w1.1", "j1", Complete(b"1"))
+
+
+@shows(rules.a_run_is_settled_as_its_handler_ended)
+def a_job_is_completed_before_it_has_run(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1")
+    if not wrong:
+        tale.end("w1.1", "j1")
+    tale.store("w1.1", "j1", Complete(b"1"))
+
+
+@shows(rules.a_run_is_settled_as_its_handler_ended)
+def a_failure_is_completed(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").run("w1.1", "j1", "raised" if wrong else "returned")
+
+
+@shows(rules.a_run_is_settled_as_its_handler_ended)
+def a_result_is_thrown_away(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").run("w1.1", "j1", "returned" if wrong else "cancelled", Release()).stop("w1.1")
+
+
+@shows(rules.a_run_is_settled_as_its_handler_ended)
+def a_shutdown_is_counted_as_a_failure(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1", timeout=2.0).take("w1.1", "j1").at(2 - TICK * wrong).end("w1.1", "j1", "cancelled")
+    tale.store("w1.1", "j1", Fail("TimedOut", 1.0)).stop("w1.1")
+
+
+@shows(rules.a_run_is_settled_as_its_handler_ended)
+def a_job_has_a_retry_less_than_it_may(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1", max_retries=3).run("w1.1", "j1", "raised" if wrong else "rejected", Reject("no"))
+
+
+@shows(rules.a_run_is_settled_as_its_handler_ended)
+def a_snooze_is_made_up(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").run("w1.1", "j1", "retry" if wrong else "snooze", Snooze(2.0))
+
+
+@shows(rules.a_run_is_settled_as_its_handler_ended)
+def a_job_expires_while_it_runs(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1", ttl=2.0).at(1).claim("w1.1", "j1")
+    if wrong:
+        tale.begin("w1.1", "j1")
+    tale.at(2).store("w1.1", "j1", Expire())
+
+
+@shows(rules.what_a_handler_did_is_stored_at_once)
+def a_result_is_kept_waiting(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").end("w1.1", "j1").at(1 + TICK * wrong)
+    tale.store("w1.1", "j1", Complete(b"1")).at(20).heal()
+
+
+@shows(rules.what_a_handler_did_is_stored_at_once)
+def an_outage_keeps_a_result_waiting(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").end("w1.1", "j1").at(2)
+    tale.hurt("w2.1" if wrong else "w1.1", "settle").at(3).store("w1.1", "j1", Complete(b"1")).at(20).heal()
+
+
+@shows(rules.only_who_is_asked_cancels_and_requeues)
+def a_worker_cancels_of_its_own_accord(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1")
+    if not wrong:
+        tale.ask(Verb.CANCEL, "j1", by="w1.1")
+    tale.store("w1.1", "j1", Cancel())
+
+
+# --- leases -------------------------------------------------------------------------------------
+
+
+@shows(rules.a_job_is_taken_back_only_once_its_lease_ran_out)
+def a_renewal_is_overlooked(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").at(2).renew("w1.1", "j1").at(2 + LEASE).store("w2.1", "j1", Reclaim())
+    if wrong:
+        tale.entries[-2] = attrs.evolve(tale.entries[-2], at=tale.now - TICK)
+
+
+@shows(rules.a_job_is_taken_back_only_once_its_lease_ran_out)
+def a_worker_takes_its_own_job(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").at(LEASE).store("w1.1" if wrong else "w2.1", "j1", Reclaim())
+
+
+@shows(rules.a_healthy_worker_keeps_its_jobs)
+def a_lease_is_not_renewed(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").at(3)
+    if not wrong:
+        tale.die("w1.1")
+    tale.at(LEASE).store("w2.1", "j1", Reclaim()).at(30).heal()
+
+
+@shows(rules.a_healthy_worker_keeps_its_jobs)
+def one_lost_renewal_costs_a_job(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").at(4).hurt("w1.1", "renew")
+    if not wrong:
+        tale.at(7).hurt("w1.1", "renew")
+    tale.at(LEASE).store("w2.1", "j1", Reclaim()).at(30).heal()
+
+
+@shows(rules.a_healthy_worker_keeps_its_jobs)
+def only_what_renews_may_cost_a_job(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").at(LEASE - 0.5).hurt("w1.1", "get" if wrong else "renew", LEASE - 1.5)
+    tale.at(LEASE).store("w2.1", "j1", Reclaim()).at(30).heal()
+
+
+@shows(rules.a_healthy_worker_keeps_its_jobs)
+def what_overlaps_counts_once(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").at(1).freeze("w1.1").at(4).thaw("w1.1")
+    tale.at(4 if wrong else 7).hurt("w1.1", "renew", 3.0)
+    tale.at(LEASE).store("w2.1", "j1", Reclaim()).at(30).heal()
+
+
+@shows(rules.a_healthy_worker_keeps_its_jobs)
+def a_claim_that_was_answered_is_renewed(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").claim("w1.1", "j1").at(2).hurt("w1.1", "renew" if wrong else "claim", 0.5).at(5).freeze("w1.1")
+    tale.at(5.1).thaw("w1.1")
+    tale.at(LEASE).store("w2.1", "j1", Reclaim()).at(30).heal()
+
+
+@shows(rules.a_healthy_worker_keeps_its_jobs)
+def a_claim_that_was_not_answered_is_given_back(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").claim("w1.1", "j1").at(2).hurt("w1.1", "claim").at(6).hurt("w2.1" if wrong else "w1.1", "renew")
+    tale.at(LEASE).store("w2.1", "j1", Reclaim()).at(30).heal()
+
+
+@shows(rules.who_was_cut_off_takes_nobody_for_dead)
+def an_outage_turns_jobs_into_crashes(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").at(1).hurt("w2.1", "renew").at(LEASE + (0 if wrong else 2))
+    tale.store("w2.1", "j1", Reclaim())
+
+
+@shows(rules.who_was_cut_off_takes_nobody_for_dead)
+def only_a_write_that_left_before_the_outage_may_come_through(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").at(LEASE + 1).hurt("w2.1", "renew", 0.0).at(LEASE + 2)
+    tale.hurt("w2.1", "renew" if wrong else "settle", 2.0).at(LEASE + 3).store("w2.1", "j1", Reclaim())
+
+
+@shows(rules.who_was_cut_off_takes_nobody_for_dead)
+def who_stood_still_takes_others_for_dead(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").freeze("w2.1").at(4 if wrong else 1).thaw("w2.1")
+    tale.at(LEASE + 1.5).store("w2.1", "j1", Reclaim())

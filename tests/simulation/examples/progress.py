@@ -1,0 +1,42 @@
+"""What must happen in the end."""
+
+from __future__ import annotations
+
+from tests.simulation.examples import shows
+from tests.simulation.tale import LEASE, Tale
+from trioq._core.lifecycle import Reclaim
+from trioq.testing.simulation import rules
+from trioq.testing.simulation.history import History
+
+
+@shows(rules.everything_ends)
+def a_job_is_left(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1")
+    if not wrong:
+        tale.run("w1.1", "j1")
+
+
+@shows(rules.everything_ends)
+def a_client_waits_for_ever(tale: Tale, wrong: bool) -> History:
+    return tale.history(drained=not wrong)
+
+
+@shows(rules.a_lease_that_ran_out_is_noticed)
+def nobody_sweeps(tale: Tale, wrong: bool) -> None:
+    tale.at(20).enqueue("j1").take("w1.1", "j1").at(21).die("w1.1").at(20 + LEASE + 3)
+    if not wrong:
+        tale.store("w2.1", "j1", Reclaim())
+    tale.at(60).enqueue("j2")
+
+
+@shows(rules.nobody_idles_beside_ready_work)
+def a_ready_job_lies_there(tale: Tale, wrong: bool) -> None:
+    tale.at(20).enqueue("j1").at(21 + 5 * wrong).run("w1.1", "j1").at(70).heal()
+
+
+@shows(rules.nobody_idles_beside_ready_work)
+def everybody_is_busy(tale: Tale, wrong: bool) -> None:
+    tale.at(45).enqueue("j1", "j2").take("w1.1", "j1").take("w1.1", "j2").at(50).stop("w2.1")
+    if wrong:
+        tale.end("w1.1", "j2")
+    tale.at(50.5).enqueue("j3").at(70).end("w1.1", "j1").take("w1.1", "j3").at(80).heal()

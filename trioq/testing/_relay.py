@@ -1,0 +1,84 @@
+"""A backend that passes every verb on, by one method: what stands between a program and its store overrides that."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+from .._core.job import Job, State
+from .._core.lifecycle import Change
+from ..backends._base import (
+    Backend,
+    Claimed,
+    Filter,
+    Found,
+    Inserted,
+    Lease,
+    Overdue,
+    Page,
+    Presence,
+    Renewed,
+    Retention,
+    Settled,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Relay(Backend):
+    """Every verb is a `call`, which a subclass writes; so is ``watch``, which is no verb like the others."""
+
+    @abstractmethod
+    async def call(self, verb: Callable[Concatenate[Backend, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what the verb, such as ``Backend.claim``, does."""
+
+    async def insert(self, jobs: Sequence[Job]) -> Inserted:
+        return await self.call(Backend.insert, jobs)
+
+    async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
+        return await self.call(Backend.claim, queues, limit, worker, lease, idle)
+
+    async def settle(self, changes: Sequence[Change]) -> Settled:
+        return await self.call(Backend.settle, changes)
+
+    async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
+        return await self.call(Backend.renew, worker, leases)
+
+    async def overdue(self, limit: int) -> Overdue:
+        return await self.call(Backend.overdue, limit)
+
+    async def get(self, queue: str, ids: Sequence[str]) -> Found:
+        return await self.call(Backend.get, queue, ids)
+
+    async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
+        return await self.call(Backend.find, filter, cursor, limit)
+
+    async def counts(self, queue: str) -> dict[State, int]:
+        return await self.call(Backend.counts, queue)
+
+    async def queues(self) -> list[str]:
+        return await self.call(Backend.queues)
+
+    async def pause(self, queue: str) -> float:
+        return await self.call(Backend.pause, queue)
+
+    async def resume(self, queue: str) -> float:
+        return await self.call(Backend.resume, queue)
+
+    async def is_queue_paused(self, queue: str) -> bool:
+        return await self.call(Backend.is_queue_paused, queue)
+
+    async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        return await self.call(Backend.remove, queue, ids)
+
+    async def prune(self, limits: Retention, batch: int = 1_000) -> int:
+        return await self.call(Backend.prune, limits, batch)
+
+    async def workers(self) -> list[Presence]:
+        return await self.call(Backend.workers)
+
+
+#: The verbs that change what is stored.  Once such a request has left, its caller waits for the answer.
+WRITES: Final = frozenset({"insert", "claim", "settle", "renew", "pause", "resume", "remove", "prune"})

@@ -1,0 +1,223 @@
+"""What happened in one simulated world, in the order in which it happened: what ``rules`` judges and ``story`` tells.
+
+Values only.  The store's own entries are written where it acts, so they are the truth; what a client or a worker
+believes stands beside them.  Times are the store's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import attrs
+
+from ..._core.events import Event
+from ..._core.job import Job
+from ..._core.lifecycle import Change
+from ...backends._base import Verdict
+from .plan import Act, Fault, Plan, Staff
+
+
+@attrs.frozen
+class Entry:
+    """Something happened, at a time, to or by a process: a client (``c1``), or one life of a worker (``w1.2``)."""
+
+    at: float
+    by: str
+
+
+# --- clients ------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Asked(Entry):
+    """A client begins to ask."""
+
+    act: Act
+
+
+@attrs.frozen
+class Answered(Entry):
+    """It has its answer.
+
+    That is, for each target: an enqueue's id and whether it is new, a pair; whether a cancel or a requeue did
+    something; for a result ``"completed"``, ``"failed"``, ``"cancelled"`` or ``"expired"``; for a pause or resume None.
+    """
+
+    act: Act
+    answer: tuple[Any, ...]
+
+
+@attrs.frozen
+class Unanswered(Entry):
+    """The store could not be reached: what was asked may have been done, or not, or be done later."""
+
+    act: Act
+    error: str
+
+
+# --- the store ----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Inserted(Entry):
+    """A new record, as stored."""
+
+    job: Job
+
+
+@attrs.frozen
+class Claimed(Entry):
+    """A job was handed out: the record before, and after."""
+
+    before: Job
+    job: Job
+
+
+@attrs.frozen
+class Stored(Entry):
+    """A step was stored over the record *before*; it was not there already.  The record is then *job*."""
+
+    before: Job
+    change: Change
+    job: Job
+
+
+@attrs.frozen
+class Refused(Entry):
+    """A step was not stored: the record is *current*, or gone."""
+
+    change: Change
+    verdict: Verdict
+    current: Job | None
+
+
+@attrs.frozen
+class Renewed(Entry):
+    """A lease was extended."""
+
+    job: Job
+
+
+@attrs.frozen
+class Paused(Entry):
+    """A queue hands out nothing from now on, or hands out again."""
+
+    queue: str
+    paused: bool
+
+
+# --- workers ------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Started(Entry):
+    """A process begins to work."""
+
+    staff: Staff
+
+
+@attrs.frozen
+class Began(Entry):
+    """A handler begins to run a job: the record as the worker has it."""
+
+    job: Job
+    turn: int  #: how many handlers had begun this job before, in the whole world
+
+
+@attrs.frozen
+class Ended(Entry):
+    """A handler ends; one whose process died does not.
+
+    It ``"returned"``, ``"raised"``, asked for a ``"retry"`` or a ``"snooze"``, ``"rejected"``, or was ``"cancelled"``.
+    """
+
+    job: Job
+    turn: int
+    how: str
+
+
+@attrs.frozen
+class Stopped(Entry):
+    """A worker has stopped as it should: all that it held is settled or given back, or it says that it isn't."""
+
+    borrowed: int  #: slots that it has not given back
+    tokens: int  #: rate tokens that it still holds
+    unsettled: tuple[str, ...] = ()  #: jobs that the store did not take in time: their leases are left to run out
+
+
+@attrs.frozen
+class Broke(Entry):
+    """A worker ended in an error: that must not be."""
+
+    error: str
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Died(Entry):
+    """A process is gone, without any clean-up."""
+
+
+@attrs.frozen
+class Froze(Entry):
+    """A process stands still from now on."""
+
+
+@attrs.frozen
+class Thawed(Entry):
+    """It goes on."""
+
+
+@attrs.frozen
+class Hurt(Entry):
+    """A call did not go well: its caller was told that the store can't be reached, or had to wait for its answer."""
+
+    verb: str
+    how: str
+    seconds: float  #: how long the caller waited
+    unknown: bool  #: whether the caller was told that the store can't be reached
+
+
+@attrs.frozen
+class Struck(Entry):
+    """Any other fault of the plan begins."""
+
+    fault: Fault
+
+
+@attrs.frozen
+class Healed(Entry):
+    """No more faults from now on: who died is back, who was cut off is connected, what is paused is resumed."""
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Told(Entry):
+    """A process told of something.  *by* is the client's or worker's name, as far as the event tells; else ``?``."""
+
+    event: Event
+
+
+# --- all of it ----------------------------------------------------------------------------------
+
+E = TypeVar("E", bound=Entry)
+
+
+@attrs.frozen(kw_only=True)
+class History:
+    """All that happened, and what was in the store at the end."""
+
+    plan: Plan
+    began: float  #: the store's time at the beginning
+    entries: tuple[Entry, ...]
+    records: Mapping[str, Job]  #: by id, as the store has them at the end; ids are unique in a plan
+    drained: bool  #: whether everything had ended before the world did
+
+    def all(self, kind: type[E]) -> list[E]:
+        """The entries of one kind, in order."""
+        return [entry for entry in self.entries if isinstance(entry, kind)]

@@ -1,0 +1,180 @@
+"""Those who use trioq in a simulated world, by its public API: clients that ask, and handlers that do their turns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final, Self
+
+import trio
+
+from ..._context import current_job, running_job
+from ..._core.backoff import Exponential
+from ..._core.errors import BackendUnavailable, JobCancelled, JobExpired, JobFailed
+from ..._core.outcome import Reject, Retry, Snooze
+from ..._core.settings import Settings
+from ..._handle import JobHandle
+from ..._queue import Queue
+from ..._task import Task
+from ...backends._base import Backend
+from .history import Answered, Asked, Began, Ended, Entry, Unanswered
+from .plan import Act, Does, Order, Turn, Verb
+from .processes import Process, current_process, now
+
+#: A client that was told that the store is away asks again, so often, and after so many seconds.
+TRIES: Final = 8
+PAUSE: Final = 2.0
+
+Write = Callable[[Entry], None]
+
+
+class Handlers:
+    """What all tasks do, of every queue and in all processes: each run of a job is its next turn."""
+
+    def __init__(self, orders: Iterable[Order], write: Write) -> None:
+        self._orders = {order.id: order for order in orders}
+        self._write = write
+        self._begun: Counter[str] = Counter()
+
+    def queue(self, name: str, backend: Backend) -> Queue:
+        """A queue whose tasks differ in nothing but how many crashes they bear, which is no option of a job."""
+        queue = Queue(name, backend=backend, settings=Settings())
+
+        async def work(id: str) -> str:
+            return await self._work(id)
+
+        for crashes in {order.max_crashes: None for order in self._orders.values()}:
+            queue.settings.max_crashes = crashes
+            queue.task(name=f"work-{crashes}")(work)
+        return queue
+
+    async def _work(self, id: str) -> str:
+        process = current_process()
+        assert process is not None
+        job = running_job.get().job
+        number = self._begun[id]
+        self._begun[id] += 1
+        turns = self._orders[id].turns
+        self._write(Began(now(), process.name, job, number))
+        how = "cancelled"
+        try:
+            how = await _take(turns[number] if number < len(turns) else Turn(), process)
+        except Exception as error:
+            how = _HOW.get(type(error), "raised")
+            raise
+        finally:
+            self._write(Ended(now(), process.name, job, number, how))
+        return f"{id} in run {job.run}"
+
+
+_HOW: Final = {Retry: "retry", Snooze: "snooze", Reject: "rejected"}
+
+
+async def _take(turn: Turn, process: Process) -> str:
+    """Do what the turn says; what it doesn't raise is how it ended."""
+    if turn.does is Does.HANG:
+        await trio.sleep_forever()
+    with trio.CancelScope(shield=turn.does is Does.RESIST):
+        await trio.sleep(turn.after / 2)
+        current_job().progress(0.5)
+        await trio.sleep(turn.after - turn.after / 2)
+    match turn.does:
+        case Does.RAISE:
+            raise ValueError("as planned")
+        case Does.RETRY:
+            raise Retry(after=turn.delay)
+        case Does.SNOOZE:
+            raise Snooze(turn.delay)
+        case Does.REJECT:
+            raise Reject("as planned")
+        case Does.KILL:
+            process.kill()
+            await trio.lowlevel.checkpoint()  # and never more
+    return "returned"
+
+
+class Client:
+    """Somebody who enqueues, cancels, requeues, waits for results, pauses and resumes."""
+
+    def __init__(self, process: Process, queues: Mapping[str, Queue], orders: Iterable[Order], write: Write) -> None:
+        self._name = process.name
+        self._queues = queues
+        self._orders = {order.id: order for order in orders}
+        self._handles: dict[str, JobHandle[Any]] = {}
+        self._write = write
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for queue in self._queues.values():
+            await self._open.enter_async_context(queue)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._open.aclose()  # noqa: ASYNC102  its parts shield themselves, with a deadline
+
+    async def do(self, act: Act) -> None:
+        """Ask, and ask again while the store is away; what is asked can be repeated safely."""
+        for _ in range(TRIES):
+            self._write(Asked(now(), self._name, act))
+            try:
+                answer = await self._ask(act)
+            except BackendUnavailable as error:
+                self._write(Unanswered(now(), self._name, act, str(error)))
+            else:
+                self._write(Answered(now(), self._name, act, answer))
+                return
+            await trio.sleep(PAUSE)
+
+    async def _ask(self, act: Act) -> tuple[Any, ...]:
+        if act.verb is Verb.ENQUEUE:
+            return await self._enqueue([self._orders[id] for id in act.targets])
+        return tuple([await self._ask_of(act.verb, target) for target in act.targets])
+
+    async def _enqueue(self, orders: list[Order]) -> tuple[Any, ...]:
+        queue = self._queues[orders[0].queue]
+        calls = [_with_options(queue.tasks[f"work-{order.max_crashes}"], order).bind(order.id) for order in orders]
+        handles = await queue.enqueue_many(calls) if len(calls) > 1 else [await queue.submit(calls[0])]
+        self._handles |= {order.id: handle for order, handle in zip(orders, handles, strict=True)}
+        return tuple((handle.id, handle.created) for handle in handles)
+
+    async def _ask_of(self, verb: Verb, target: str) -> Any:
+        match verb:
+            case Verb.PAUSE:
+                return await self._queues[target].pause()
+            case Verb.RESUME:
+                return await self._queues[target].resume()
+            case Verb.CANCEL:
+                return await self._queues[self._orders[target].queue].cancel(target)
+            case Verb.REQUEUE:
+                return await self._queues[self._orders[target].queue].requeue(target)
+            case _:
+                return await self._result(target)
+
+    async def _result(self, id: str) -> str | None:
+        """How the job ended; None where this client has no handle of it."""
+        if id not in self._handles:
+            return None
+        try:
+            await self._handles[id].result()
+        except JobFailed:
+            return "failed"
+        except JobCancelled:
+            return "cancelled"
+        except JobExpired:
+            return "expired"
+        return "completed"
+
+
+def _with_options(task: Task[..., Any, Any], order: Order) -> Any:
+    given: dict[str, Any] = {
+        "id": order.id,
+        "delay": order.delay,
+        "ttl": order.ttl,
+        "timeout": order.timeout,
+        "priority": order.priority,
+        "max_retries": order.max_retries,
+        "backoff": Exponential(base=order.backoff, factor=2, max_delay=60, jitter=0.5),
+        "unique_key": order.unique_key,
+    }
+    return task.options(**{name: value for name, value in given.items() if value is not None})

@@ -1,0 +1,180 @@
+"""The rules that every simulated history keeps: what trioq promises, each in a sentence and in code.
+
+The first paragraph of a rule's docstring is the promise, as the specification prints it.  The code decides without
+trioq's own table of transitions: it would say of its own mistakes that they are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from ..history import History
+from .announcing import (
+    every_handler_is_told,
+    outages_and_shifts_are_told_in_turn,
+    what_is_lost_is_told,
+    what_is_told_as_lost_is_lost,
+)
+from .answers import (
+    a_cancel_is_answered_truly,
+    a_pause_that_is_answered_holds,
+    a_requeue_is_answered_truly,
+    a_result_is_answered_truly,
+    an_enqueue_is_answered_truly,
+)
+from .claims import (
+    a_lease_is_as_long_as_its_worker_says,
+    a_paused_queue_hands_out_nothing,
+    nothing_is_claimed_before_its_time,
+    the_first_in_line_is_claimed_first,
+)
+from .handling import (
+    a_job_runs_in_one_place,
+    no_worker_breaks,
+    what_begins_was_claimed,
+    who_drains_begins_nothing,
+    who_has_lost_a_job_stops,
+    who_stops_leaves_nothing_behind,
+)
+from .holding import (
+    a_healthy_worker_keeps_its_jobs,
+    a_job_is_taken_back_only_once_its_lease_ran_out,
+    a_run_is_settled_as_its_handler_ended,
+    only_its_holder_settles_a_run,
+    only_who_is_asked_cancels_and_requeues,
+    what_a_handler_did_is_stored_at_once,
+    who_was_cut_off_takes_nobody_for_dead,
+)
+from .limits import (
+    a_job_on_its_last_life_runs_alone,
+    no_job_has_more_attempts_than_it_may,
+    no_window_has_more_starts_than_the_rate,
+    no_worker_runs_more_than_it_has_slots_for,
+    nothing_begins_after_its_ttl,
+    only_what_is_too_late_expires,
+)
+from .progress import a_lease_that_ran_out_is_noticed, everything_ends, nobody_idles_beside_ready_work
+from .records import (
+    a_job_fails_only_at_its_limits,
+    a_new_record_is_as_ordered,
+    a_record_says_one_thing,
+    a_repeated_write_is_recognised,
+    a_unique_key_has_one_live_job,
+    every_step_is_legal,
+    no_stale_write_is_accepted,
+    nothing_acknowledged_is_lost,
+    the_end_is_what_was_stored,
+    what_is_stored_was_asked_for,
+    what_was_ordered_never_changes,
+)
+from .telling import (
+    an_event_tells_what_was_stored,
+    no_step_is_told_twice,
+    what_is_answered_was_told,
+    what_is_stored_is_told,
+)
+
+#: It answers a line for each time that the history breaks it.
+Rule = Callable[[History], Iterator[str]]
+
+_STORE: Final[tuple[Rule, ...]] = (
+    nothing_acknowledged_is_lost,
+    what_is_stored_was_asked_for,
+    a_new_record_is_as_ordered,
+    every_step_is_legal,
+    no_stale_write_is_accepted,
+    a_repeated_write_is_recognised,
+    what_was_ordered_never_changes,
+    a_record_says_one_thing,
+    a_job_fails_only_at_its_limits,
+    a_unique_key_has_one_live_job,
+    the_end_is_what_was_stored,
+    a_paused_queue_hands_out_nothing,
+    nothing_is_claimed_before_its_time,
+    the_first_in_line_is_claimed_first,
+    a_lease_is_as_long_as_its_worker_says,
+    an_enqueue_is_answered_truly,
+    a_cancel_is_answered_truly,
+    a_requeue_is_answered_truly,
+    a_result_is_answered_truly,
+    a_pause_that_is_answered_holds,
+)
+_WORKERS: Final[tuple[Rule, ...]] = (
+    what_begins_was_claimed,
+    a_job_runs_in_one_place,
+    who_has_lost_a_job_stops,
+    only_its_holder_settles_a_run,
+    a_run_is_settled_as_its_handler_ended,
+    what_a_handler_did_is_stored_at_once,
+    only_who_is_asked_cancels_and_requeues,
+    a_job_is_taken_back_only_once_its_lease_ran_out,
+    a_healthy_worker_keeps_its_jobs,
+    who_was_cut_off_takes_nobody_for_dead,
+    who_drains_begins_nothing,
+    who_stops_leaves_nothing_behind,
+    no_worker_breaks,
+)
+_LIMITS: Final[tuple[Rule, ...]] = (
+    no_worker_runs_more_than_it_has_slots_for,
+    no_window_has_more_starts_than_the_rate,
+    a_job_on_its_last_life_runs_alone,
+    no_job_has_more_attempts_than_it_may,
+    nothing_begins_after_its_ttl,
+    only_what_is_too_late_expires,
+)
+_EVENTS: Final[tuple[Rule, ...]] = (
+    an_event_tells_what_was_stored,
+    no_step_is_told_twice,
+    what_is_stored_is_told,
+    what_is_answered_was_told,
+    every_handler_is_told,
+    what_is_lost_is_told,
+    what_is_told_as_lost_is_lost,
+    outages_and_shifts_are_told_in_turn,
+)
+
+#: What no fault can break, at any moment.
+SAFETY: Final[tuple[Rule, ...]] = (*_STORE, *_WORKERS, *_LIMITS, *_EVENTS)
+
+#: What comes true once the faults have stopped.
+LIVENESS: Final[tuple[Rule, ...]] = (
+    everything_ends,
+    a_lease_that_ran_out_is_noticed,
+    nobody_idles_beside_ready_work,
+)
+
+#: Every rule, by the chapter of the specification that it stands in.
+GROUPS: Final[Mapping[str, tuple[Rule, ...]]] = MappingProxyType(
+    {
+        "the store": _STORE,
+        "workers": (*_WORKERS, *LIVENESS),
+        "limits": _LIMITS,
+        "events": _EVENTS,
+    }
+)
+
+
+#: One mistake may break many rules.  These, in this order, say best which it was; the others come after them.
+_TELLING: Final[tuple[Rule, ...]] = (
+    nothing_acknowledged_is_lost,
+    a_job_is_taken_back_only_once_its_lease_ran_out,
+    a_healthy_worker_keeps_its_jobs,
+    who_was_cut_off_takes_nobody_for_dead,
+    only_its_holder_settles_a_run,
+    no_stale_write_is_accepted,
+    a_job_runs_in_one_place,
+    what_begins_was_claimed,
+    a_run_is_settled_as_its_handler_ended,
+    every_step_is_legal,
+    no_worker_breaks,
+)
+
+_ORDER: Final = tuple(dict.fromkeys((*_TELLING, *_WORKERS, *_LIMITS, *_STORE, *_EVENTS, *LIVENESS)))
+
+
+def broken(history: History) -> list[str]:
+    """Which rules the history breaks, and how: ``"rule_name: line"`` for each time, the most telling rules first."""
+    rules = [rule for rule in _ORDER if history.plan.heals or rule not in LIVENESS]
+    return [f"{rule.__name__}: {line}" for rule in rules for line in rule(history)]

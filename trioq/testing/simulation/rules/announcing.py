@@ -1,0 +1,99 @@
+"""What events tell beside steps: handlers that begin, jobs that are lost, outages, and the worker's own day."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from ...._core.events import BackendLost, BackendRecovered, JobCancelled, JobEvent, JobLost, WorkerEvent
+from ..history import Began, Entry, History, Stopped, Told
+from .lives import lives
+from .reading import end_of, handlers, is_reclaim, process_of, runs, when
+
+#: What a worker tells of its own day.
+_SHIFT: Final = ("worker:started", "worker:draining", "worker:stopped")
+
+
+def every_handler_is_told(history: History) -> Iterator[str]:
+    """A handler that begins is told as started, just before, and once."""
+    started: Counter[tuple[str, str, int]] = Counter()
+    for entry in history.entries:
+        match entry:
+            case Told(by=by, event=JobEvent(name="job:started", job=job, run=run)):
+                started[by, job.id, run] += 1
+                if started[by, job.id, run] > 1:
+                    yield f"{when(history, entry.at)} {by} tells job:started of {job.id}, run {run}, once more"
+            case Began(by=by, job=job) if not started[by, job.id, job.run]:
+                yield f"{when(history, entry.at)} {by} begins {job.id}, run {job.run}, and has not told"
+
+
+def what_is_lost_is_told(history: History) -> Iterator[str]:
+    """A worker tells of a job that was taken from it, or cancelled, once it can have heard of that, or as it stops."""
+    lost = {(e.by, e.event.job.id, e.event.run) for e in history.all(Told) if isinstance(e.event, JobLost)}
+    cancelled = {(e.by, e.event.job.id) for e in history.all(Told) if isinstance(e.event, JobCancelled)}
+    stopped = {entry.by: (n, entry) for n, entry in enumerate(history.entries) if isinstance(entry, Stopped)}
+    begun = {handler.key for handler in handlers(history)}
+    known, end = lives(history), end_of(history)
+    for (id, number), run in runs(history).items():
+        life = known.get(run.process)
+        if run.over is None or life is None or (id, number) not in begun:
+            continue
+        was_cancelled = run.over.change.event.name == JobCancelled.name
+        told = (run.process, id, number) in lost or (was_cancelled and (run.process, id) in cancelled)
+        if told or not (was_cancelled or is_reclaim(run.over)):
+            continue
+        deadline = life.hears_by(run.over.at) + life.staff.lease
+        if run.process in stopped:
+            last, stop = stopped[run.process]
+            silent = run.last < last and id not in stop.unsettled
+        else:
+            silent = deadline < min(end, life.ends, life.told_until)
+        if silent:
+            what = f"has not told of {id}, run {number}, which it lost at {when(history, run.over.at).strip()}"
+            yield f"{when(history, min(deadline, life.ends))} {life.process} {what}"
+
+
+def what_is_told_as_lost_is_lost(history: History) -> Iterator[str]:
+    """A job is told as lost once, by the worker that held it, after somebody else has moved it on."""
+    found = runs(history)
+    told: set[tuple[str, str, int]] = set()
+    for number, entry in enumerate(history.entries):
+        if not isinstance(entry, Told) or not isinstance(entry.event, JobLost):
+            continue
+        id, number_of_run = entry.event.job.id, entry.event.run
+        run, what = found.get((id, number_of_run)), f"{entry.by} tells job:lost of {id}, run {number_of_run}"
+        if (entry.by, id, number_of_run) in told:
+            yield f"{when(history, entry.at)} {what}, once more"
+        elif run is None or run.process != entry.by or run.last > number:
+            yield f"{when(history, entry.at)} {what}, which is not lost"
+        elif run.over is not None and run.over.by == entry.by and not _answer_was_lost(history, run.over):
+            yield f"{when(history, entry.at)} {what}, which it has settled itself"
+        told.add((entry.by, id, number_of_run))
+
+
+def _answer_was_lost(history: History, settled: Entry) -> bool:
+    life = lives(history).get(settled.by)
+    return life is None or not life.heard("settle")
+
+
+def outages_and_shifts_are_told_in_turn(history: History) -> Iterator[str]:
+    """A worker tells first that it starts, then that it drains, last that it stops; and of outages, also their ends."""
+    told: defaultdict[str, list[str]] = defaultdict(list)
+    away: set[str] = set()
+    for entry in history.all(Told):
+        if not isinstance(entry.event, WorkerEvent):
+            continue
+        worker, name = entry.event.worker, entry.event.name
+        at_work = _SHIFT[0] in told[worker] and _SHIFT[-1] not in told[worker]
+        if isinstance(entry.event, BackendLost):
+            in_turn = at_work and worker not in away
+            away.add(worker)
+        elif isinstance(entry.event, BackendRecovered):
+            in_turn = at_work and worker in away
+            away.discard(worker)
+        else:
+            told[worker].append(name)
+            in_turn = tuple(told[worker]) == _SHIFT[: len(told[worker])]
+        if not in_turn:
+            yield f"{when(history, entry.at)} {process_of(worker)} tells {name} out of turn"

@@ -1,0 +1,123 @@
+"""What handlers and whole workers may do."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from ...._core.events import WorkerDraining
+from ..history import Began, Broke, Claimed, History, Stopped, Told
+from ..plan import Does
+from .lives import lives
+from .reading import (
+    SOON,
+    Handler,
+    Run,
+    end_of,
+    handlers,
+    is_reclaim,
+    process_of,
+    runs,
+    states,
+    turn_of,
+    when,
+)
+
+
+def what_begins_was_claimed(history: History) -> Iterator[str]:
+    """A handler runs only a job that was enqueued, and that its own process has claimed: once for each claim."""
+    claimed: dict[tuple[str, int], str] = {}
+    begun: set[tuple[str, int]] = set()
+    for entry in history.entries:
+        match entry:
+            case Claimed(by=by, job=job):
+                claimed[job.id, job.run] = by
+            case Began(by=by, job=job):
+                key = job.id, job.run
+                if claimed.get(key) != by:
+                    yield f"{when(history, entry.at)} {by} runs {job.id}, run {job.run}, which it has not claimed"
+                if key in begun:
+                    yield f"{when(history, entry.at)} {by} runs {job.id}, run {job.run}, once more"
+                begun.add(key)
+
+
+def a_job_runs_in_one_place(history: History) -> Iterator[str]:
+    """Two handlers of one job are under way at once only where the first lost its job, by its lease or by a cancel."""
+    found = runs(history)
+    by_job: defaultdict[str, list[Handler]] = defaultdict(list)
+    for handler in handlers(history):
+        for earlier in by_job[handler.key[0]]:
+            if earlier.overlaps(handler) and not _was_lost(found.get(earlier.key), handler):
+                places = f"{handler.key[0]} in run {handler.key[1]} beside run {earlier.key[1]} in {earlier.began.by}"
+                yield f"{when(history, handler.began.at)} {handler.began.by} begins {places}"
+        by_job[handler.key[0]].append(handler)
+
+
+def _was_lost(run: Run | None, later: Handler) -> bool:
+    if run is None or run.over is None or run.last > later.first:
+        return False
+    return is_reclaim(run.over) or run.over.change.event.name == "job:cancelled"
+
+
+def who_has_lost_a_job_stops(history: History) -> Iterator[str]:
+    """A handler whose job was cancelled or taken away ends within a lease of the moment when its worker can hear of it.
+
+    A handler that shields itself is waited for.
+    """
+    found, known, end = runs(history), lives(history), end_of(history)
+    for handler in handlers(history):
+        run, life = found.get(handler.key), known.get(handler.began.by)
+        if run is None or run.over is None or life is None or run.last > handler.last:
+            continue
+        deadline = life.hears_by(run.over.at) + life.staff.lease
+        turn = turn_of(history, handler)
+        if turn.does is Does.RESIST:
+            stood = sum(each.ends - each.begins for each in life.troubles if not each.verb)
+            deadline = max(deadline, handler.began.at + turn.after + stood + SOON)
+        deadline = max([deadline, *(each.ends for each in life.in_trouble(deadline, deadline))])
+        if min(handler.until, end) > deadline:
+            what = f"{handler.key[0]} in run {handler.key[1]}, which it lost at {when(history, run.over.at).strip()}"
+            yield f"{when(history, deadline)} {life.process} still runs {what}"
+
+
+def who_drains_begins_nothing(history: History) -> Iterator[str]:
+    """Once a worker is told to stop, no handler begins in it."""
+    draining: set[str] = set()
+    for entry in history.entries:
+        match entry:
+            case Told(event=WorkerDraining(worker=worker)):
+                draining.add(process_of(worker))
+            case Began(by=by, job=job) if by in draining:
+                yield f"{when(history, entry.at)} {by} begins {job.id}, though it drains"
+
+
+def who_stops_leaves_nothing_behind(history: History) -> Iterator[str]:
+    """A worker that has stopped runs no handler, has given back its slots and tokens, and holds no job under a lease.
+
+    Jobs whose outcome the store did not take in time it names: that happens only when the store can't be reached.  A
+    claim that was never answered it doesn't know of.
+    """
+    all_handlers, known = handlers(history), lives(history)
+    begun = {handler.key for handler in all_handlers}
+    for number, entry, records in states(history):
+        if not isinstance(entry, Stopped):
+            continue
+        at = when(history, entry.at)
+        if entry.borrowed or entry.tokens:
+            yield f"{at} {entry.by} stops with {entry.borrowed} slots and {entry.tokens} tokens in hand"
+        if entry.unsettled and entry.by in known and not known[entry.by].in_trouble(entry.at - 10, entry.at):
+            yield f"{at} {entry.by} leaves {', '.join(entry.unsettled)}, though the store was there"
+        for handler in all_handlers:
+            if handler.began.by == entry.by and handler.first < number < handler.last:
+                yield f"{at} {entry.by} stops, and its handler of {handler.key[0]} goes on"
+        for job in records.values():
+            if job.state == "active" and process_of(job.worker) == entry.by and job.id not in entry.unsettled:
+                life = known.get(entry.by)
+                if (job.id, job.run) in begun or life is None or life.heard("claim"):
+                    yield f"{at} {entry.by} stops, and still holds {job.id}"
+
+
+def no_worker_breaks(history: History) -> Iterator[str]:
+    """No fault ends a worker in an error, and none keeps it from stopping."""
+    for entry in history.all(Broke):
+        yield f"{when(history, entry.at)} {entry.by} broke: {entry.error}"

@@ -1,0 +1,194 @@
+"""Who may write how a run ended, and what must have happened before: the worker that holds it, and its handler."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from math import inf
+from typing import Final
+
+from ..history import Asked, History, Stored
+from ..network import SLOW
+from ..plan import Verb
+from .lives import Life, lives
+from .reading import SOON, Handler, Run, end_of, handlers, is_reclaim, process_of, runs, when
+
+#: How a handler must have ended for what is then written by its worker; a timeout makes any of them but a return fail.
+_MEANS: Final = {
+    "job:completed": ("returned",),
+    "job:retrying": ("raised", "retry"),
+    "job:failed": ("raised", "retry", "rejected"),
+    "job:snoozed": ("snooze",),
+}
+
+
+def only_its_holder_settles_a_run(history: History) -> Iterator[str]:
+    """How a run ended is written by the process that holds it at that moment, and by nobody else.
+
+    Others may cancel it, or take it back once its lease ran out.
+    """
+    for entry in history.all(Stored):
+        holder, kind = process_of(entry.before.worker), entry.change.event.name
+        held = entry.before.state == "active" and kind != "job:cancelled" and not is_reclaim(entry)
+        if held and entry.by != holder:
+            what = f"writes {kind} of {entry.job.id}, run {entry.job.run}, which {holder} holds"
+            yield f"{when(history, entry.at)} {entry.by} {what}"
+
+
+def a_run_is_settled_as_its_handler_ended(history: History) -> Iterator[str]:
+    """What is written of a run is how its handler ended before: nothing completes that has not returned.
+
+    A run fails only if its handler raised, rejected its job, asked for a retry, or took longer than its timeout.
+    What a handler returned is never thrown away for a release.
+    """
+    ended = {handler.key: handler for handler in handlers(history)}
+    told = {process for process, life in lives(history).items() if life.draining < inf}
+    for key, run in runs(history).items():
+        if run.over is not None and not is_reclaim(run.over):
+            wrong = _contradicts(run.over, run, ended.get(key), run.process in told)
+            if wrong:
+                what = f"{run.over.by} writes {run.over.change.event.name} of {key[0]}, run {key[1]}"
+                yield f"{when(history, run.over.at)} {what}, {wrong}"
+
+
+def _contradicts(over: Stored, run: Run, handler: Handler | None, told_to_stop: bool) -> str:
+    kind = over.change.event.name
+    how = "never began"
+    if handler is not None:
+        how = handler.how if handler.last < run.last else "goes on"
+    if kind == "job:cancelled":
+        return ""
+    if kind == "job:expired":
+        return "" if handler is None else "though its handler has begun"
+    if kind == "job:released":
+        cut_short = how == "never began" or (told_to_stop and how not in ("returned", "goes on"))
+        return "" if cut_short else f"and its handler {how}"
+    if how in _MEANS.get(kind, ()):
+        early = kind == "job:failed" and over.job.failures <= over.job.max_retries and how != "rejected"
+        return f"though it was failure {over.job.failures} of {over.job.max_retries + 1}" if early else ""
+    failed = kind in ("job:retrying", "job:failed") and how not in ("never began", "goes on", "returned")
+    return "" if failed and handler is not None and _timed_out(handler) else f"and its handler {how}"
+
+
+def _timed_out(handler: Handler) -> bool:
+    timeout = handler.began.job.timeout
+    return timeout is not None and handler.until - handler.began.at >= timeout
+
+
+def what_a_handler_did_is_stored_at_once(history: History) -> Iterator[str]:
+    """When a handler has ended, that is stored within a second, unless its process is in trouble."""
+    found, known = runs(history), lives(history)
+    for handler in handlers(history):
+        run, life = found.get(handler.key), known.get(handler.began.by)
+        if run is None or life is None or handler.how not in ("returned", "raised", "retry", "snooze", "rejected"):
+            continue
+        late = handler.until + SOON
+        open_still = late < end_of(history) and (run.over is None or run.over.at > late)
+        if open_still and life.well(max(life.begins, handler.until - 10), late):
+            what = f"{handler.key[0]} in run {handler.key[1]} {handler.how} in {life.process}"
+            yield f"{when(history, late)} {what}, and that is not stored a second later"
+
+
+def only_who_is_asked_cancels_and_requeues(history: History) -> Iterator[str]:
+    """A job is cancelled or requeued only by a client that was asked to, and no more often than it was asked."""
+    asked: Counter[tuple[str, str, str]] = Counter()
+    kinds = {Verb.CANCEL: "job:cancelled", Verb.REQUEUE: "job:requeued"}
+    for entry in history.entries:
+        match entry:
+            case Asked(by=by, act=act) if act.verb in kinds:
+                asked.update((by, kinds[act.verb], id) for id in act.targets)
+            case Stored(by=by, job=job, change=change) if change.event.name in kinds.values():
+                asked[by, change.event.name, job.id] -= 1
+                if asked[by, change.event.name, job.id] < 0:
+                    yield f"{when(history, entry.at)} {by} writes {change.event.name} of {job.id}, without being asked"
+
+
+def a_job_is_taken_back_only_once_its_lease_ran_out(history: History) -> Iterator[str]:
+    """A job is taken from its worker only at or after the end of the lease that stands in the record then.
+
+    No worker takes back a job whose handler it runs itself.
+    """
+    under_way = {handler.key: handler for handler in handlers(history)}
+    for number, entry in enumerate(history.entries):
+        if not isinstance(entry, Stored) or not is_reclaim(entry):
+            continue
+        job, lease = entry.before, entry.before.lease_until
+        if lease is None or entry.at < lease:
+            what = f"takes {job.id} from {process_of(job.worker)} before its lease ran out"
+            yield f"{when(history, entry.at)} {entry.by} {what}"
+        handler = under_way.get((job.id, job.run))
+        if handler is not None and handler.began.by == entry.by and handler.first < number < handler.last:
+            yield f"{when(history, entry.at)} {entry.by} takes {job.id} from itself, and its handler goes on"
+
+
+def a_healthy_worker_keeps_its_jobs(history: History) -> Iterator[str]:
+    """No job is taken from a worker that lives, does not stand still, and reaches the store.
+
+    Nor may one renewal that got lost cost it a job: there is time for another before the lease runs out.  A claim
+    whose answer got lost is given back, if its worker reaches the store for half a lease.
+    """
+    known, begun = lives(history), {handler.key for handler in handlers(history)}
+    for key, run in runs(history).items():
+        life = known.get(run.process)
+        if run.over is None or not is_reclaim(run.over) or life is None:
+            continue
+        since = run.lease_until - life.staff.lease
+        if key not in begun and not life.heard("claim"):  # it may not know that the job is its own
+            kept = life.well(since + life.staff.lease * 0.4, run.over.at)
+        else:
+            alive = run.over.at < min(life.ends, life.told_until)
+            free = run.over.at - since - _kept_from_renewing(life, run, since)
+            kept = alive and free > life.staff.lease / 4 + SLOW
+        if kept:
+            what = f"{run.over.by} takes {key[0]}, run {key[1]}, from {life.process}, which was well"
+            yield f"{when(history, run.over.at)} {what} since {when(history, since).strip()}"
+
+
+def _kept_from_renewing(life: Life, run: Run, since: float) -> float:
+    """Seconds in which no renewal of this job could be sent: it stood still, waited for an answer, or for the next try.
+
+    In a quarter of a lease without any of these one is sent.  Nothing else that a worker asks the store keeps it from
+    that; but a job is renewed only once its claim is answered.
+    """
+    assert run.over is not None
+    end, pause = run.over.at, min(2.0, life.staff.lease / 4)
+    kept, until = 0.0, since
+    for each in sorted(life.in_trouble(since - pause, end), key=lambda each: each.begins):
+        if each.verb in ("", "renew") or (each.verb == "claim" and each.begins <= run.claimed.at):
+            ends = min(end, each.ends + (pause if each.verb and each.unknown else 0.0))
+            kept += max(0.0, ends - max(until, each.begins))
+            until = max(until, ends)
+    return kept
+
+
+def who_was_cut_off_takes_nobody_for_dead(history: History) -> Iterator[str]:
+    """A worker that could not reach the store, or stood still, takes no job from another for one lease after that.
+
+    For what kept it from renewing may have kept the others, too.
+    """
+    known = lives(history)
+    for entry in history.all(Stored):
+        life = known.get(entry.by)
+        if not is_reclaim(entry) or life is None:
+            continue
+        # It was decided just now; or before, where the write took long, or came through after its sender gave up.
+        slow = [each.begins for each in life.troubles if each.verb == "settle" and each.begins <= entry.at]
+        doubts = [_in_doubt(life, moment) for moment in (entry.at, *slow)]
+        if all(doubts):
+            what = f"{entry.by} takes {entry.job.id} from {process_of(entry.before.worker)}"
+            yield f"{when(history, entry.at)} {what}, in trouble itself until {when(history, doubts[0]).strip()}"
+
+
+def _in_doubt(life: Life, moment: float) -> float:
+    """When the last trouble ended that may have kept others from renewing, too; 0 if none did within a lease."""
+    lease = life.staff.lease
+    return max(
+        (
+            each.ends
+            for each in life.troubles
+            if moment - lease < each.ends < moment - 0.25  # a later one may have come between thought and deed
+            and (each.unknown if each.verb else each.ends - each.begins >= lease / 4)
+            and each.verb in ("", "claim", "renew", "settle", "overdue")
+        ),
+        default=0.0,
+    )

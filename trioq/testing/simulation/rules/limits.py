@@ -1,0 +1,115 @@
+"""What is limited: slots, rates, lives, attempts, and the time until which a job may start."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from ..history import History, Stored, Struck
+from ..network import SLOW
+from ..plan import Clock
+from .lives import Life, lives
+from .reading import SOON, Handler, Run, handlers, is_last_life, runs, when
+
+#: Seconds by which sums of times may be wrong: jitter and backoff do not keep to the ticks of a plan.
+ROUNDING: Final = 1e-6
+
+
+def no_worker_runs_more_than_it_has_slots_for(history: History) -> Iterator[str]:
+    """Never are more handlers under way in a worker than its ``concurrency``."""
+    known = lives(history)
+    for process, begun in _by_process(history).items():
+        for handler in begun:
+            beside = sum(each.first <= handler.first < each.last for each in begun)
+            if process in known and beside > known[process].staff.concurrency:
+                slots = f"handler {beside} in {known[process].staff.concurrency} slots"
+                yield f"{when(history, handler.began.at)} {process} begins {handler.key[0]}: {slots}"
+
+
+def no_window_has_more_starts_than_the_rate(history: History) -> Iterator[str]:
+    """In no window of ``rate_interval`` seconds, wherever it begins, are there more than ``rate_limit`` starts."""
+    known = lives(history)
+    for process, begun in _by_process(history).items():
+        staff = known[process].staff if process in known else None
+        if staff is None or staff.rate_limit is None:
+            continue
+        for first, last in zip(begun, begun[staff.rate_limit :], strict=False):
+            took = last.began.at - first.began.at
+            if took < staff.rate_interval - ROUNDING:
+                starts = f"{staff.rate_limit + 1} in {took:.3f} s, and {staff.rate_limit} in {staff.rate_interval:g} s"
+                yield f"{when(history, last.began.at)} {process} starts {last.key[0]}: {starts} are allowed"
+
+
+def a_job_on_its_last_life_runs_alone(history: History) -> Iterator[str]:
+    """While a worker runs a job that one more crash would end, it runs nothing else: no other can be taken down."""
+    for process, begun in _by_process(history).items():
+        for number, handler in enumerate(begun):
+            for other in begun[:number]:
+                if other.overlaps(handler) and (is_last_life(other.began.job) or is_last_life(handler.began.job)):
+                    yield f"{when(history, handler.began.at)} {process} begins {handler.key[0]} beside {other.key[0]}"
+
+
+def no_job_has_more_attempts_than_it_may(history: History) -> Iterator[str]:
+    """Between two requeues a job fails in ``max_retries + 1`` runs at most, and crashes ``max_crashes`` times."""
+    failures: defaultdict[str, int] = defaultdict(int)
+    crashes: defaultdict[str, int] = defaultdict(int)
+    for entry in history.all(Stored):
+        job, kind = entry.job, entry.change.event.name
+        if kind == "job:requeued":
+            failures[job.id] = crashes[job.id] = 0
+        if kind in ("job:retrying", "job:failed", "job:stalled"):
+            counted = crashes if job.crashes > entry.before.crashes else failures
+            counted[job.id] += 1
+            if failures[job.id] > job.max_retries + 1 or crashes[job.id] > job.max_crashes:
+                deaths = f"{failures[job.id]} failures and {crashes[job.id]} crashes"
+                yield f"{when(history, entry.at)} {job.id} has {deaths} since it was requeued"
+
+
+def nothing_begins_after_its_ttl(history: History) -> Iterator[str]:
+    """No handler begins at or after its job's ``expires_at``, however long a reply took, or its process stood still.
+
+    Only a worker whose wall clock was wrong when it started is late by what its claim took to be answered: what it
+    reckons from is the store's time as of then.
+    """
+    found, known = runs(history), lives(history)
+    for handler in handlers(history):
+        run, life, expires_at = found.get(handler.key), known.get(handler.began.by), handler.began.job.expires_at
+        if run is None or life is None or expires_at is None:
+            continue
+        begins = handler.began.at
+        late = _answer_took(run, life) if _clock_was_wrong(history, life) else 0.0
+        if run.claimed.at >= expires_at or begins >= expires_at + late + ROUNDING:
+            expired = f"which expired at {when(history, expires_at).strip()}"
+            yield f"{when(history, begins)} {life.process} begins {handler.key[0]}, {expired}"
+
+
+def _clock_was_wrong(history: History, life: Life) -> bool:
+    """Whether its clock was set while it started: until it has asked for the time."""
+    return any(
+        isinstance(entry.fault, Clock) and entry.by == life.staff.name and 0 <= entry.at - life.begins <= SOON
+        for entry in history.all(Struck)
+    )
+
+
+def _answer_took(run: Run, life: Life) -> float:
+    at = run.claimed.at
+    return max([SLOW, *(each.ends - at for each in life.in_trouble(at, at) if each.verb == "claim")])
+
+
+def only_what_is_too_late_expires(history: History) -> Iterator[str]:
+    """A job expires at or after its ``expires_at``, not before."""
+    for entry in history.all(Stored):
+        expires_at, at = entry.before.expires_at, entry.at
+        if entry.job.state != "expired":
+            continue
+        if expires_at is None or at < expires_at or (entry.job.finished_at or 0.0) < expires_at:
+            until = "has no TTL" if expires_at is None else f"may start until {when(history, expires_at).strip()}"
+            yield f"{when(history, at)} {entry.by} lets {entry.job.id} expire, which {until}"
+
+
+def _by_process(history: History) -> dict[str, list[Handler]]:
+    found: defaultdict[str, list[Handler]] = defaultdict(list)
+    for handler in handlers(history):
+        found[handler.began.by].append(handler)
+    return found

@@ -1,0 +1,107 @@
+"""What a history says of processes: when they lived, and what kept them from their work."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from math import inf
+
+import attrs
+
+from ...._core.events import WorkerDraining
+from ....backends._base import PATIENCE
+from ..history import Broke, Died, Froze, History, Hurt, Started, Stopped, Thawed, Told
+from ..plan import Staff
+from .reading import end_of, process_of
+
+
+@attrs.frozen
+class Trouble:
+    """A process stood still, or waited for a call."""
+
+    begins: float
+    ends: float
+    verb: str = ""  #: of the call; none where it stood still
+    unknown: bool = False  #: whether it never heard what became of the call
+
+
+@attrs.define
+class Life:
+    """One process that works, from its start to its end."""
+
+    process: str
+    staff: Staff
+    begins: float
+    draining: float = inf  #: when it was told to stop
+    ends: float = inf
+    #: Until when its troubles are known: a call that was under way when it died, or when the world ended, is no trouble
+    #: that anybody wrote down.
+    told_until: float = inf
+    troubles: list[Trouble] = attrs.Factory(list)
+
+    def in_trouble(self, begin: float, end: float) -> list[Trouble]:
+        """What kept it from working as it should between the two."""
+        return [trouble for trouble in self.troubles if trouble.begins <= end and begin <= trouble.ends]
+
+    def well(self, begin: float, end: float) -> bool:
+        """Whether it lived all that time, and nothing kept it from its work."""
+        lived = self.begins <= begin and end < min(self.ends, self.told_until)
+        return lived and not self.in_trouble(begin, end)
+
+    def hears_by(self, lost: float) -> float:
+        """When it can have heard of what was lost: the first moment after that with a lease of peace behind it."""
+        moment = lost
+        for each in sorted(self.troubles, key=lambda each: each.begins):
+            if each.begins <= moment + self.staff.lease:
+                moment = max(moment, each.ends)
+        return moment
+
+    def heard(self, *verbs: str) -> bool:
+        """Whether it heard what became of every call of these verbs."""
+        return not any(trouble.unknown and trouble.verb in verbs for trouble in self.troubles)
+
+
+def lives(history: History) -> dict[str, Life]:
+    """Every process that worked."""
+    found = {entry.by: Life(entry.by, entry.staff, entry.at) for entry in history.all(Started)}
+    troubles = _troubles(history)
+    for life in found.values():
+        life.troubles = troubles[life.process]
+        silent = [each.begins for each in life.troubles if each.ends == inf]
+        life.told_until = min([end_of(history), *silent]) - _patience(life)
+    clock = history.began
+    for entry in history.entries:
+        match entry:
+            case Died(by=by) | Stopped(by=by) | Broke(by=by) if by in found:
+                life = found[by]
+                life.ends = min(life.ends, entry.at)
+                life.told_until = (
+                    inf if isinstance(entry, Stopped) else min(life.told_until, entry.at - _patience(life))
+                )
+            case Told(event=WorkerDraining(worker=worker)) if process_of(worker) in found:
+                # By the clock of the store: a worker may not have heard it yet.
+                life = found[process_of(worker)]
+                life.draining = min(life.draining, clock)
+        if not isinstance(entry, Told):
+            clock = entry.at
+    return found
+
+
+def _patience(life: Life) -> float:
+    """Seconds that it waits for a call, at most."""
+    return min(PATIENCE, life.staff.lease / 3)
+
+
+def _troubles(history: History) -> defaultdict[str, list[Trouble]]:
+    found: defaultdict[str, list[Trouble]] = defaultdict(list)
+    frozen: dict[str, float] = {}
+    for entry in history.entries:
+        match entry:
+            case Froze(by=by):
+                frozen.setdefault(by, entry.at)
+            case Thawed(by=by) if by in frozen:
+                found[by].append(Trouble(frozen.pop(by), entry.at))
+            case Hurt(by=by, verb=verb, seconds=seconds, unknown=unknown):
+                found[by].append(Trouble(entry.at - seconds, entry.at, verb, unknown))
+    for by, since in frozen.items():
+        found[by].append(Trouble(since, inf))
+    return found

@@ -1,0 +1,160 @@
+"""What a history says of records, runs and handlers.  Asked by all rules; it judges nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from typing import Final
+
+import attrs
+
+from ...._core.job import Job
+from ..history import (
+    Began,
+    Claimed,
+    Died,
+    Ended,
+    Entry,
+    History,
+    Inserted,
+    Renewed,
+    Stored,
+    Told,
+)
+from ..plan import Order, Turn
+
+#: Seconds for what happens at once: a few calls that nothing delays.
+SOON: Final = 1.0
+
+#: The states that only a requeue leaves.
+FINAL: Final = ("completed", "failed", "expired", "cancelled")
+
+
+def when(history: History, at: float) -> str:
+    """A time of the store, as it is told to people."""
+    return f"{at - history.began:9.3f}"
+
+
+def process_of(worker: str | None) -> str:
+    """The process that claims under this identity: a name, and a random part."""
+    return "" if worker is None else worker.rpartition(":")[0]
+
+
+def end_of(history: History) -> float:
+    """When the last thing happened."""
+    return max((entry.at for entry in history.entries if not isinstance(entry, Told)), default=history.began)
+
+
+def orders(history: History) -> dict[str, Order]:
+    """What was to be enqueued, by id."""
+    return {order.id: order for order in history.plan.orders}
+
+
+# --- the store ----------------------------------------------------------------------------------
+
+
+def states(history: History) -> Iterator[tuple[int, Entry, dict[str, Job]]]:
+    """Each entry, with its number and the records before it.  The dict is one and the same, and goes on."""
+    records: dict[str, Job] = {}
+    for number, entry in enumerate(history.entries):
+        yield number, entry, records
+        if isinstance(entry, (Inserted, Claimed, Stored, Renewed)):
+            records[entry.job.id] = entry.job
+
+
+def is_reclaim(entry: Stored) -> bool:
+    """Whether the step takes a job from a worker that is taken for dead."""
+    return entry.change.event.name == "job:stalled" or entry.job.crashes > entry.before.crashes
+
+
+def is_last_life(job: Job) -> bool:
+    """Whether one more crash ends the job."""
+    return job.crashes >= job.max_crashes - 1
+
+
+@attrs.define
+class Run:
+    """One claim of a job, and what became of it in the store."""
+
+    claimed: Claimed
+    first: int  #: its number among the entries
+    renewed: list[float]
+    over: Stored | None = None  #: the step that ended it
+    last: float = inf  #: the number of that
+
+    @property
+    def process(self) -> str:
+        """Who holds it."""
+        return process_of(self.claimed.job.worker)
+
+    @property
+    def lease_until(self) -> float:
+        """When the lease ran out, or would have, had it not ended before."""
+        return self.renewed[-1] if self.renewed else self.claimed.job.lease_until or self.claimed.at
+
+
+def runs(history: History) -> dict[tuple[str, int], Run]:
+    """Every claim, by the job's id and run."""
+    found: dict[tuple[str, int], Run] = {}
+    for number, entry in enumerate(history.entries):
+        match entry:
+            case Claimed(job=job):
+                found[job.id, job.run] = Run(entry, number, [])
+            case Renewed(job=job) if (job.id, job.run) in found and job.lease_until is not None:
+                found[job.id, job.run].renewed.append(job.lease_until)
+            case Stored(before=before) if before.state == "active" and (before.id, before.run) in found:
+                run = found[before.id, before.run]
+                if run.over is None:
+                    run.over, run.last = entry, number
+    return found
+
+
+# --- handlers -----------------------------------------------------------------------------------
+
+
+@attrs.define
+class Handler:
+    """One run of a handler."""
+
+    began: Began
+    first: int  #: its number among the entries
+    last: float = inf  #: the number of its end, which may be that of its process
+    until: float = inf  #: when that was
+    how: str = "goes on"  #: as `Ended` says, or "died"
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """The job's id, and its run."""
+        return self.began.job.id, self.began.job.run
+
+    def overlaps(self, other: Handler) -> bool:
+        """Whether both are under way at once."""
+        return self.first < other.last and other.first < self.last
+
+
+def handlers(history: History) -> list[Handler]:
+    """All of them, in the order in which they began."""
+    found: list[Handler] = []
+    under_way: dict[tuple[str, str, int], Handler] = {}
+    for number, entry in enumerate(history.entries):
+        match entry:
+            case Began(by=by, job=job, turn=turn):
+                under_way[by, job.id, turn] = Handler(entry, number)
+                found.append(under_way[by, job.id, turn])
+            case Ended(by=by, job=job, turn=turn) if (by, job.id, turn) in under_way:
+                _end(under_way.pop((by, job.id, turn)), number, entry.at, entry.how)
+            case Died(by=by):
+                for key in [key for key in under_way if key[0] == by]:
+                    _end(under_way.pop(key), number, entry.at, "died")
+    return found
+
+
+def _end(handler: Handler, number: int, at: float, how: str) -> None:
+    handler.last, handler.until, handler.how = number, at, how
+
+
+def turn_of(history: History, handler: Handler) -> Turn:
+    """What the handler was to do."""
+    order = orders(history).get(handler.began.job.id)
+    turn = handler.began.turn
+    return order.turns[turn] if order is not None and turn < len(order.turns) else Turn()

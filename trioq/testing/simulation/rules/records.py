@@ -1,0 +1,198 @@
+"""What must be true of the records in the store, whoever wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ...._core.job import Job
+from ..history import Answered, Asked, Claimed, History, Inserted, Refused, Renewed, Stored
+from ..plan import Verb
+from .reading import FINAL, end_of, states, when
+
+#: What may become of a job: how that is told, from where, to where, and by how much the counters of runs, failures,
+#: crashes and snoozes grow.  A requeue, which sets two of them back, and a claim have rules of their own.
+STEPS: Final[frozenset[tuple[str, str, str, tuple[int, int, int, int]]]] = frozenset(
+    {
+        ("job:completed", "active", "completed", (0, 0, 0, 0)),
+        ("job:retrying", "active", "delayed", (0, 1, 0, 0)),
+        ("job:failed", "active", "failed", (0, 1, 0, 0)),
+        ("job:failed", "active", "failed", (0, 0, 1, 0)),
+        ("job:stalled", "active", "waiting", (0, 0, 1, 0)),
+        ("job:snoozed", "active", "delayed", (0, 0, 0, 1)),
+        ("job:released", "active", "waiting", (0, 0, 0, 0)),
+        ("job:released", "active", "delayed", (0, 0, 0, 0)),
+        ("job:expired", "active", "expired", (0, 0, 0, 0)),
+        ("job:expired", "waiting", "expired", (0, 0, 0, 0)),
+        ("job:expired", "delayed", "expired", (0, 0, 0, 0)),
+        ("job:cancelled", "active", "cancelled", (0, 0, 0, 0)),
+        ("job:cancelled", "waiting", "cancelled", (0, 0, 0, 0)),
+        ("job:cancelled", "delayed", "cancelled", (0, 0, 0, 0)),
+    }
+)
+
+_COUNTERS: Final = ("run", "failures", "crashes", "snoozes")
+_FIXED: Final = (
+    *("id", "queue", "task", "payload", "seq", "created_at", "priority", "delay", "ttl", "timeout"),
+    *("max_retries", "max_crashes", "backoff", "unique_key", "metadata"),
+)
+
+
+def nothing_acknowledged_is_lost(history: History) -> Iterator[str]:
+    """A job whose enqueue was answered is never lost: at the end its record is there."""
+    for entry in history.all(Answered):
+        if entry.act.verb is Verb.ENQUEUE:
+            for id, _ in entry.answer:
+                if id not in history.records:
+                    yield f"{when(history, entry.at)} {entry.by} was told that {id} is stored; at the end it is gone"
+
+
+def what_is_stored_was_asked_for(history: History) -> Iterator[str]:
+    """A record comes from an enqueue that somebody asked for, and however often that is repeated, there is but one."""
+    asked: set[tuple[str, str]] = set()
+    stored: set[str] = set()
+    for entry in history.entries:
+        match entry:
+            case Asked(by=by, act=act) if act.verb is Verb.ENQUEUE:
+                asked |= {(by, id) for id in act.targets}
+            case Inserted(by=by, job=job):
+                if (by, job.id) not in asked:
+                    yield f"{when(history, entry.at)} {by} stores {job.id}, which it was not asked to"
+                if job.id in stored:
+                    yield f"{when(history, entry.at)} {by} stores {job.id} once more"
+                stored.add(job.id)
+
+
+def a_new_record_is_as_ordered(history: History) -> Iterator[str]:
+    """A new record has version 0 and no runs, counts its delay and its TTL from now, and waits, unless delayed."""
+    for entry in history.all(Inserted):
+        job, at = entry.job, entry.at
+        run_at = at + (job.delay or 0.0)
+        expected = (0, 0, 0, 0, 0, at, run_at, None if job.ttl is None else at + job.ttl)
+        found = (job.version, *(getattr(job, name) for name in _COUNTERS), job.created_at, job.run_at, job.expires_at)
+        if found != expected or job.state != ("delayed" if run_at > at else "waiting"):
+            yield f"{when(history, at)} {entry.by} stores {job.id} as {job.state}: {found}, not {expected}"
+
+
+def every_step_is_legal(history: History) -> Iterator[str]:
+    """A record changes only as the table of the state machine allows, and its counters by no more than that."""
+    for entry in history.entries:
+        match entry:
+            case Claimed(before=before, job=job):
+                grown = _grown(before, job)
+                if before.state not in ("waiting", "delayed") or job.state != "active" or grown != (1, 0, 0, 0):
+                    yield _step(history, entry, "claims", grown)
+            case Stored(before=before, job=job, change=change) if change.event.name == "job:requeued":
+                if before.state not in FINAL or job.state != "waiting" or not _is_anew(before, job, entry.at):
+                    yield _step(history, entry, change.event.name, _grown(before, job))
+            case Stored(before=before, job=job, change=change):
+                grown = _grown(before, job)
+                if (change.event.name, str(before.state), str(job.state), grown) not in STEPS:
+                    yield _step(history, entry, change.event.name, grown)
+
+
+def _grown(before: Job, job: Job) -> tuple[int, ...]:
+    return tuple(getattr(job, name) - getattr(before, name) for name in _COUNTERS)
+
+
+def _is_anew(before: Job, job: Job, at: float) -> bool:
+    counts = (job.run, job.failures, job.crashes, job.snoozes) == (before.run, 0, 0, before.snoozes)
+    return counts and job.run_at <= at and job.expires_at == (None if job.ttl is None else job.run_at + job.ttl)
+
+
+def _step(history: History, entry: Claimed | Stored, what: str, grown: tuple[int, ...]) -> str:
+    counters = ", ".join(f"{name} {by:+}" for name, by in zip(_COUNTERS, grown, strict=True) if by) or "no counter"
+    states = f"{entry.before.state} to {entry.job.state}"
+    return f"{when(history, entry.at)} {entry.by} moves {entry.job.id} from {states} ({what}; {counters})"
+
+
+def no_stale_write_is_accepted(history: History) -> Iterator[str]:
+    """A step is stored only over the very version that it was made from, and makes the next one; nothing else does."""
+    for _, entry, records in states(history):
+        if isinstance(entry, (Claimed, Stored)):
+            current = records.get(entry.job.id)
+            read = entry.change.version if isinstance(entry, Stored) else entry.before.version
+            if current is None or current != entry.before:
+                yield f"{when(history, entry.at)} {entry.by} moves {entry.job.id}, which was changed unseen"
+            elif read != current.version or entry.job.version != current.version + 1:
+                versions = f"made from version {read}, stored over {current.version} as {entry.job.version}"
+                yield f"{when(history, entry.at)} {entry.by} moves {entry.job.id}: {versions}"
+
+
+def a_repeated_write_is_recognised(history: History) -> Iterator[str]:
+    """A step that is stored already, and still stands, is not refused when it is sent again."""
+    stored = [entry.change for entry in history.all(Stored)]
+    for entry in history.all(Refused):
+        current = entry.current
+        if current is not None and current.version == entry.change.version + 1 and entry.change in stored:
+            what = f"{entry.change.event.name} of {entry.change.id}"
+            yield f"{when(history, entry.at)} {entry.by} may not store {what}, which it has stored"
+
+
+def what_was_ordered_never_changes(history: History) -> Iterator[str]:
+    """No step changes what was enqueued: the arguments, the options, the place in line."""
+    for entry in history.entries:
+        if isinstance(entry, (Claimed, Stored)):
+            for name in _FIXED:
+                before, after = getattr(entry.before, name), getattr(entry.job, name)
+                if before != after:
+                    yield f"{when(history, entry.at)} {entry.by} changes {name} of {entry.job.id}: {before} to {after}"
+
+
+def a_record_says_one_thing(history: History) -> Iterator[str]:
+    """A record has a lease exactly while it is active, an end exactly when it is final, and no more deaths than it may.
+
+    A job that may still run has failed no more than ``max_retries`` times and crashed less than ``max_crashes`` times.
+    """
+    for entry in history.entries:
+        if isinstance(entry, (Inserted, Claimed, Stored, Renewed)):
+            for what in _contradictions(entry.job):
+                yield f"{when(history, entry.at)} {entry.by} leaves {entry.job.id} {entry.job.state}, {what}"
+
+
+def _contradictions(job: Job) -> Iterator[str]:
+    final = job.state in FINAL
+    facts: dict[str, Any] = {
+        "its lease says otherwise": (job.lease_until is not None) == (job.state == "active"),
+        "finished_at says otherwise": (job.finished_at is not None) == final,
+        "the cancel reason says otherwise": (job.cancel_reason is not None) == (job.state == "cancelled"),
+        "with a result": job.result is None or job.state == "completed",
+        "without an error": job.error is not None or job.state != "failed",
+        "with more failures than it may have": job.failures <= job.max_retries + final,
+        "with more crashes than it may have": job.crashes <= job.max_crashes - (not final),
+    }
+    return (what for what, holds in facts.items() if not holds)
+
+
+def a_job_fails_only_at_its_limits(history: History) -> Iterator[str]:
+    """A lost lease fails a job exactly when it was the last crash that the job may have; else the job runs again."""
+    for entry in history.all(Stored):
+        job = entry.job
+        if job.crashes > entry.before.crashes and (job.state == "failed") != (job.crashes >= job.max_crashes):
+            crashes = f"crash {job.crashes} of {job.max_crashes}"
+            yield f"{when(history, entry.at)} {entry.by} leaves {job.id} {job.state} after {crashes}"
+
+
+def the_end_is_what_was_stored(history: History) -> Iterator[str]:
+    """At the end each record is what the last write that was stored made of it, in every field."""
+    written = (entry for entry in history.entries if isinstance(entry, (Inserted, Claimed, Stored, Renewed)))
+    records = {entry.job.id: entry.job for entry in written}
+    for id in sorted(records.keys() | history.records.keys()):
+        stored, there = records.get(id), history.records.get(id)
+        if stored != there:
+            yield f"{when(history, end_of(history))} {id} should be {_brief(stored)}, and is {_brief(there)}"
+
+
+def _brief(job: Job | None) -> str:
+    return "not there" if job is None else f"{job.state} (version {job.version}, run {job.run})"
+
+
+def a_unique_key_has_one_live_job(history: History) -> Iterator[str]:
+    """Two jobs of a queue that have not ended never have the same unique key."""
+    for _, entry, records in states(history):
+        if isinstance(entry, (Inserted, Claimed, Stored)) and entry.job.unique_key is not None:
+            job = entry.job
+            for other in records.values():
+                same = (other.queue, other.unique_key) == (job.queue, job.unique_key) and other.id != job.id
+                if same and job.state not in FINAL and other.state not in FINAL:
+                    yield f"{when(history, entry.at)} {job.id} and {other.id} both have the key {job.unique_key!r}"

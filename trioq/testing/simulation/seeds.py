@@ -1,0 +1,46 @@
+"""From a seed to a verdict: the world of that seed is simulated and judged, and what breaks a rule is told."""
+
+from __future__ import annotations
+
+from .history import History
+from .plan import Plan
+from .rules import broken
+from .shrink import shrink
+from .story import story
+from .world import Make, simulate
+
+
+def check_seed(seed: int, make: Make) -> History:
+    """What happens in the world of this seed, over the store that *make* answers; it breaks no rule.
+
+    AssertionError tells the story of a smaller world that breaks the same rule, and the command that tells it again.
+    """
+    plan = Plan.drawn(seed)
+    try:
+        history = simulate(plan, make)
+    except Exception as error:
+        again = command(seed, make)
+        raise AssertionError(
+            f"the world of seed {seed} ends in an error: {error!r}\nTo see it again:\n  {again}"
+        ) from error
+    names = _names(broken(history))
+    if names:
+        history = simulate(shrink(plan, lambda smaller: _breaks(smaller, make, names)), make)
+        raise AssertionError("\n" + story(history, broken(history), command(seed, make)))
+    return history
+
+
+def _breaks(plan: Plan, make: Make, names: set[str]) -> bool:
+    try:
+        return not names.isdisjoint(_names(broken(simulate(plan, make))))
+    except Exception:  # another fault, for another day
+        return False
+
+
+def _names(lines: list[str]) -> set[str]:
+    return {line.partition(":")[0] for line in lines}
+
+
+def command(seed: int, make: Make) -> str:
+    """What tells the story of this seed again."""
+    return f"python -m trioq.testing.simulation {seed} --backend {make.__module__}:{make.__qualname__}"

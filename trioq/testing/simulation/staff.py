@@ -1,0 +1,137 @@
+"""Who keeps the workers of a simulated world running: when one has died or left, a new process takes its place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+import attrs
+import trio
+
+from ..._core.settings import Settings
+from ..._limits import RateLimiter
+from ..._worker.worker import Worker
+from ...backends._base import PATIENCE
+from .history import Broke, Died, Entry, Started, Stopped
+from .network import Connection, Server, Wire
+from .people import Handlers
+from .plan import Staff
+from .processes import Process, current_process, now
+
+#: Seconds that a worker gives its handlers when everybody is sent home.
+GRACE: Final = 5.0
+
+
+@attrs.frozen(eq=False)
+class Life:
+    """One process of a worker."""
+
+    process: Process
+    connection: Connection
+    worker: Worker
+
+
+class Supervisor:
+    """Keeps one worker of each name running."""
+
+    def __init__(
+        self,
+        server: Server,
+        wires: Mapping[str, Wire],
+        handlers: Handlers,
+        nursery: trio.Nursery,
+        write: Callable[[Entry], None],
+        last_words: Mapping[str, str],
+    ) -> None:
+        self.at_work: dict[str, Life] = {}  #: by the worker's name
+        self.lives: list[Life] = []  #: of all who ever worked, the dead among them
+        self._server = server
+        self._wires = wires
+        self._handlers = handlers
+        self._nursery = nursery
+        self._write = write
+        self._last_words = last_words
+        self._closing = False
+
+    async def keep(self, staff: Staff) -> None:
+        """Let one process after another do this worker's work."""
+        wire, number = self._wires[staff.name], 0
+        while not self._closing:
+            number += 1
+            process = Process(f"{staff.name}.{number}")
+            wire.restart = 1.0
+            self._begin(staff, process, wire)
+            await process.gone.wait()
+            del self.at_work[staff.name]
+            if process.dead:
+                self._write(Died(now(), process.name))
+            await trio.sleep(wire.restart)
+
+    def close(self) -> None:
+        """Send everybody home; nobody follows them."""
+        self._closing = True
+        for life in self.at_work.values():
+            life.worker.stop(GRACE)
+
+    def _begin(self, staff: Staff, process: Process, wire: Wire) -> None:
+        connection = Connection(self._server, wire, process, min(PATIENCE, staff.lease / 3), self._write)
+        slots = trio.CapacityLimiter(staff.concurrency)
+        rate = RateLimiter(staff.rate_limit, staff.rate_interval) if staff.rate_limit is not None else None
+        worker = Worker(
+            *(self._handlers.queue(name, connection) for name in staff.queues),
+            concurrency=slots,
+            rate_limit=rate,
+            lease=staff.lease,
+            grace=GRACE,
+            name=process.name,
+            handle_signals=False,
+            settings=Settings(),
+        )
+        life = self.at_work[staff.name] = Life(process, connection, worker)
+        self.lives.append(life)
+        self._write(Started(now(), process.name, staff))
+        process.start_soon(self._nursery, self._work, life, slots, rate)
+
+    async def _work(self, life: Life, slots: trio.CapacityLimiter, rate: RateLimiter | None) -> None:
+        name = life.process.name
+        try:
+            await life.worker.start()
+        except Exception as error:
+            self._write(Broke(now(), name, repr(error)))
+        else:
+            held = 0 if rate is None else rate._bucket.held
+            unsettled = tuple(filter(None, self._last_words.get(name, "").split(", ")))
+            self._write(Stopped(now(), name, slots.borrowed_tokens, held, unsettled))
+        finally:
+            life.process.gone.set()
+
+
+class _LastWords(logging.Handler):
+    """Keeps, by process, the jobs that a worker says it leaves behind; all else that is logged goes nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: dict[str, str] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        process = current_process()
+        if process is not None and "the store did not take these outcomes" in record.msg:
+            self.said[process.name] = record.getMessage().rpartition(": ")[2]
+
+
+@contextmanager
+def last_words() -> Iterator[Mapping[str, str]]:
+    """Around a world: what its workers log as left behind, by process.  Nobody else hears of its thousand outages."""
+    logger, handler = logging.getLogger("trioq"), _LastWords()
+    before = logger.propagate, logger.level
+    logger.propagate = False
+    logger.setLevel(logging.ERROR)
+    logger.addHandler(handler)
+    try:
+        yield handler.said
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before[0]
+        logger.setLevel(before[1])

@@ -1,0 +1,130 @@
+"""A history told to people: what was planned, what happened, which rules it breaks, and how to see it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from ..._core.events import BackendRecovered, JobEvent
+from .history import (
+    Answered,
+    Asked,
+    Began,
+    Claimed,
+    Ended,
+    Entry,
+    History,
+    Hurt,
+    Inserted,
+    Refused,
+    Renewed,
+    Stored,
+    Told,
+    Unanswered,
+)
+from .plan import Plan
+from .rules import LIVENESS, SAFETY
+from .words import SAYINGS, say_act, say_fault, say_order
+
+#: A story of no more entries than this leaves none out but the noise.
+SHORT: Final = 40
+
+
+def story(history: History, broken: Sequence[str], again: str) -> str:
+    """The story of *history*, which breaks these rules; *again* is the command that repeats it.
+
+    Of a long one, entries about jobs that no broken rule names are left out.
+    """
+    parts = [
+        _planned(history.plan),
+        _happened(history, broken),
+        _judged(broken),
+        f"To see it again:\n  {again}",
+    ]
+    return "\n\n".join("\n".join(part) if not isinstance(part, str) else part for part in parts) + "\n"
+
+
+# --- the plan -----------------------------------------------------------------------------------
+
+
+def _planned(plan: Plan) -> Iterator[str]:
+    ending = "then the faults stop" if plan.heals else "and no longer"
+    yield f"Seed {plan.seed}, for {plan.horizon:g} s, {ending}."
+    for staff in plan.staff:
+        rate = "" if staff.rate_limit is None else f", {staff.rate_limit} starts in {staff.rate_interval:g} s"
+        what = f"{staff.concurrency} slots, leases of {staff.lease:g} s{rate}"
+        yield f"  worker {staff.name} of {', '.join(staff.queues)}: {what}"
+    for order in plan.orders:
+        yield f"  job {order.id}: {say_order(order)}"
+    for act in plan.acts:
+        yield f"  at {act.at:g}: {act.by} asks: {say_act(act)}"
+    for fault in plan.faults:
+        yield f"  fault: {say_fault(fault)}"
+
+
+# --- the entries --------------------------------------------------------------------------------
+
+
+def _happened(history: History, broken: Sequence[str]) -> Iterator[str]:
+    entries = [entry for entry in history.entries if SAYINGS[type(entry)] is not None]
+    if len(entries) > SHORT:
+        named = {order.id for order in history.plan.orders if any(_names(line, order.id) for line in broken)}
+        entries = [entry for entry in entries if not named or not (about := set(_about(entry))) or about & named]
+    entries = list(_without_echoes(entries))
+    left_out = len(history.entries) - len(entries)
+    yield "What happened" + (f" ({left_out} entries that tell nothing new are left out):" if left_out else ":")
+    clock = history.began
+    for entry in entries:
+        say = SAYINGS[type(entry)]
+        assert say is not None
+        if not isinstance(entry, Told):  # that is dated by who tells, who may not know better
+            clock = entry.at
+        yield f"{clock - history.began:9.3f} {entry.by} {say(entry)}"
+
+
+def _without_echoes(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Of the calls that fail one after another in an outage, the first."""
+    failed: set[tuple[str, str, str]] = set()
+    for entry in entries:
+        match entry:
+            case Hurt(by=by, verb=verb, how=how) if (by, verb, how) in failed:
+                continue
+            case Hurt(by=by, verb=verb, how=how):
+                failed.add((by, verb, how))
+            case Told(by=by, event=BackendRecovered()):
+                failed = {each for each in failed if each[0] != by}
+        yield entry
+
+
+def _names(line: str, id: str) -> bool:
+    return id in line.replace(",", " ").replace(":", " ").split()
+
+
+def _about(entry: Entry) -> Iterable[str]:
+    """The jobs that an entry is about; none where it is about no job in particular."""
+    match entry:
+        case Asked(act=act) | Answered(act=act) | Unanswered(act=act):
+            return act.targets
+        case Inserted(job=job) | Claimed(job=job) | Stored(job=job) | Renewed(job=job):
+            return (job.id,)
+        case Began(job=job) | Ended(job=job) | Told(event=JobEvent(job=job)):
+            return (job.id,)
+        case Refused(change=change):
+            return (change.id,)
+    return ()
+
+
+# --- the rules ----------------------------------------------------------------------------------
+
+
+def _judged(broken: Sequence[str]) -> Iterator[str]:
+    if not broken:
+        yield "No rule is broken."
+    sentences = {rule.__name__: (rule.__doc__ or "").partition("\n\n")[0] for rule in (*SAFETY, *LIVENESS)}
+    told = set()
+    for line in broken:
+        name, _, what = line.partition(": ")
+        if name not in told:
+            told.add(name)
+            yield f"Broken: {sentences.get(name, name)} ({name})"
+        yield f"  {what}"
