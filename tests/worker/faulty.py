@@ -9,12 +9,19 @@ import attrs
 import trio
 
 from trioq import BackendUnavailable, InMemoryBackend
-from trioq.abc import Backend
+from trioq.testing._relay import Relay
 
 AWAY = "the store is away"
 
+#: How large the batch of a call is, or the limit of a claim.
+SIZES = {
+    "claim": lambda queues, limit, *rest: limit,
+    "settle": len,
+    "renew": lambda worker, leases: len(leases),
+}
 
-class Faulty(Backend):
+
+class Faulty(Relay):
     """Another view of *inner*, so two of them on one are like two processes on one store."""
 
     def __init__(self, inner=None):
@@ -47,77 +54,30 @@ class Faulty(Backend):
         if self._plans[verb]:
             raise self._plans[verb].pop(0)[0]
 
-    async def _call(self, verb, *args):
+    async def call(self, verb, *args):
         self.require_open()
-        self.calls.append((trio.current_time(), verb))
+        name = verb.__name__
+        self.calls.append((trio.current_time(), name))
+        if name in SIZES:
+            self.sizes[name].append(SIZES[name](*args))
         await trio.lowlevel.checkpoint()
+        for error in [self.refused(change) for change in args[0]] if name == "settle" else []:
+            if error:
+                raise error
         if self.down:
             raise BackendUnavailable(AWAY)
-        error, after = self._plans[verb].pop(0) if self._plans[verb] else (None, False)
+        error, after = self._plans[name].pop(0) if self._plans[name] else (None, False)
         if error is not None and not after:
             raise error
-        reply = await getattr(self.inner, verb)(*args)
+        reply = await getattr(self.inner, name)(*args)
         if error is not None:
             raise error
-        if verb in self.late:
+        if name in self.late:
             with trio.CancelScope(shield=True):  # a request that has left is answered
-                await trio.sleep(self.late[verb])
+                await trio.sleep(self.late[name])
         if self.behind and hasattr(reply, "now"):
             reply = attrs.evolve(reply, now=reply.now - self.behind)
         return reply
-
-    async def insert(self, jobs):
-        return await self._call("insert", jobs)
-
-    async def claim(self, queues, limit, worker, lease, idle):
-        self.sizes["claim"].append(limit)
-        return await self._call("claim", queues, limit, worker, lease, idle)
-
-    async def settle(self, changes):
-        self.sizes["settle"].append(len(changes))
-        for change in changes:
-            error = self.refused(change)
-            if error:
-                self.calls.append((trio.current_time(), "settle"))
-                raise error
-        return await self._call("settle", changes)
-
-    async def renew(self, worker, leases):
-        self.sizes["renew"].append(len(leases))
-        return await self._call("renew", worker, leases)
-
-    async def overdue(self, limit):
-        return await self._call("overdue", limit)
-
-    async def get(self, queue, ids):
-        return await self._call("get", queue, ids)
-
-    async def find(self, filter, cursor=None, limit=100):
-        return await self._call("find", filter, cursor, limit)
-
-    async def counts(self, queue):
-        return await self._call("counts", queue)
-
-    async def queues(self):
-        return await self._call("queues")
-
-    async def pause(self, queue):
-        return await self._call("pause", queue)
-
-    async def resume(self, queue):
-        return await self._call("resume", queue)
-
-    async def is_queue_paused(self, queue):
-        return await self._call("is_queue_paused", queue)
-
-    async def remove(self, queue, ids):
-        return await self._call("remove", queue, ids)
-
-    async def prune(self, limits, batch=1_000):
-        return await self._call("prune", limits, batch)
-
-    async def workers(self):
-        return await self._call("workers")
 
     @asynccontextmanager
     async def watch(self, queues):

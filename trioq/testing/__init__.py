@@ -17,10 +17,12 @@ from ._cancelling import (
 )
 from ._cancelling import check_empty_batches_are_fine as check_empty_batches_are_fine
 from ._cancelling import check_every_verb_is_a_checkpoint as check_every_verb_is_a_checkpoint
+from ._chaos import ChaosBackend as ChaosBackend
 from ._claim import check_a_crash_leads_to_the_last_life as check_a_crash_leads_to_the_last_life
 from ._claim import (
     check_a_last_life_job_goes_alone_to_an_idle_worker as check_a_last_life_job_goes_alone_to_an_idle_worker,
 )
+from ._claim import check_a_queue_named_twice_is_asked_once as check_a_queue_named_twice_is_asked_once
 from ._claim import (
     check_any_number_of_due_jobs_is_handed_out_in_the_end as check_any_number_of_due_jobs_is_handed_out_in_the_end,
 )
@@ -40,6 +42,7 @@ from ._conformance import CHECKS as CHECKS
 from ._conformance import check_backend as check_backend
 from ._enqueued import assert_enqueued as assert_enqueued
 from ._enqueued import enqueued as enqueued
+from ._idempotent import assert_idempotent as assert_idempotent
 from ._insert import (
     check_a_unique_key_is_free_once_its_job_has_ended as check_a_unique_key_is_free_once_its_job_has_ended,
 )
@@ -114,6 +117,7 @@ from ._settle import check_settle_stores_what_the_pure_step_says as check_settle
 from ._settle import (
     check_the_parts_of_a_composite_change_follow_each_other as check_the_parts_of_a_composite_change_follow_each_other,
 )
+from ._spec import spec as spec
 from ._tidying import check_a_pruned_job_leaves_nothing_behind as check_a_pruned_job_leaves_nothing_behind
 from ._tidying import check_prune_drops_the_oldest_of_too_many as check_prune_drops_the_oldest_of_too_many
 from ._tidying import check_prune_drops_what_ended_too_long_ago as check_prune_drops_what_ended_too_long_ago

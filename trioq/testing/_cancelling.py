@@ -76,7 +76,7 @@ async def check_a_cancelled_verb_does_nothing(make: Make) -> None:
 
 
 async def check_a_cancelled_write_has_a_known_outcome(make: Make) -> None:
-    """Whenever many writes are cancelled: those that return are stored, and those that raise Cancelled are not."""
+    """Whenever writes are cancelled, those that return are stored, and those that raise Cancelled are not."""
     async with make() as backend:
         returned: list[str] = []
 

@@ -43,7 +43,7 @@ async def check_claim_equals_the_pure_step(make: Make) -> None:
 
 
 async def check_claim_order_is_priority_then_readiness_then_seq(make: Make) -> None:
-    """Lower priorities first; among equals who became ready first, and then who was inserted first."""
+    """Jobs are handed out lower priorities first, of equals the longest ready one, of these the first inserted."""
     async with make() as backend:
         await backend.insert(
             [
@@ -99,14 +99,23 @@ async def check_queues_are_served_in_the_order_given(make: Make) -> None:
         assert found == ["2", "1"], "whichever it is; and then the next"
 
 
+async def check_a_queue_named_twice_is_asked_once(make: Make) -> None:
+    """A claim that names a queue twice hands out each of its jobs once."""
+    async with make() as backend:
+        await backend.insert([*some_jobs(2), a_job("other", queue=OTHER)])
+        found = await claimed_ids(backend, queues=[QUEUE, OTHER, QUEUE])
+        assert found == ["0", "1", "other"], f"each job once, not {found}"
+
+
 async def check_claim_takes_no_more_than_its_limit(make: Make) -> None:
     """A claim leases up to its limit over all queues, nothing at a limit of 0, and leaves the rest for the next."""
     async with make() as backend:
-        await backend.insert([*some_jobs(3), a_job("other", queue=OTHER)])
+        await backend.insert([*some_jobs(3), a_job("other", queue=OTHER), a_job("another", queue=OTHER)])
         assert await claimed_ids(backend, limit=0) == [], "a limit of 0 takes nothing"
         assert await claimed_ids(backend, queues=[], limit=5) == [], "no queue, no job"
         assert await claimed_ids(backend, queues=[QUEUE, OTHER], limit=2) == ["0", "1"], "no more than the limit"
-        assert await claimed_ids(backend, queues=[QUEUE, OTHER], limit=9) == ["2", "other"], "the rest, once"
+        assert await claimed_ids(backend, queues=[QUEUE, OTHER], limit=2) == ["2", "other"], "of all queues together"
+        assert await claimed_ids(backend, queues=[QUEUE, OTHER], limit=9) == ["another"], "the rest, once"
         assert await claimed_ids(backend, queues=[QUEUE, OTHER], limit=9) == [], "nothing is handed out twice"
 
 

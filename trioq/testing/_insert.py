@@ -7,7 +7,7 @@ from ._given import LONG, OTHER, QUEUE, Make, a_job, all_ids, assert_same, claim
 
 
 async def check_insert_stores_what_the_pure_stamp_says(make: Make) -> None:
-    """A new job gets a seq, its times by the store's clock, and its state; nothing else of it changes."""
+    """Insert stores a new job as the pure stamp makes it, by the store's clock; nothing else of it changes."""
     async with make() as backend:
         jobs = [
             a_job("now"),
@@ -52,8 +52,10 @@ async def check_a_unique_key_is_free_once_its_job_has_ended(make: Make) -> None:
     async with make() as backend:
         [job] = (await backend.insert([a_job("1", unique_key="k")])).jobs
         ended = await move(backend, job, Cancel())
-        [second] = (await backend.insert([a_job("2", unique_key="k")])).created
-        assert second, "the key of an ended job is free"
+        second = await backend.insert([a_job("2", unique_key="k")])
+        assert list(second.created) == [True], "the key of an ended job is free"
+        third = await backend.insert([a_job("3", unique_key="k")])
+        assert_same(third.jobs, second.jobs, "a key leads to the live job that has it, and to no ended one")
         assert await backend.remove(QUEUE, ["2"]) == [True]
         await move(backend, ended, Requeue())
         reply = await backend.insert([a_job("3", unique_key="k")])

@@ -63,7 +63,7 @@ async def check_renew_extends_a_lease_past_its_deadline(make: Make) -> None:
 
 
 async def check_renew_says_why_a_lease_is_lost(make: Make) -> None:
-    """A lost lease was reclaimed, cancelled, or its record is gone; those that are not lost are renewed."""
+    """A renewal says of each lost lease whether its job was reclaimed, cancelled, or is gone, and renews the others."""
     async with make() as backend:
         kept, cancelled, removed, reclaimed, again = await held(backend, *some_jobs(5))
         await move(backend, cancelled, Cancel())

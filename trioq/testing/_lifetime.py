@@ -62,7 +62,7 @@ async def check_a_closed_backend_says_so(make: Make) -> None:
 
 
 async def check_a_backend_can_be_entered_again(make: Make) -> None:
-    """Leaving and entering again, in one ``trio.run``, keeps every job, and time goes on."""
+    """Leaving a backend and entering it again, in one ``trio.run``, keeps every job."""
     backend = make()
     async with backend:
         before = (await backend.insert([a_job()])).now

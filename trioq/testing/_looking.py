@@ -8,7 +8,7 @@ from ._given import LONG, OTHER, QUEUE, Make, a_job, all_ids, all_jobs, assert_s
 
 
 async def check_get_answers_each_id_in_order(make: Make) -> None:
-    """For each id its job or None, in the order asked for, repeats too; other queues' jobs are not there."""
+    """A get answers each id in turn, repeats too, with its job, or None where its queue has none of that id."""
     async with make() as backend:
         jobs = list((await backend.insert([*some_jobs(3), a_job("other", queue=OTHER)])).jobs)
         found = (await backend.get(QUEUE, ["2", "nobody", "0", "other", "2"])).jobs
@@ -52,7 +52,7 @@ async def check_find_reaches_the_end_of_a_large_queue(make: Make) -> None:
 
 
 async def check_counts_are_exact_for_every_state(make: Make) -> None:
-    """Every state is there, with as many jobs as a full find shows, after every move."""
+    """Counts name every state, with as many jobs as a full find shows, after every move."""
     async with make() as backend:
         assert await backend.counts("nobody's") == dict.fromkeys(State, 0), "every state is there"
         active = await held(backend, *some_jobs(5, ttl=0.0))
@@ -73,7 +73,7 @@ async def _counted(backend: Backend) -> dict[State, int]:
 
 
 async def check_queues_names_what_has_a_record_or_is_paused(make: Make) -> None:
-    """A queue is there while it has a record or is paused; looking at one does not make it."""
+    """A queue is listed while it has a record or is paused; looking at one does not make it."""
     async with make() as backend:
         await backend.insert([a_job("1"), a_job("2", queue=OTHER)])
         await backend.pause("empty")

@@ -50,7 +50,7 @@ async def _survive(backend: Backend, jobs: Sequence[Job], why: str) -> None:
 
 
 async def check_payloads_and_results_are_opaque_bytes(make: Make) -> None:
-    """Any bytes come back as they were, up to a mebibyte."""
+    """Payloads and results come back as the bytes that they were, whatever these are, up to a mebibyte."""
     async with make() as backend:
         jobs = [a_job(str(number), payload=payload) for number, payload in enumerate(_BYTES)]
         await _survive(backend, jobs, "a payload is bytes that nobody reads")

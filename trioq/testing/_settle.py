@@ -53,7 +53,7 @@ async def _verdicts(backend: Backend, *changes: Change) -> list[Verdict]:
 
 
 async def check_settle_stores_what_the_pure_step_says(make: Make) -> None:
-    """Whatever the command, the stored record is the one that the pure step makes; nothing else of it changes."""
+    """Whatever the command, settle stores the record that the pure step makes; nothing else of it changes."""
     commands: list[Command] = [
         Complete(b"1"),
         Complete(None),
@@ -77,7 +77,7 @@ async def check_settle_stores_what_the_pure_step_says(make: Make) -> None:
 
 
 async def check_settle_compares_and_swaps(make: Make) -> None:
-    """Who has read an older version loses, and changes nothing: the first to write wins."""
+    """A change made from an older version is stale and changes nothing: the first to write wins."""
     async with make() as backend:
         [job] = await held(backend, a_job())
         now = await store_time(backend)
@@ -200,7 +200,7 @@ async def check_a_composite_change_is_stored_whole(make: Make) -> None:
 
 
 async def check_a_composite_change_is_stored_whole_or_not_at_all(make: Make) -> None:
-    """If one step is stale, or one new job's id or key is taken, nothing of the change is stored."""
+    """If a new job's id or key is taken, or a part was stored by itself before, nothing of the change is stored."""
     async with make() as backend:
         change, child = await _couple(backend)
         before = await all_jobs(backend)

@@ -28,7 +28,7 @@ async def _ended(backend: Backend, *endings: tuple[str, Command, float], queue: 
 
 
 async def check_remove_refuses_active_jobs(make: Make) -> None:
-    """Waiting, delayed and ended jobs are removed; active and unknown ones are refused; each has its own answer."""
+    """Remove drops waiting, delayed and ended jobs, refuses active and unknown ones, and answers for each."""
     async with make() as backend:
         active, done = await held(backend, a_job("active"), a_job("done"))
         await move(backend, done, Complete())
@@ -42,7 +42,7 @@ async def check_remove_refuses_active_jobs(make: Make) -> None:
 
 
 async def check_prune_drops_what_ended_too_long_ago(make: Make) -> None:
-    """Completed and cancelled jobs go after one age, failed and expired ones after another; live jobs never."""
+    """Prune drops completed and cancelled jobs past one age, failed and expired ones past another, live ones never."""
     async with make() as backend:
         await _ended(
             backend,
@@ -63,7 +63,7 @@ async def check_prune_drops_what_ended_too_long_ago(make: Make) -> None:
 
 
 async def check_prune_drops_the_oldest_of_too_many(make: Make) -> None:
-    """Of each kind a queue keeps so many, those that ended last, in whatever order that was written."""
+    """Of ended jobs of each kind, prune leaves a queue so many: those that ended last, whatever was written first."""
     async with make() as backend:
         await _ended(
             backend,
@@ -80,7 +80,7 @@ async def check_prune_drops_the_oldest_of_too_many(make: Make) -> None:
 
 
 async def check_prune_goes_in_bounded_batches(make: Make) -> None:
-    """Each call drops no more than its batch; one that drops fewer was the last."""
+    """Each prune drops no more than its batch; one that drops fewer was the last."""
     async with make() as backend:
         ids = [str(number) for number in range(5)]
         await _ended(backend, *((id, Complete(), 60.0) for id in ids[:3]))
@@ -91,7 +91,7 @@ async def check_prune_goes_in_bounded_batches(make: Make) -> None:
 
 
 async def check_prune_leaves_what_was_requeued(make: Make) -> None:
-    """A job that was sent round again is live, however long ago it had ended; what it was is forgotten."""
+    """A job that was requeued is live, and prune leaves it, however long ago it had ended."""
     async with make() as backend:
         [first, second] = await _ended(backend, ("1", Complete(), 90.0), ("2", Reject("no"), 90.0))
         for job in (first, second):
@@ -104,7 +104,7 @@ async def check_prune_leaves_what_was_requeued(make: Make) -> None:
 
 
 async def check_a_pruned_job_leaves_nothing_behind(make: Make) -> None:
-    """Its id and its unique key are free, and the counts know nothing of it."""
+    """A pruned job gives back its id and its unique key, and the counts know nothing of it."""
     async with make() as backend:
         await backend.insert(some_jobs(1, unique_key="k"))
         [job] = (await backend.claim([QUEUE], 1, "ada-1", LONG, idle=False)).jobs

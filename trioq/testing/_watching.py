@@ -21,7 +21,7 @@ async def _hear(hints: trio.abc.ReceiveChannel[Hint], wanted: Hint, why: str) ->
 
 
 async def check_each_kind_of_hint_comes(make: Make) -> None:
-    """Work that may be ready, a cancelled held job, jobs that ended, a pause and a resume: all are hinted at."""
+    """A hint comes when work may be ready, a held job was cancelled or jobs ended, and at a pause and a resume."""
     async with make() as backend, backend.watch([OTHER, QUEUE]) as hints:
         jobs = await held(backend, *some_jobs(4))
         await _hear(hints, Hint.READY, "jobs were inserted")
@@ -39,7 +39,7 @@ async def check_each_kind_of_hint_comes(make: Make) -> None:
 
 
 async def check_hints_wait_for_a_slow_reader(make: Make) -> None:
-    """Hints are level-triggered: whoever was busy when something happened hears of it when it asks, each of them."""
+    """Hints are level-triggered: each watcher that was busy when something happened hears of it once it asks."""
     async with make() as backend, backend.watch([QUEUE]) as first, backend.watch([QUEUE]) as second:
         await backend.insert(some_jobs(3))
         await backend.pause(QUEUE)
@@ -49,7 +49,7 @@ async def check_hints_wait_for_a_slow_reader(make: Make) -> None:
 
 
 async def check_a_watcher_that_waits_is_woken(make: Make) -> None:
-    """A receive that waits returns once something happens, and can be cancelled until then."""
+    """A watcher that waits is woken once something happens, and can be cancelled until then."""
     async with make() as backend, backend.watch([QUEUE]) as hints:
         with trio.CancelScope() as scope:
             scope.cancel()

@@ -1,0 +1,35 @@
+"""The specification, for backends of others: the contract, check by check, and worlds in which everything breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+from trio.testing import MockClock
+
+from ..backends._base import Backend
+from ._conformance import CHECKS
+from .simulation.seeds import check_seed
+
+
+def spec(make: Callable[[], Backend], *, histories: int = 200, seed: int = 0) -> None:
+    """Prove that the backends which *make* answers keep the specification, as far as it is about backends.
+
+    ::
+
+        def test_my_backend_keeps_the_specification():
+            trioq.testing.spec(MyBackend)
+
+    Runs every check of `trioq.testing.CHECKS`, and then as many simulated worlds, those of *seed* and of the seeds
+    after it: real workers and clients over such a backend, while calls fail, processes die and freeze, and clocks are
+    set.  A world takes about 50 milliseconds.  *make* answers a backend over a new, empty store, not yet entered, whose
+    clock follows Trio's: all of this happens in virtual time, in a ``trio.run`` of its own.  So it is called outside
+    of Trio.
+
+    AssertionError says what does not hold: for a world, with its story, made as short as it gets, and the command
+    that tells it again.
+    """
+    for check in CHECKS:
+        trio.run(check, make, clock=MockClock(autojump_threshold=0))
+    for number in range(seed, seed + histories):
+        check_seed(number, make)
