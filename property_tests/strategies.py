@@ -86,6 +86,7 @@ def _built(kind: type[Any]) -> st.SearchStrategy[Any]:
 
 #: Every command that the table knows: one that is added there is tried here at once.
 commands: st.SearchStrategy[Command] = st.one_of([_built(kind) for kind in TABLE])
+one_of_each_command = st.tuples(*(_built(kind) for kind in TABLE))
 outcomes: st.SearchStrategy[Outcome] = st.one_of([_built(kind) for kind in get_args(Outcome)])
 
 # --- jobs ---------------------------------------------------------------------------------------
@@ -122,6 +123,12 @@ def jobs(draw: st.DrawFn) -> Job:
         except IllegalStep:
             continue
     return job
+
+
+#: The same, under a lease that runs out when the job became ready.
+held_jobs = jobs().map(
+    lambda job: job.having({"state": State.ACTIVE, "worker": "ada-1", "lease_until": job.run_at, "finished_at": None})
+)
 
 
 #: Names that no field of a job has: what a newer trioq might write.

@@ -5,7 +5,9 @@ This is the reference of the state machine.  Many jobs in a store are in ``test_
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
+from itertools import permutations
 from typing import Any
 
 import attrs
@@ -16,11 +18,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from property_tests import strategies as sts
 from property_tests.model import ENDED, Model, Refused
-from trioq._core import wire
 from trioq._core.job import Job, Shelf, State, broken_rules
 from trioq._core.lifecycle import (
     TABLE,
     Admission,
+    Change,
     Claim,
     Command,
     Expire,
@@ -56,7 +58,7 @@ class OneJob(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.changes = self.claims = 0
+        self.changes = 0
         self.failed_runs = self.crashed_runs = 0  # since the last requeue
 
     @initialize(new=sts.new_jobs, now=sts.moments, seq=st.integers(1, 2**40), target=earlier)
@@ -86,6 +88,9 @@ class OneJob(RuleBasedStateMachine):
 
     @rule(command=sts.commands, target=earlier)
     def somebody_tries(self, command: Command) -> Job:
+        """A command is legal exactly where a model that does not know the table allows it; an illegal one raises
+        ``IllegalStep``, which holds the job and the command, and changes nothing.
+        """
         self.attempt(command)
         return self.job
 
@@ -125,7 +130,6 @@ class OneJob(RuleBasedStateMachine):
     def attempt(self, command: Command) -> None:
         """The step and the model agree: on whether it may be, on what comes of it, on the event that tells of it."""
         before, expected = self.job, copy(self.model)
-        kept = dict(vars(before))
         name = type(command).__name__
         try:
             told = getattr(expected, name.lower())(self.now, **attrs.asdict(command))
@@ -139,19 +143,11 @@ class OneJob(RuleBasedStateMachine):
             event(f"{name}: {before.state} to {expected.state}")
             change = step(before, command, self.now)
             self.model, self.job = expected, before.after(change)
-            assert advance(before, command, self.now) == self.job
             assert change.event.name == told
-            assert change.state is self.job.state
-            assert (change.queue, change.id, change.seq) == (before.queue, before.id, before.seq)
-            assert change.version == before.version == self.job.version - 1
-            assert change.lease_until == (before.lease_until if isinstance(command, Reclaim) else None)
-            assert "payload" not in change.fields
             self.count(name)
-        assert vars(before) == kept
 
     def count(self, name: str) -> None:
         self.changes += 1
-        self.claims += name == "Claim"
         self.failed_runs += name in ("Fail", "Reject")
         self.crashed_runs += name == "Reclaim"
         if name == "Requeue":
@@ -161,6 +157,9 @@ class OneJob(RuleBasedStateMachine):
 
     @rule(read=earlier, command=sts.commands)
     def a_stale_holder_can_be_told_by_its_version(self, read: Job, command: Command) -> None:
+        """A change made from an old record can be told by its version; if only renewals came between, which leave the
+        version, a Reclaim can be told by the lease that it saw.
+        """
         try:
             change = step(read, command, self.now)
         except IllegalStep:
@@ -174,6 +173,9 @@ class OneJob(RuleBasedStateMachine):
 
     @invariant()
     def it_is_what_the_model_says(self) -> None:
+        """After every step each field is what the model says: state, times, counters, owner, result, error; and so is
+        the answer to whether the handler may begin.
+        """
         expected, found = vars(self.model).copy(), vars(self.job)
         words = expected.pop("error")
         assert {name: found[name] for name in expected} == expected
@@ -185,36 +187,42 @@ class OneJob(RuleBasedStateMachine):
 
     @invariant()
     def it_breaks_no_rule(self) -> None:
+        """After every step the record keeps the rules of ``broken_rules``: a lease exactly while it is active,
+        ``finished_at`` exactly once it is final, and so on.
+        """
         assert broken_rules(self.job) == []
 
     @invariant()
     def what_was_asked_for_stays(self) -> None:
+        """No step changes what was asked for at enqueue: identity, payload, priority, TTL, timeout, limits, backoff,
+        unique key and metadata.
+        """
         assert all(getattr(self.job, name) == getattr(self.inserted, name) for name in _FIXED)
 
     @invariant()
-    def every_change_and_no_other_counts_as_a_version_and_every_claim_as_a_run(self) -> None:
-        assert (self.job.version, self.job.run) == (self.changes, self.claims)
+    def every_change_counts_as_a_version_and_nothing_else_does(self) -> None:
+        """Every change adds one to the version, and nothing else does: a renewal leaves it."""
+        assert self.job.version == self.changes
 
     @invariant()
-    def it_runs_no_more_often_than_its_limits_allow(self) -> None:
+    def it_fails_no_more_often_than_its_retries_allow(self) -> None:
+        """Between two requeues a job fails ``max_retries + 1`` times at most; until the last of these it is not final,
+        and its attempt is one more than its failures.
+        """
         assert self.failed_runs <= self.job.max_retries + 1
-        assert self.crashed_runs <= self.job.max_crashes
         if not self.job.state.final:
             assert self.failed_runs <= self.job.max_retries
-            assert self.crashed_runs < self.job.max_crashes
             assert self.job.attempt == self.failed_runs + 1
+
+    @invariant()
+    def it_crashes_no_more_often_than_its_crash_limit_allows(self) -> None:
+        """Between two requeues a job loses its lease ``max_crashes`` times at most; it is on its last life once one
+        more would end it.
+        """
+        assert self.crashed_runs <= self.job.max_crashes
+        if not self.job.state.final:
+            assert self.crashed_runs < self.job.max_crashes
             assert self.job.last_life == (self.crashed_runs + 1 == self.job.max_crashes)
-
-    @invariant()
-    def it_survives_the_wire(self) -> None:
-        assert wire.decode(wire.encode(self.job)) == self.job
-
-    @invariant()
-    def an_event_can_tell_of_it(self) -> None:
-        for rule_of in TABLE.values():
-            for kind in rule_of.targets.values():
-                told = kind.of(self.job, self.now)
-                assert (told.queue, told.job, told.run) == (self.job.queue, self.job, self.job.run)
 
 
 TestOneJob = OneJob.TestCase
@@ -225,8 +233,8 @@ TestOneJob.settings = settings(max_examples=max(200, settings().max_examples))  
 
 
 @given(job=sts.jobs(), command=sts.commands, later=sts.durations())
-def test_a_step_changes_something_or_is_illegal(job: Job, command: Command, later: float) -> None:
-    """A command moves the job to a state that the table names, with one more version, or it is illegal."""
+def test_a_step_leads_where_the_table_says_or_is_illegal(job: Job, command: Command, later: float) -> None:
+    """A step leads from a state that the table lists for its command to one that it lists, or is illegal."""
     row = TABLE[type(command)]
     try:
         change = step(job, command, job.run_at + later)
@@ -234,8 +242,38 @@ def test_a_step_changes_something_or_is_illegal(job: Job, command: Command, late
         assert job.state not in row.sources or row.when is not None
     else:
         assert job.state in row.sources
-        assert row.targets[change.state] is change.event
-        assert job.after(change).version == job.version + 1
+        assert job.after(change).state is change.state
+        assert change.state in row.targets
+
+
+@given(job=sts.jobs(), command=sts.commands, now=sts.moments)
+def test_a_change_names_the_record_that_it_was_made_from(job: Job, command: Command, now: float) -> None:
+    """A change names the record that it was made from by queue, id, seq and version; a Reclaim, and no other, names its
+    lease as well.
+    """
+    try:
+        change = step(job, command, now)
+    except IllegalStep:
+        return
+    assert (change.queue, change.id, change.seq, change.version) == (job.queue, job.id, job.seq, job.version)
+    assert change.lease_until == (job.lease_until if isinstance(command, Reclaim) else None)
+
+
+@given(job=sts.jobs(), command=sts.commands, now=sts.moments)
+def test_a_change_carries_what_it_changes_and_touches_nothing(job: Job, command: Command, now: float) -> None:
+    """A change holds the fields that change, never the payload, and leaves the old record as it was; ``advance``
+    answers the same record as ``step`` and ``after``.
+    """
+    before = dict(vars(job))
+    try:
+        change = step(job, command, now)
+    except IllegalStep:
+        return
+    after = job.after(change)
+    assert "payload" not in change.fields
+    assert after == job.having(change.fields)
+    assert after == advance(job, command, now)
+    assert vars(job) == before
 
 
 @given(job=sts.jobs(), command=sts.commands, now=sts.moments)
@@ -250,9 +288,32 @@ def test_the_end_is_the_end_but_for_a_requeue(job: Job, command: Command, now: f
                 step(job, command, now)
 
 
+@given(job=sts.held_jobs | sts.jobs(), commands=sts.one_of_each_command, late=sts.durations())
+def test_no_step_is_mistaken_for_another(job: Job, commands: tuple[Command, ...], late: float) -> None:
+    """The record that one step leaves never has all the fields of a step of another event from the same record.
+
+    So a store that finds a change there already knows that it was this one, and not what somebody else did meanwhile.
+    """
+    now = max(job.run_at, job.lease_until or 0.0) + late
+    for sent, stored in permutations(_legal(job, commands, now), 2):
+        if sent.event is not stored.event:
+            left = job.after(stored)
+            assert any(getattr(left, name) != value for name, value in sent.fields.items()), (sent, stored)
+
+
+def _legal(job: Job, commands: tuple[Command, ...], now: float) -> Iterator[Change]:
+    for command in commands:
+        try:
+            yield step(job, command, now)
+        except IllegalStep:
+            continue
+
+
 @given(job=sts.jobs(), command=sts.commands, now=sts.moments)
 def test_a_run_is_never_uncounted(job: Job, command: Command, now: float) -> None:
-    """`run` grows by one at a claim and stays at any other step: it fences a stale owner for ever."""
+    """Each claim adds one to the run, and no other step changes it, not even a requeue: it fences a stale owner for
+    ever.
+    """
     try:
         after = job.after(step(job, command, now))
     except IllegalStep:
@@ -262,7 +323,7 @@ def test_a_run_is_never_uncounted(job: Job, command: Command, now: float) -> Non
 
 @given(job=sts.jobs().filter(lambda job: job.state.shelf in (Shelf.READY, Shelf.TIMED, Shelf.HELD)), data=st.data())
 def test_a_job_expires_exactly_from_expires_at_on(job: Job, data: st.DataObject) -> None:
-    """Expire is legal when now >= expires_at, illegal before, and always illegal without a TTL."""
+    """A job that has not ended can expire from ``expires_at`` on and not a tick before; without a TTL it never can."""
     if job.expires_at is None:
         with pytest.raises(IllegalStep):
             step(job, Expire(), data.draw(sts.moments))
@@ -273,9 +334,20 @@ def test_a_job_expires_exactly_from_expires_at_on(job: Job, data: st.DataObject)
             step(job, Expire(), job.expires_at - sts.TICK - late)
 
 
+@given(job=sts.held_jobs, late=sts.durations())
+def test_a_lease_can_be_reclaimed_exactly_from_its_end_on(job: Job, late: float) -> None:
+    """A job can be taken back from ``lease_until`` on, and not a tick before."""
+    assert job.lease_until is not None
+    assert job.after(step(job, Reclaim(), job.lease_until + late)).crashes == job.crashes + 1
+    with pytest.raises(IllegalStep):
+        step(job, Reclaim(), job.lease_until - sts.TICK - late)
+
+
 @given(new=sts.new_jobs, seq=st.integers(1, 2**40), now=sts.moments)
 def test_a_stamped_job_is_sound_and_waits_unless_it_is_for_later(new: Job, seq: int, now: float) -> None:
-    """Insert fills in seq, created_at, run_at, expires_at and the state, and nothing else; no rule is broken."""
+    """A new job gets its seq, ``created_at``, ``run_at``, ``expires_at`` and state when it is inserted, and nothing
+    else of it changes: it waits, or is delayed where ``run_at`` is ahead.
+    """
     job = stamp(new, seq, now)
     assert broken_rules(job) == []
     assert (job.seq, job.created_at) == (seq, now)
@@ -288,7 +360,9 @@ def test_a_stamped_job_is_sound_and_waits_unless_it_is_for_later(new: Job, seq: 
 
 @given(job=sts.jobs(), now=sts.moments)
 def test_admit_is_the_first_that_applies(job: Job, now: float) -> None:
-    """Before a handler runs: cancelled, else expired, else not yet due, else run."""
+    """Before a handler runs, the first of these that applies decides: the job is cancelled, or expired, or not yet due,
+    or it runs.
+    """
     expired = job.expires_at is not None and now >= job.expires_at
     match admit(job, now):
         case Admission.CANCELLED:
@@ -305,10 +379,11 @@ def test_admit_is_the_first_that_applies(job: Job, now: float) -> None:
             assert job.state is not State.CANCELLED
 
 
-@given(job=sts.jobs(), outcome=sts.outcomes, roll=sts.rolls)
-def test_every_outcome_has_its_command(job: Job, outcome: Outcome, roll: float) -> None:
-    """However a run ended there is one command, or none because somebody else has written; it is always legal then."""
-    held = job.having({"state": State.ACTIVE, "worker": "ada-1", "lease_until": job.run_at, "finished_at": None})
+@given(held=sts.held_jobs, outcome=sts.outcomes, roll=sts.rolls)
+def test_every_outcome_has_its_command(held: Job, outcome: Outcome, roll: float) -> None:
+    """However a run ended there is just one command for it, or none where somebody else has written already; it carries
+    what the outcome holds, and is legal.
+    """
     command = command_for(outcome, held, roll)
     expected = {
         "Returned": "Complete",
@@ -339,7 +414,7 @@ def test_every_outcome_has_its_command(job: Job, outcome: Outcome, roll: float) 
 
 @given(job=sts.jobs(), outcome=sts.outcomes, roll=sts.rolls)
 def test_a_failed_run_waits_by_its_backoff(job: Job, outcome: Outcome, roll: float) -> None:
-    """Fail waits what the backoff says for one failure more than there were, and so says `next_retry_delay`."""
+    """After a failure a job waits what its backoff says for one failure more than it had."""
     command = command_for(outcome, job, roll)
     if isinstance(command, Fail) and getattr(outcome, "after", None) is None:
         assert command.delay == next_retry_delay(job, roll) == job.backoff.delay(job.failures + 1, roll)
@@ -347,14 +422,18 @@ def test_a_failed_run_waits_by_its_backoff(job: Job, outcome: Outcome, roll: flo
 
 @given(job=sts.jobs(), after=sts.durations(10.0), roll=sts.rolls)
 def test_a_retry_that_named_its_wait_gets_it(job: Job, after: float, roll: float) -> None:
-    """``Retry(after=)`` waits just that, be it nothing, whatever the backoff says, and spends an attempt."""
+    """A handler that asks for a retry after some time gets just that, be it none, whatever the backoff says, and an
+    attempt is spent.
+    """
     assert command_for(RetryAsked("again", after), job, roll) == Fail("again", after)
     assert command_for(RetryAsked("again", 0.0), job, roll) == Fail("again", 0.0)
 
 
 @given(job=sts.jobs().filter(lambda job: job.state is State.WAITING), now=sts.moments)
 def test_a_released_job_is_as_if_it_had_not_been_taken(job: Job, now: float) -> None:
-    """Claim, then Release: no attempt, crash or snooze is spent, and it is ready or timed as its run_at says."""
+    """A job that is claimed and released has spent no attempt, crash or snooze, and is ready, or delayed while its
+    ``run_at`` is ahead.
+    """
     held = job.after(step(job, Claim("ada-1", now), now))
     back = held.after(step(held, Release(), now))
     counters = ("failures", "crashes", "snoozes", "run_at", "expires_at", "error", "finished_at", "lease_until")

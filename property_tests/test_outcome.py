@@ -62,7 +62,9 @@ def leaves_of(error: BaseException) -> Iterator[BaseException]:
 
 @given(error=trees(leaves) | trees(mild_leaves))
 def test_signals_are_found_in_nested_groups(error: BaseException) -> None:
-    """Reject decides; Retry, else Snooze, only where every leaf is a signal or Cancelled; anything else is a Raised."""
+    """Of the exceptions that leave a handler, however nested in groups, a ``Reject`` decides; else a ``Retry``, else a
+    ``Snooze``, but these only where every other leaf is a signal or ``Cancelled``; anything else is a failure.
+    """
     found = list(leaves_of(error))
     rejects = [leaf for leaf in found if isinstance(leaf, Reject)]
     retries = [leaf for leaf in found if isinstance(leaf, Retry)]
@@ -84,7 +86,7 @@ def test_signals_are_found_in_nested_groups(error: BaseException) -> None:
 
 @given(wait=st.floats(max_value=-1e-300) | st.sampled_from([float("nan"), float("inf")]))
 def test_a_signal_cannot_ask_for_a_wait_that_is_none(wait: float) -> None:
-    """Retry and Snooze refuse a negative, endless or NaN wait where it is raised: the handler fails, not the store."""
+    """``Retry`` and ``Snooze`` refuse a negative, infinite or NaN wait where they are made, in the handler."""
     with pytest.raises(ValueError, match="number of seconds"):
         Retry(after=wait)
     with pytest.raises(ValueError, match="number of seconds"):
@@ -103,7 +105,9 @@ messages = st.text(max_size=40) | st.text("aé\n💥", max_size=200).map(lambda 
     groups=st.integers(0, 3),
 )
 def test_an_error_text_is_at_most_64_kib(message: str, notes: list[str], cause: str | None, groups: int) -> None:
-    """However long the message, its notes and its causes are: 64 KiB of UTF-8, lone surrogates and all."""
+    """However long a message, its notes and its causes are, the text that is kept of an error has at most 64 KiB of
+    UTF-8, and its last line still begins with the type.
+    """
     error: BaseException = ValueError(message)
     for note in notes:
         error.add_note(note)
@@ -122,7 +126,9 @@ def test_an_error_text_is_at_most_64_kib(message: str, notes: list[str], cause: 
     notes=st.lists(sts.texts, max_size=2),
 )
 def test_an_error_text_ends_with_the_type_and_the_message(message: str, lines: list[str], notes: list[str]) -> None:
-    """Its last line is type and message in one, whatever notes stand beside them: so is what JobFailed says."""
+    """The last line of an error's text is its type and its message on one line, whatever notes it has; ``JobFailed``
+    ends with that line, too.
+    """
     error = ValueError("\n".join([message, *lines]))
     for note in notes:
         error.add_note(note)
@@ -134,7 +140,9 @@ def test_an_error_text_ends_with_the_type_and_the_message(message: str, lines: l
 
 @given(text=st.text(max_size=300), limit=st.integers(0, 300))
 def test_what_is_cut_fits_and_keeps_both_ends(text: str, limit: int) -> None:
-    """`cut` answers at most *limit* bytes; what fits is as it was, what doesn't keeps its beginning and its end."""
+    """A text that is cut has at most the bytes that it may have; what fits is left as it was, and what does not keeps
+    its beginning and its end.
+    """
     found = cut(text, limit)
     assert len(found.encode()) <= limit
     whole = text.encode("utf-8", "replace").decode()

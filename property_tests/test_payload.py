@@ -99,13 +99,16 @@ def twins(left: Any, right: Any) -> bool:
 
 @given(args=st.lists(sts.json_values, max_size=3), kwargs=sts.json_objects)
 def test_plain_json_comes_back_as_it_was(args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Every JSON value is accepted, and read back with the same value and type."""
+    """Without annotations every JSON value is accepted, and comes back with the same value and the same type."""
     assert twins(payload.read(payload.encode_untyped(args, kwargs, LIMIT)), (args, kwargs))
 
 
 @given(value=inside(lossy))
 def test_what_json_would_change_is_refused(value: Any) -> None:
-    """Tuples, sets, bytes, NaN, infinities, lone surrogates, non-string keys, however deep: NotSerializable."""
+    """Without annotations a value that JSON would lose or change is refused with ``NotSerializable``, however deep it
+    is nested: tuples, sets, bytes, NaN, infinities, lone surrogates, keys that are no strings, subclasses of plain
+    types.
+    """
     with pytest.raises(NotSerializable, match="can't be stored") as refused:
         payload.encode_untyped([value], {}, LIMIT)
     assert isinstance(refused.value, TypeError)
@@ -119,7 +122,9 @@ def test_what_json_would_change_is_refused(value: Any) -> None:
 
 @given(value=st.integers() | st.integers(2**64, 2**80) | st.integers(-(2**80), -(2**63) - 1))
 def test_an_integer_comes_back_exactly_or_is_refused(value: int) -> None:
-    """Within 64 bits always; past them as the installed msgspec has it, but never as another number."""
+    """An integer of 64 bits comes back exactly; a longer one comes back exactly or is refused, and never becomes
+    another number.
+    """
     try:
         data = payload.encode_untyped([value], {}, LIMIT)
     except NotSerializable:
@@ -130,7 +135,9 @@ def test_an_integer_comes_back_exactly_or_is_refused(value: int) -> None:
 
 @given(depth=st.integers(0, 1_200))
 def test_nesting_comes_back_or_is_refused(depth: int) -> None:
-    """However deep a value is nested, it is stored whole or NotSerializable: never a RecursionError."""
+    """However deep a value is nested, it is stored whole or refused with ``NotSerializable``, and never raises
+    ``RecursionError``.
+    """
     try:
         data = payload.encode_untyped([nested(depth)], {}, LIMIT)
     except NotSerializable:
@@ -141,7 +148,9 @@ def test_nesting_comes_back_or_is_refused(depth: int) -> None:
 
 @given(args=st.lists(sts.json_values, max_size=3), kwargs=sts.json_objects, slack=st.integers(-3, 3))
 def test_the_limit_is_exact(args: list[Any], kwargs: dict[str, Any], slack: int) -> None:
-    """Arguments of exactly the limit are stored; one byte more is PayloadTooLarge, which knows both figures."""
+    """Arguments of exactly the limit are stored; with one byte more they raise ``PayloadTooLarge``, which holds the
+    size and the limit.
+    """
     size = len(payload.encode_untyped(args, kwargs, LIMIT))
     if slack >= 0:
         assert len(payload.encode_untyped(args, kwargs, size + slack)) == size
@@ -153,7 +162,7 @@ def test_the_limit_is_exact(args: list[Any], kwargs: dict[str, Any], slack: int)
 
 @given(data=st.binary(max_size=40) | sts.json_values.map(msgspec.json.encode))
 def test_garbage_is_a_value_error_and_nothing_else(data: bytes) -> None:
-    """Bytes that are no arguments are a ValueError, for a task of any signature."""
+    """Stored bytes that are no arguments raise ``ValueError`` and nothing else, for a task of any signature."""
     try:
         args, kwargs = payload.read(data)
     except ValueError:
@@ -222,7 +231,9 @@ def task_of(annotation: Any) -> Signature:
 
 @given(pair=annotated)
 def test_an_annotated_value_comes_back_as_its_annotation(pair: tuple[Any, Any]) -> None:
-    """A value that fits its annotation comes back equal and of the same type, wherever in the call it stands."""
+    """A value that fits its annotation comes back equal and of the same type, wherever in the call it stands, and so
+    does a result.
+    """
     annotation, value = pair
     task = task_of(annotation)
     args, kwargs = [value, value, value], {"z": value, "another": value}
@@ -250,7 +261,9 @@ def test_an_annotated_value_comes_back_as_its_annotation(pair: tuple[Any, Any]) 
     ),
 )
 def test_what_is_no_number_is_refused_under_any_annotation(number: float, shape: tuple[Any, Any]) -> None:
-    """NaN and the infinities would become null: refused even where the annotation would take a None."""
+    """NaN and the infinities are refused under every annotation, also under one that would take the null that JSON
+    makes of them.
+    """
     annotation, wrap = shape
     with pytest.raises(NotSerializable):
         task_of(annotation).encode([wrap(number), wrap(0.0)], {"z": wrap(0.0)}, LIMIT)
@@ -260,7 +273,7 @@ def test_what_is_no_number_is_refused_under_any_annotation(number: float, shape:
 
 @given(annotation=annotated.map(lambda pair: pair[0]), value=sts.json_values | inside(lossy))
 def test_a_call_that_is_accepted_can_be_run(annotation: Any, value: Any) -> None:
-    """Whatever is passed for whatever annotation: it is refused at enqueue, or the handler gets its arguments."""
+    """Whatever is passed for whatever annotation, it is refused at enqueue, or the handler gets its arguments."""
     task = task_of(annotation)
     try:
         data = task.encode([value, value], {"z": value}, LIMIT)
@@ -273,7 +286,9 @@ def test_a_call_that_is_accepted_can_be_run(annotation: Any, value: Any) -> None
 
 @given(args=st.lists(sts.json_scalars, max_size=3), kwargs=st.dictionaries(st.sampled_from("abcd"), sts.json_scalars))
 def test_a_call_that_python_would_refuse_is_refused_at_enqueue(args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Arguments fit the signature exactly as Python says; stored ones that don't fit are a ValueError."""
+    """Arguments are accepted at enqueue exactly where Python would accept the call; stored ones that do not fit the
+    signature raise ``ValueError``.
+    """
 
     def task(a: Any, /, b: Any, *, c: Any = 0) -> None:
         """Take some arguments."""

@@ -53,7 +53,9 @@ def run(bucket: Bucket, program: list[tuple[str, int, float]]) -> list[float]:
 def test_no_window_ever_holds_more_than_the_limit(
     limit: int, interval: float, program: list[tuple[str, int, float]]
 ) -> None:
-    """However tokens are taken, spent, given back and undone, [t, t + interval) holds at most `limit` starts."""
+    """However tokens are taken, spent, given back and undone, no window ``[t, t + interval)`` holds more than ``limit``
+    starts.
+    """
     starts = run(Bucket(limit, interval), program)
     for begin in starts:
         assert sum(begin <= at < begin + interval for at in starts) <= limit
@@ -63,7 +65,9 @@ def test_no_window_ever_holds_more_than_the_limit(
 def test_a_start_is_remembered_until_its_interval_is_over(
     limit: int, interval: float, program: list[tuple[str, int, float]]
 ) -> None:
-    """At any later time the free tokens, those in hand and the starts of the last interval are `limit` at most."""
+    """At any time the tokens that are free, those in hand and the starts of the last interval add up to ``limit`` at
+    most.
+    """
     bucket = Bucket(limit, interval)
     starts = run(bucket, program)
     now = sum(pause for _, _, pause in program)
@@ -77,7 +81,7 @@ def test_a_start_is_remembered_until_its_interval_is_over(
 def test_undoing_a_start_forgets_no_other(
     limit: int, interval: float, pauses: list[float], data: st.DataObject
 ) -> None:
-    """Undo any one start of the last interval: one token is free at once, and every other start still counts."""
+    """Undoing one start frees one token at once, and every other start of the last interval still counts."""
     bucket, now, starts = Bucket(limit, interval), 0.0, list[float]()
     for pause in pauses:
         now += pause
@@ -98,7 +102,9 @@ def test_undoing_a_start_forgets_no_other(
 def test_a_refund_mints_nothing(
     limit: int, interval: float, program: list[tuple[str, int, float]], later: float
 ) -> None:
-    """Give back all that is held, wait for the rest: there are `limit` tokens, not one more; nor can more be given."""
+    """Once all tokens in hand are given back and all starts are past, there are ``limit`` tokens and not one more; who
+    holds none can neither give back nor spend one.
+    """
     bucket = Bucket(limit, interval)
     run(bucket, program)
     bucket.refund(bucket.held)
@@ -115,7 +121,7 @@ def test_a_refund_mints_nothing(
 def test_a_token_given_back_can_be_taken_at_once(
     limit: int, interval: float, program: list[tuple[str, int, float]]
 ) -> None:
-    """What was taken and not used is there again for the next claim, in the same instant."""
+    """A token that was taken and not used can be taken again in the same instant."""
     bucket = Bucket(limit, interval)
     run(bucket, program)
     now = sum(pause for _, _, pause in program)
@@ -127,7 +133,9 @@ def test_a_token_given_back_can_be_taken_at_once(
 
 @given(limit=limits, interval=intervals, program=programs)
 def test_next_at_is_exact(limit: int, interval: float, program: list[tuple[str, int, float]]) -> None:
-    """At `next_at` a token can be taken, a tick before it none can; it is never, only while all tokens are held."""
+    """The bucket says exactly when the next token can be taken: none can be a tick sooner, and the answer is never only
+    while all tokens are in hand.
+    """
     bucket = Bucket(limit, interval)
     run(bucket, program)
     now = sum(pause for _, _, pause in program)
@@ -143,7 +151,7 @@ def test_next_at_is_exact(limit: int, interval: float, program: list[tuple[str, 
 def test_asked_without_pause_it_admits_exactly_the_limit_each_interval(
     limit: int, interval: float, rounds: int, greed: int
 ) -> None:
-    """Utilisation: a caller that comes back at every `next_at` starts `limit` jobs in each interval, not one fewer."""
+    """A caller that comes back whenever a token is free starts ``limit`` jobs in each interval, and not one fewer."""
     bucket, now, starts = Bucket(limit, interval), 0.0, list[float]()
     while now < rounds * interval:
         for _ in range(bucket.take(greed, now)):
@@ -157,7 +165,7 @@ def test_asked_without_pause_it_admits_exactly_the_limit_each_interval(
 def test_a_token_that_is_held_long_is_dated_when_its_start_happens(
     limit: int, interval: float, pause: float, wanted: int
 ) -> None:
-    """A token taken now and spent later comes back `interval` after the spending: a slow claim opens no wider gate."""
+    """A token comes back ``interval`` after it was spent, however long before that it was taken."""
     bucket = Bucket(limit, interval)
     taken = bucket.take(wanted, 0.0)
     assert taken == min(wanted, limit)
@@ -169,7 +177,7 @@ def test_a_token_that_is_held_long_is_dated_when_its_start_happens(
 
 @given(limit=limits, interval=intervals, back=sts.durations())
 def test_a_clock_that_is_set_back_mints_nothing(limit: int, interval: float, back: float) -> None:
-    """Where the clock goes back, tokens come back later, never sooner."""
+    """Where the clock is set back, tokens come back later and never sooner."""
     bucket = Bucket(limit, interval)
     bucket.take(limit, 0.0)
     for turn in range(limit):
@@ -180,7 +188,7 @@ def test_a_clock_that_is_set_back_mints_nothing(limit: int, interval: float, bac
 
 @given(limit=st.integers(max_value=0), interval=st.floats(max_value=0.0) | st.just(float("nan")))
 def test_a_bucket_has_at_least_one_token_and_an_interval(limit: int, interval: float) -> None:
-    """A limit below 1 or an interval that isn't above 0 is refused."""
+    """A limit below 1, and an interval that is not above 0, are refused."""
     with pytest.raises(ValueError, match="limit"):
         Bucket(limit)
     with pytest.raises(ValueError, match="interval"):

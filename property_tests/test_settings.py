@@ -58,13 +58,18 @@ mistakes = st.sampled_from([(name, value) for name, values in BAD.items() for va
 
 
 def test_every_setting_is_tried_here() -> None:
-    """A setting that is added needs its good and bad values above."""
+    """Every setting has values that it takes and values that it refuses.
+
+    One that is added needs both, above.
+    """
     assert [field.name for field in attrs.fields(Settings)] == list(GOOD) == list(BAD)
 
 
 @given(values=good_settings)
 def test_what_makes_sense_is_taken(values: dict[str, Any]) -> None:
-    """Each good value is kept as given; the others have their defaults."""
+    """A setting that makes sense is kept as it was given, in the constructor and on assignment; the others have their
+    defaults.
+    """
     made, assigned = Settings(**values), Settings()
     for name, value in values.items():
         setattr(assigned, name, value)
@@ -74,7 +79,9 @@ def test_what_makes_sense_is_taken(values: dict[str, Any]) -> None:
 
 @given(mistake=mistakes)
 def test_what_makes_none_is_refused_when_it_is_assigned(mistake: tuple[str, Any]) -> None:
-    """A bad value raises an error that names the setting, in the constructor and on assignment, and changes nothing."""
+    """A setting that makes no sense raises an error that names it, in the constructor and on assignment, and changes
+    nothing.
+    """
     name, value = mistake
     settings = Settings()
     with pytest.raises((ValueError, TypeError), match=name):
@@ -86,7 +93,9 @@ def test_what_makes_none_is_refused_when_it_is_assigned(mistake: tuple[str, Any]
 
 @given(values=good_settings, others=st.dictionaries(st.sampled_from(["PATH", "TRIOQ_NO_SUCH", "LEASE"]), st.text()))
 def test_the_environment_spells_settings(values: dict[str, Any], others: dict[str, str]) -> None:
-    """``TRIOQ_<NAME>`` sets what it names, a value reads back from its spelling, and other variables don't matter."""
+    """A variable ``TRIOQ_<NAME>`` sets the setting of that name, a value reads back from its spelling, and other
+    variables do not matter.
+    """
     environ = {f"TRIOQ_{name.upper()}": str(value) for name, value in values.items()}
     assert Settings.from_env({**others, **environ}) == Settings(**values)
 
@@ -96,6 +105,8 @@ def test_the_environment_spells_settings(values: dict[str, Any], others: dict[st
     text=st.sampled_from(["", "many", "1,5", "-1", "nan", "0x10", "--"]),
 )
 def test_a_misspelt_variable_is_a_value_error_that_names_it(name: str, text: str) -> None:
-    """What can't be read or makes no sense is a ValueError naming the setting: no default takes its place silently."""
+    """A variable that cannot be read, or makes no sense, raises a ``ValueError`` that names the setting: no default
+    takes its place.
+    """
     with pytest.raises(ValueError, match=f"(?i){name}"):
         Settings.from_env({f"TRIOQ_{name.upper()}": text})

@@ -18,7 +18,7 @@ from trioq._core.wire import BadRecord
 
 @given(job=sts.records)
 def test_a_record_survives_the_wire(job: Job) -> None:
-    """decode(encode(job)) is the same job in every field, those that a newer trioq wrote among them."""
+    """A job that is encoded and decoded is the same job in every field, those that a newer version wrote among them."""
     back = wire.decode(wire.encode(job))
     assert back == job
     assert type(back.backoff) is type(job.backoff)
@@ -27,14 +27,14 @@ def test_a_record_survives_the_wire(job: Job) -> None:
 
 @given(job=sts.records)
 def test_text_and_mapping_are_read_like_bytes(job: Job) -> None:
-    """A raw job may come as bytes, as text or as the decoded mapping."""
+    """A raw job may come as bytes, as text or as the decoded mapping: each is read as the same job."""
     data = wire.encode(job)
     assert wire.decode(data.decode()) == wire.decode(msgspec.json.decode(data)) == job
 
 
 @given(job=sts.records, news=sts.unknown_fields)
 def test_unknown_fields_survive_a_round_trip(job: Job, news: dict[str, Any]) -> None:
-    """What a newer trioq added is kept, unread, and written back beside the other fields."""
+    """Fields that a newer version added to a record are kept unread, and written back beside the others."""
     record = {**msgspec.json.decode(wire.encode(job.having({"extra": {}}))), **news}
     back = wire.decode(msgspec.json.encode(record))
     assert back.extra == news
@@ -43,7 +43,9 @@ def test_unknown_fields_survive_a_round_trip(job: Job, news: dict[str, Any]) -> 
 
 @given(job=sts.jobs())
 def test_what_has_its_default_is_not_sent(job: Job) -> None:
-    """A record on the wire holds the format and the fields that differ from a bare job: most jobs are short."""
+    """A record on the wire holds the number of its format and the fields that differ from those of a bare job, and
+    nothing else.
+    """
     bare = Job(id="", queue="", task="")
     sent = msgspec.json.decode(wire.encode(job))
     assert sent.keys() == {"format"} | {
@@ -61,13 +63,15 @@ def _job_or_bad_record(data: Any) -> None:
 
 @given(data=st.binary(max_size=50) | st.text(max_size=50) | sts.json_values | sts.json_values.map(msgspec.json.encode))
 def test_garbage_is_a_bad_record_and_nothing_else(data: Any) -> None:
-    """No bytes make the reader raise anything but BadRecord, nor does what isn't even bytes."""
+    """Whatever is read as a record is a job, or raises ``BadRecord`` and nothing else."""
     _job_or_bad_record(data)
 
 
 @given(job=sts.records, where=st.integers(0, 10_000), junk=st.binary(max_size=4), cut=st.integers(0, 40))
 def test_a_damaged_record_is_a_bad_record_and_nothing_else(job: Job, where: int, junk: bytes, cut: int) -> None:
-    """Nor do bytes that once were a job: overwritten, cut short, or with a hole."""
+    """Bytes that were a job until they were overwritten, cut short or torn apart are a job or raise ``BadRecord`` and
+    nothing else.
+    """
     data = wire.encode(job)
     where %= len(data)
     _job_or_bad_record(data[:where] + junk + data[where + cut :])
@@ -79,13 +83,13 @@ def test_a_damaged_record_is_a_bad_record_and_nothing_else(job: Job, where: int,
     )
 )
 def test_a_record_of_wrong_types_is_a_bad_record_and_nothing_else(fields: dict[str, Any]) -> None:
-    """Nor does JSON with the right names and the wrong values."""
+    """A record with the right names and wrong values is a job or raises ``BadRecord`` and nothing else."""
     _job_or_bad_record({"format": wire.FORMAT, "id": "1", "queue": "q", "task": "t", **fields})
 
 
 @given(job=sts.records, version=sts.json_values.filter(lambda value: value != wire.FORMAT))
 def test_another_format_is_refused(job: Job, version: Any) -> None:
-    """A record of any format but this one is a BadRecord that names the format."""
+    """A record of any other format raises a ``BadRecord`` that names the format."""
     record = {**msgspec.json.decode(wire.encode(job)), "format": version}
     with pytest.raises(BadRecord, match="format"):
         wire.decode(record)
@@ -93,14 +97,16 @@ def test_another_format_is_refused(job: Job, version: Any) -> None:
 
 @given(state=sts.texts.filter(lambda text: text not in set(State)))
 def test_an_unknown_state_is_refused(state: str) -> None:
-    """A state that this trioq doesn't know is a BadRecord: such a job can't be claimed by mistake."""
+    """A record in a state that this version does not know raises ``BadRecord``, so no such job can be claimed by
+    mistake.
+    """
     with pytest.raises(BadRecord):
         wire.decode({"format": wire.FORMAT, "id": "1", "queue": "q", "task": "t", "state": state})
 
 
 @given(job=sts.records)
 def test_options_survive_packing(job: Job) -> None:
-    """What pack packs, unpack gives back: on a bare record it makes the same options again."""
+    """The options of a job that are packed and unpacked make the same options again on a bare record."""
     bare = Job(id=job.id, queue=job.queue, task=job.task)
     back = bare.having(wire.unpack(wire.pack(job)))
     assert {name: getattr(back, name) for name in sts.OPTIONS} == {name: getattr(job, name) for name in sts.OPTIONS}
@@ -109,7 +115,7 @@ def test_options_survive_packing(job: Job) -> None:
 
 @given(job=sts.records)
 def test_plain_options_take_two_bytes(job: Job) -> None:
-    """Packed options are ``{}`` exactly when each has its default."""
+    """Packed options are ``{}`` exactly where every option has its default."""
     bare = Job(id="", queue="", task="")
     plain = all(getattr(job, name) == getattr(bare, name) for name in sts.OPTIONS)
     assert (wire.pack(job) == b"{}") == plain
@@ -122,7 +128,9 @@ def test_plain_options_take_two_bytes(job: Job) -> None:
     | st.dictionaries(st.sampled_from(sts.OPTIONS), sts.json_values).map(msgspec.json.encode)
 )
 def test_broken_options_are_a_bad_record_and_nothing_else(data: bytes) -> None:
-    """No bytes make unpack raise anything but BadRecord, or answer anything but options."""
+    """Whatever bytes are unpacked as options, they give options and nothing else, or raise ``BadRecord`` and nothing
+    else.
+    """
     try:
         fields = wire.unpack(data)
     except BadRecord:

@@ -105,7 +105,7 @@ class DictBackend(Backend):
         command = Claim(worker, now + lease)
         ready: list[Job] = []
         timed: list[float] = []
-        for queue in queues:
+        for queue in dict.fromkeys(queues):  # each once, however often it is named
             if queue not in self.paused:
                 here = sorted(self.of(queue), key=lambda job: (job.priority, job.run_at, job.seq))
                 ready += [job for job in here if may(job, command, now)]

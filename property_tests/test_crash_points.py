@@ -1,0 +1,69 @@
+"""Crashes at every point of a job's life: in each call to the store, before and after its effect, and at each step.
+
+Exhaustively, for a few short lives.  Worlds with many jobs, and all other faults, are in ``test_simulation``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import attrs
+import pytest
+
+from property_tests.backends import Make
+from trioq.testing.simulation.history import Died
+from trioq.testing.simulation.plan import Act, Crash, Does, Leave, Order, Plan, Staff, Turn, Verb, Where
+from trioq.testing.simulation.rules import broken
+from trioq.testing.simulation.world import simulate
+
+
+def _life(*turns: Turn, acts: tuple[Act, ...] = (), faults: tuple[Leave, ...] = (), **options: float) -> Plan:
+    """A world of one worker and one job, in which nothing crashes yet."""
+    return Plan(
+        seed=1,
+        staff=(Staff(name="w1", queues=("a",), lease=3.0),),
+        orders=(Order(id="j1", queue="a", turns=turns, backoff=0.25, **options),),
+        acts=(Act(0.5, "c1", Verb.ENQUEUE, ("j1",)), *acts),
+        faults=faults,
+        horizon=3.0,
+    )
+
+
+#: The ways in which a job may live.
+_LIVES = {
+    "fails and is retried": _life(Turn(Does.RAISE, 0.25), Turn(Does.RETURN, 0.5)),
+    "is put off": _life(Turn(Does.SNOOZE, 0.25, delay=0.5), delay=0.25),
+    "times out": _life(Turn(Does.HANG), Turn(Does.HANG), timeout=0.5, max_retries=1),
+    "is cancelled": _life(Turn(Does.RETURN, 1.5), acts=(Act(1.0, "c1", Verb.CANCEL, ("j1",)),)),
+    "expires": _life(delay=0.5, ttl=0.75, acts=(Act(0.25, "c1", Verb.PAUSE, ("a",)),)),
+    "is cut short by a shutdown": _life(
+        Turn(Does.RETURN, 1.5), faults=(Leave(process="w1", at=1.0, grace=0.25, restart=0.25),)
+    ),
+}
+
+
+@pytest.mark.parametrize("life", _LIVES.values(), ids=_LIVES)
+@pytest.mark.parametrize("where", Where, ids=lambda where: where.name.lower())
+def test_a_job_survives_a_crash_in_any_call(make: Make, where: Where, life: Plan) -> None:
+    """A worker may crash in any call to the store, before its effect, unanswered, or with the answer in hand."""
+    _survives_each(make, life, (Crash(process="w1", call=number, where=where) for number in count(1)))
+
+
+@pytest.mark.parametrize("life", _LIVES.values(), ids=_LIVES)
+def test_a_job_survives_a_crash_at_any_step(make: Make, life: Plan) -> None:
+    """A worker may crash between any two steps of any of its tasks."""
+    _survives_each(make, life, (Crash(process="w1", step=number) for number in count(1)))
+
+
+def _survives_each(make: Make, life: Plan, crashes: Iterator[Crash]) -> None:
+    """The job ends, no rule is broken, and the end is one that the undisturbed life could have had."""
+    for number, crash in enumerate(crashes):
+        history = simulate(attrs.evolve(life, faults=(*life.faults, crash)), make)
+        assert broken(history) == [], crash
+        assert history.drained, crash
+        [job] = history.records.values()
+        assert job.crashes <= 1, crash
+        if not history.all(Died):  # it came to an end before that
+            assert number > 10, "there are more points than that"
+            return
