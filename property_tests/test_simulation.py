@@ -17,7 +17,7 @@ import pytest
 from hypothesis import settings
 
 from property_tests.backends import Make
-from trioq.testing.simulation.plan import Plan
+from trioq.testing.simulation.draw import draw_plan
 from trioq.testing.simulation.seeds import check_seed
 from trioq.testing.simulation.world import simulate
 
@@ -54,4 +54,4 @@ def test_a_seed_makes_the_same_history_each_time(make: Make) -> None:
 
 def told(seed: int, make: Make) -> str:
     """A whole history in words."""
-    return "\n".join(map(str, simulate(Plan.drawn(seed), make).entries))
+    return "\n".join(map(str, simulate(draw_plan(seed), make).entries))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from trioq.testing.simulation.draw import draw_plan
 from trioq.testing.simulation.plan import Crash, Cut, Plan, Verb
 from trioq.testing.simulation.shrink import shrink
 
 
 def drawn(wanted) -> Plan:
     """The first drawn plan of some size that is *wanted*."""
-    plans = (Plan.drawn(seed) for seed in range(1000))
+    plans = (draw_plan(seed) for seed in range(1000))
     return next(plan for plan in plans if len(plan.orders) > 5 and len(plan.staff) > 1 and wanted(plan))
 
 

@@ -148,6 +148,30 @@ async def test_a_ttl_that_runs_out_while_a_claim_is_answered_counts(autojump_clo
     assert ran == []
 
 
+async def test_a_job_whose_lease_ran_out_on_its_way_here_does_not_begin(autojump_clock, store, queue, at_work, told):
+    ran = []
+
+    @queue.task
+    async def note():
+        ran.append(trio.current_time())
+
+    async with queue, at_work(trioq.Worker(queue, lease=8)):
+        await trio.sleep(1)
+        store.late["claim"] = 10  # this process stands still meanwhile, as far as it can tell
+        store.fail("renew", times=100)
+        job = await note.enqueue()
+        await trio.sleep(10.5)
+        assert ran == []
+        assert (await job.refresh()).failures == 0
+        assert "job:started" not in await told.names("job:")
+        store.late.clear()
+        store._plans.clear()
+        await trio.sleep(30)
+        record = await job.refresh()
+        assert (record.state, record.failures) == ("completed", 0)
+    assert len(ran) == 1
+
+
 async def test_a_ttl_never_stops_a_running_handler(autojump_clock, queue):
     @queue.task(ttl=1)
     async def nap():

@@ -59,7 +59,9 @@ class Dequeue:
                     reply = await self._claim(len(slots))
                     jobs = () if reply is None else reply.jobs
                     unused = slots[len(jobs) :]
-                    batch = [shift.hold(job, slot) for job, slot in zip(jobs, slots, strict=False)]
+                    batch = [
+                        shift.hold(job, slot, job.lease_until or inf) for job, slot in zip(jobs, slots, strict=False)
+                    ]
                 finally:
                     self._give_back(unused)
                 if reply is None:

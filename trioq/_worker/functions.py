@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import trio
@@ -16,10 +17,11 @@ from .._queue import Queue, find_queue
 from ..backends import Backend
 from .handler import handle
 from .limiter import admitted_or_ended
+from .losses import tell_losses
 from .pipeline import shielded
 from .renew import renew
 from .running import Reason, Running
-from .settle import settle, tell_lost
+from .settle import settle
 from .shift import Limits, Shift
 from .worker import Worker
 
@@ -75,7 +77,7 @@ def _claimed(queue_name: str, raw_job: Job | bytes | Mapping[str, Any], backend:
 async def _handle(job: Job, queue: Queue, slots: trio.CapacityLimiter, rate: RateLimiter | None) -> None:
     """One job's way; it is renewed while it waits for its slot and token."""
     shift = _shift_for(str(job.worker), queue, slots, rate)
-    running = shift.hold(job, None)
+    running = shift.hold(job, None, start_by=inf)  # before it begins the store is asked whether it still is ours
     await shielded(shift, lambda: _through(running, shift))
     if shift.interrupt is not None:
         raise shift.interrupt
@@ -107,7 +109,7 @@ async def _run(running: Running, shift: Shift) -> None:
             unheard = running.cancel(Reason.LEASE_LOST)
             shift.end(running, LeaseLost())
             if unheard:
-                await tell_lost(job, shift)
+                await tell_losses(shift, lost=[job])
         elif admitted_or_ended(running, store.now(), shift):
             await handle(running, shift)
     shift.end(running, Interrupted())  # where a shutdown came before all that

@@ -63,9 +63,10 @@ async def handle(running: Running, shift: Shift) -> None:
     if running.why is not None:  # cancelled or lost on its way here
         shift.end(running, _outcome(None, running, shift))
         return
-    # Judged again, for the way here may have taken a while; only a drain and a TTL can have changed the answer.
-    doubtful = shift.draining or running.job.expires_at is not None
-    if doubtful and not admitted_or_ended(running, shift.store.now(), shift):
+    # Judged again, for the way here may have taken a while; only a drain, its lease or a TTL can change the answer.
+    now = shift.store.now()
+    doubtful = shift.draining or now >= running.start_by or running.job.expires_at is not None
+    if doubtful and not admitted_or_ended(running, now, shift):
         return
     if shift.rate is not None:
         shift.rate.spend()

@@ -26,11 +26,16 @@ async def limit(
 
 
 def admitted_or_ended(running: Running, now: float, shift: Shift) -> bool:
-    """Whether the handler may begin now; a job that may not is ended here."""
+    """Whether the handler may begin now; a job that may not is ended here.
+
+    One whose lease ran out on its way here, for this process stood still, say, may run elsewhere by now: it is given
+    back, which the store refuses where somebody has taken it.
+    """
     admission = admit(running.job, now)
-    if admission is Admission.RUN and not shift.draining:
+    give_back = shift.draining or now >= running.start_by
+    if admission is Admission.RUN and not give_back:
         return True
-    shift.end(running, Interrupted() if shift.draining else _refusal(admission))
+    shift.end(running, Interrupted() if give_back else _refusal(admission))
     return False
 
 

@@ -10,15 +10,14 @@ from typing import Final
 import attrs
 import trio
 
-from .._bus import event_emitter
 from .._core.errors import BackendError
-from .._core.events import JobCancelled
-from .._core.job import Job, State
+from .._core.job import State
 from .._core.lifecycle import Release, step
 from ..backends._base import Lease, Loss, Renewed
+from .losses import tell_losses
 from .running import Reason, Running
-from .settle import find_winner, store_steps, tell_lost
-from .shift import Shift
+from .settle import store_steps
+from .shift import LAST_WRITES, Shift
 
 logger: Final = logging.getLogger("trioq.worker")
 
@@ -34,20 +33,25 @@ async def renew(shift: Shift) -> None:
     send, receive = trio.open_memory_channel[_Findings](inf)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_follow_up, receive, shift)
-        while True:
-            with trio.move_on_at(shift.next_renewal):
-                await shift.renew_now.wait()
-            shift.renew_now = trio.Event()
-            begun = trio.current_time()
-            try:
-                await renew_once(shift, send)
-            except BackendError as error:
-                logger.error("a renewal failed, the next one will do: %s", error)
-                shift.store.distrust()
-            ended = trio.current_time()
-            if ended - begun > shift.limits.quarter:
-                shift.store.distrust()  # where our renewal took long, others' may have
-            shift.next_renewal = max(begun + shift.period, ended)
+        with send:
+            await _keep_renewing(shift, send)
+
+
+async def _keep_renewing(shift: Shift, send: trio.MemorySendChannel[_Findings]) -> None:
+    while True:
+        with trio.move_on_at(shift.next_renewal):
+            await shift.renew_now.wait()
+        shift.renew_now = trio.Event()
+        begun = trio.current_time()
+        try:
+            await renew_once(shift, send)
+        except BackendError as error:
+            logger.error("a renewal failed, the next one will do: %s", error)
+            shift.store.distrust()
+        ended = trio.current_time()
+        if ended - begun > shift.limits.quarter:
+            shift.store.distrust()  # where our renewal took long, others' may have
+        shift.next_renewal = max(begun + shift.period, ended)
 
 
 @trio.lowlevel.enable_ki_protection
@@ -87,17 +91,19 @@ async def renew_once(shift: Shift, send: trio.MemorySendChannel[_Findings]) -> N
 async def _follow_up(receive: trio.MemoryReceiveChannel[_Findings], shift: Shift) -> None:
     """Tell of what was lost, and release what the store holds for us unasked; one renewal's findings after another's.
 
-    In a task of its own: both ask the store, and that may take longer than the leases of the other jobs last.
+    In a task of its own: both ask the store, and that may take longer than the leases of the other jobs last.  It is
+    shielded until renewing has ended: what was found is told, also where the shift ends meanwhile.
     """
-    async for findings in receive:
-        try:
-            for running, loss in findings.stopped:
-                await _tell(running.job, loss, shift)
-            if shift.owns_name and findings.reply.unlisted:
-                await _release_unlisted(findings.reply, shift)
-        except BackendError as error:
-            logger.error("what follows from a renewal failed, the next one will do: %s", error)
-            shift.store.distrust()
+    with trio.CancelScope(shield=True):
+        async for findings in receive:
+            with trio.move_on_after(LAST_WRITES):
+                try:
+                    await _tell(findings.stopped, shift)
+                    if shift.owns_name and findings.reply.unlisted:
+                        await _release_unlisted(findings.reply, shift)
+                except BackendError as error:
+                    logger.error("what follows from a renewal failed, the next one will do: %s", error)
+                    shift.store.distrust()
 
 
 def _stopped(lease: Lease, loss: Loss, shift: Shift) -> Running | None:
@@ -109,12 +115,12 @@ def _stopped(lease: Lease, loss: Loss, shift: Shift) -> Running | None:
     return running if running.cancel(reason) else None
 
 
-async def _tell(job: Job, loss: Loss, shift: Shift) -> None:
-    if loss is not Loss.CANCELLED:
-        await tell_lost(job, shift)
-    elif event_emitter.wants(JobCancelled.name):
-        cancelled, _ = await find_winner(job, shift)
-        event_emitter.tell(JobCancelled, cancelled, shift.store.now())
+async def _tell(stopped: Sequence[tuple[Running, Loss]], shift: Shift) -> None:
+    await tell_losses(
+        shift,
+        lost=[running.job for running, loss in stopped if loss is not Loss.CANCELLED],
+        cancelled=[running.job for running, loss in stopped if loss is Loss.CANCELLED],
+    )
 
 
 async def _release_unlisted(reply: Renewed, shift: Shift) -> None:

@@ -31,13 +31,15 @@ class Running:
         "scope",
         "slot",
         "spent",
+        "start_by",
         "timeout",
         "_on_progress",
         "why",
     )
 
-    def __init__(self, job: Job, slot: object, resources: Any, on_progress: Any) -> None:
+    def __init__(self, job: Job, slot: object, resources: Any, on_progress: Any, start_by: float) -> None:
         self.job = job
+        self.start_by = start_by  #: the store time from which on its handler may not begin
         self.slot = slot  #: what holds its place in the CapacityLimiter; None once that is given back
         self.resources = resources
         self.scope = trio.CancelScope()

@@ -12,11 +12,11 @@ import trio
 
 from .._bus import event_emitter
 from .._core.errors import BackendError, BackendUnavailable
-from .._core.events import JobLost
 from .._core.job import Job
 from .._core.lifecycle import Change, IllegalStep, Reject, Release, command_for, step
 from .._core.outcome import Outcome, cut, error_text
 from ..backends._base import Verdict
+from .losses import tell_losses
 from .running import Running
 from .shift import Ending, Shift
 
@@ -117,8 +117,8 @@ async def _tell(writes: Sequence[tuple[Running, Change]], verdicts: Sequence[Ver
         elif not running.lost:
             late.append(running)
     shift.forget([running for running, _ in writes])
-    for running in late:
-        await tell_lost(running.job, shift)
+    if late:
+        await tell_losses(shift, lost=[running.job for running in late])
 
 
 async def store_steps(steps: Sequence[tuple[Job, Change]], shift: Shift) -> list[tuple[Job, Change]]:
@@ -139,38 +139,3 @@ async def store_steps(steps: Sequence[tuple[Job, Change]], shift: Shift) -> list
         shift.counts[change.event.name] += 1
         event_emitter.tell(change.event, job.after(change), reply.now)
     return stored
-
-
-async def find_winner(job: Job, shift: Shift) -> tuple[Job, str]:
-    """The record that somebody else has written, and its state, as far as the store tells."""
-    try:
-        [winner] = (await shift.store.backend.get(job.queue, [job.id])).jobs
-    except BackendError:
-        return job, "unknown"
-    return (job, "gone") if winner is None else (winner, str(winner.state))
-
-
-async def tell_lost(job: Job, shift: Shift) -> None:
-    """A write came too late, or a lease is gone: say so, with the state that won."""
-    shift.counts[JobLost.name] += 1
-    state = "unknown"
-    try:
-        _, state = await find_winner(job, shift)
-    finally:  # also where the last writes' time ends here
-        _say_lost(job, state, shift)
-
-
-def _say_lost(job: Job, state: str, shift: Shift) -> None:
-    logger.warning("job %s (%s), run %d, is lost to this worker; it is now: %s", job.id, job.task, job.run, state)
-    if event_emitter.wants(JobLost.name):
-        event_emitter.emit(
-            JobLost(
-                queue=job.queue,
-                at=shift.store.now(),
-                job=job,
-                worker=shift.identity,
-                run=job.run,
-                attempt=job.attempt,
-                state=state,
-            )
-        )

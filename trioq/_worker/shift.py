@@ -124,9 +124,9 @@ class Shift:
 
     # --- a job's way through the stages ---
 
-    def hold(self, job: Job, slot: object) -> Running:
+    def hold(self, job: Job, slot: object, start_by: float) -> Running:
         """A job was claimed: from now on it is renewed."""
-        running = Running(job, slot, self.resources, self._on_progress)
+        running = Running(job, slot, self.resources, self._on_progress, start_by)
         if not self.held and self.next_renewal > trio.current_time() + self.limits.quarter:
             self.renew_now.set()  # the rest is over
         self.held[job.queue, job.id] = running

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.simulation.examples import shows
 from tests.simulation.tale import LEASE, Tale
 from trioq._core import events
-from trioq._core.lifecycle import Cancel, Complete, Reclaim, step
+from trioq._core.lifecycle import Cancel, Complete, Expire, Reclaim, step
 from trioq.backends._base import Verdict
 from trioq.testing.simulation import rules
 from trioq.testing.simulation.history import Refused
@@ -48,6 +48,13 @@ def a_completion_is_not_told(tale: Tale, wrong: bool) -> None:
 def who_dies_tells_nothing(tale: Tale, wrong: bool) -> None:
     tale.enqueue("j1").take("w1.1", "j1").end("w1.1", "j1").store("w1.1", "j1", Complete(b"1"), told=False).at(0.5)
     (tale.stop if wrong else tale.die)("w1.1").at(20).heal()
+
+
+@shows(rules.what_is_stored_is_told)
+def who_sweeps_may_not_hear_what_it_did(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1", ttl=2.0).run("w1.1", "j1").requeue("j1").at(20)
+    tale.store("w1.1", "j1", Expire(), told=False).hurt("w2.1" if wrong else "w1.1", "settle", 0.0)
+    tale.at(40).stop("w1.1")
 
 
 @shows(rules.what_is_answered_was_told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .draw import draw_plan
 from .history import History
 from .plan import Plan
 from .rules import broken
@@ -15,7 +16,7 @@ def check_seed(seed: int, make: Make) -> History:
 
     AssertionError tells the story of a smaller world that breaks the same rule, and the command that tells it again.
     """
-    plan = Plan.drawn(seed)
+    plan = draw_plan(seed)
     try:
         history = simulate(plan, make)
     except Exception as error:

@@ -1,0 +1,71 @@
+"""Losses: tells of runs that somebody else has ended, and of who has.  Finding them is renew's and settle's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
+
+from .._bus import event_emitter
+from .._core.errors import BackendError
+from .._core.events import JobCancelled, JobLost
+from .._core.job import Job, State
+from .shift import Shift
+
+logger: Final = logging.getLogger("trioq.worker")
+
+#: What the store says of lost jobs, by queue and id; None of one that is gone.
+Winners = dict[tuple[str, str], Job | None]
+
+
+async def tell_losses(shift: Shift, *, lost: Sequence[Job] = (), cancelled: Sequence[Job] = ()) -> None:
+    """Say of each job that this worker has lost it, with the state that won, or that somebody has cancelled it.
+
+    Cancelled itself, it says so all the same: that a job is lost is known, just not to whom.
+    """
+    winners: Winners = {}
+    try:
+        await _find([*lost, *cancelled], winners, shift)
+    finally:
+        for job in lost:
+            _say_lost(job, winners, shift)
+        for job in cancelled:
+            _say_cancelled(job, winners, shift)
+
+
+async def _find(jobs: Sequence[Job], winners: Winners, shift: Shift) -> None:
+    """Ask the store for these jobs, and note what it answers as it comes."""
+    try:
+        for queue, lost in groupby(sorted(jobs, key=attrgetter("queue")), attrgetter("queue")):
+            ids = [job.id for job in lost]
+            found = await shift.store.backend.get(queue, ids)
+            winners.update({(queue, id): job for id, job in zip(ids, found.jobs, strict=True)})
+    except BackendError as error:
+        logger.debug("who won is not known: %s", error)
+
+
+def _say_lost(job: Job, winners: Winners, shift: Shift) -> None:
+    shift.counts[JobLost.name] += 1
+    winner = winners.get((job.queue, job.id))
+    state = "unknown" if (job.queue, job.id) not in winners else "gone" if winner is None else str(winner.state)
+    logger.warning("job %s (%s), run %d, is lost to this worker; it is now: %s", job.id, job.task, job.run, state)
+    if event_emitter.wants(JobLost.name):
+        event_emitter.emit(
+            JobLost(
+                queue=job.queue,
+                at=shift.store.now(),
+                job=job,
+                worker=shift.identity,
+                run=job.run,
+                attempt=job.attempt,
+                state=state,
+            )
+        )
+
+
+def _say_cancelled(job: Job, winners: Winners, shift: Shift) -> None:
+    now = shift.store.now()
+    as_known = job.having({"state": State.CANCELLED, "finished_at": now, "lease_until": None})
+    event_emitter.tell(JobCancelled, winners.get((job.queue, job.id)) or as_known, now)
