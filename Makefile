@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
+MINUTES ?= 20
 
 export HYPOTHESIS_PROFILE ?= dev
 
@@ -15,12 +16,13 @@ PYTHON ?= $(shell for name in $(NAMES); do $$name $(WILL_DO) >/dev/null 2>&1 && 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a virtual environment is none
-.PHONY: help demo test check lint format async types typing imports docs wheel clean
+.PHONY: help demo test soak check lint format async types typing imports docs wheel clean
 
 help:
 	@echo "make demo     watch real jobs go through a durable queue (DEMO_ARGS='--help' for its options)"
 	@echo "make test     run the tests (TEST_ARGS='-k lease', HYPOTHESIS_PROFILE=ci)"
 	@echo "make check    all of: lint format async types typing imports docs wheel"
+	@echo "make soak     simulate worlds that nobody has seen yet, and count them (MINUTES=20)"
 	@echo "make clean    remove the virtual environment and everything that was built"
 
 demo: $(VENV)/.has-cli
@@ -28,6 +30,9 @@ demo: $(VENV)/.has-cli
 
 test: $(VENV)/.has-test
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+soak: $(VENV)/.has-test
+	$(BIN)/python -m property_tests.soak --minutes $(MINUTES)
 
 check: lint format async types typing imports docs wheel
 

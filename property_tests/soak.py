@@ -68,7 +68,7 @@ def page(total: Total) -> str:
         "workers that were frozen": f"{total.freezes:,}",
         "calls that failed, or were slow": f"{total.failed_calls:,}",
         "other faults: cuts, restarts, hints, clocks": f"{total.other_faults:,}",
-        "simulated time": f"{total.seconds / DAY:,.1f} days",
+        "simulated time": f"{total.seconds / DAY:,.1f} days ({total.seconds / DAY / 365.25:.3f} years)",
     }
     table = "\n".join(f"   * - {name}\n     - {value}" for name, value in rows.items())
     return _PAGE.format(table=table)
@@ -88,15 +88,18 @@ total. None of them breaks a rule; those that did, and what was mended, are told
 
 {table}
 
-The tests of every change repeat the first 1,000 seeds on each backend. A story can be told again by its seed:
-``python -m trioq.testing.simulation 4711``.
+CI repeats the first 1,000 seeds on each backend, ``make test`` the first 60. A story can be told again by
+its seed: ``python -m trioq.testing.simulation 4711``. One seed makes another history over another backend.
 """
 
 
 def soak(minutes: float, processes: int) -> int:
     """The exit code: 1 where a world broke a rule."""
     total, deadline = Total.stored(), time.monotonic() + minutes * 60
-    seeds = count(total.next_seed)
+    seeds, before = count(total.next_seed), total.histories
+    print(
+        f"for {minutes:g} minutes from seed {total.next_seed}, on {processes} processes; adds to {SPEC / 'soak.json'}"
+    )
     with ProcessPoolExecutor(processes) as pool:
         while time.monotonic() < deadline:
             batches = [list(islice(seeds, BATCH)) for _ in range(4 * processes)]
@@ -112,7 +115,7 @@ def soak(minutes: float, processes: int) -> int:
                 **{name: getattr(total, name) + more for name, more in tally.items()},
             )
             total.store()
-            print(f"\r{total.histories:,} histories, next seed {total.next_seed}", end="", flush=True)
+            print(f"\r{total.histories - before:,} histories now, {total.histories:,} in all", end="", flush=True)
     print()
     return 0
 

@@ -49,7 +49,7 @@ async def test_a_frozen_process_stands_still_and_its_timers_go_off_at_the_thaw(a
     await trio.sleep(10)
     assert [at - begun for at in log] == [1, 2]
     process.thaw()
-    await trio.sleep(2)
+    await trio.sleep(1.25)
     assert [at - begun for at in log] == [1, 2, 12.5, 13.5]
     process.bury()
 

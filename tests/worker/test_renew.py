@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -318,3 +319,22 @@ async def test_to_tell_of_lost_jobs_keeps_no_other_from_being_renewed(autojump_c
             renewals = [at for at, verb in store.calls if verb == "renew"]
             store.late.clear()
     assert max(later - earlier for earlier, later in pairwise(renewals)) <= 2
+
+
+async def test_a_lost_run_stops_when_its_own_worker_claims_the_job_again(
+    autojump_clock, store, queue, nap, at_work, told
+):
+    async with queue:
+        job = await nap.enqueue(100)
+        async with at_work(trioq.Worker(queue, concurrency=2, lease=60)) as worker:
+            await trio.sleep(1)
+            await lose_lease(store, job.id)
+            await (await nap.enqueue(0)).result()  # whose claim takes both
+            await trio.sleep(1)
+            assert worker.statistics().running == 1
+            assert Counter(what for what, _ in nap.notes) == {"start": 3, "stop": 2}
+            [lost] = await told.all("job:lost")
+            assert (lost.job.id, lost.run) == (job.id, 1)
+            await trio.sleep(200)
+        record = await job.refresh()
+    assert (record.state, record.run, record.crashes) == ("completed", 2, 1)

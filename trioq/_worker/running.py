@@ -24,6 +24,7 @@ class Running:
     """From the claim to the settle."""
 
     __slots__ = (
+        "displaced",
         "ended",
         "job",
         "progress",
@@ -47,6 +48,7 @@ class Running:
         self.progress: dict[str, Any] | None = None
         self.spent = False  #: whether its rate token is dated: the handler has begun
         self.ended = False  #: whether its outcome is handed over
+        self.displaced = False  #: whether this worker holds a later run of the same job by now
         self._on_progress = on_progress
         self.why: Reason | None = None  #: what `cancel` was first called for
 
@@ -65,7 +67,7 @@ class Running:
     @property
     def lost(self) -> bool:
         """Whether its lease is known to be lost, which has been told."""
-        return self.why is Reason.LEASE_LOST
+        return self.why is Reason.LEASE_LOST and not self.displaced
 
     def reason(self, drain: trio.CancelScope) -> Reason | None:
         """What the handler was stopped for, if it was.

@@ -59,6 +59,9 @@ async def settle_batch(batch: Sequence[Ending], shift: Shift) -> None:
         shift.forget(written)
     if writes:
         await _write(writes, shift)
+    unheard = [running.job for running in written if running.displaced]
+    if unheard:
+        await tell_losses(shift, lost=unheard)
 
 
 def _change(job: Job, outcome: Outcome, now: float) -> Change | None:

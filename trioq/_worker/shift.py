@@ -27,7 +27,7 @@ from .._queue import Queue
 from ..backends import Backend
 from ..backends._base import Lease, Presence
 from ..sandbox import Sandbox
-from .running import Running
+from .running import Reason, Running
 from .store import Store
 
 logger: Final = logging.getLogger("trioq.worker")
@@ -92,6 +92,7 @@ class Shift:
 
         #: Every job from its claim to its settle: what is renewed, and what must be empty before the shift ends.
         self.held: dict[tuple[str, str], Running] = make_running_jobs(backend)
+        self.displaced: set[Running] = set()  #: lost, as a later run of their jobs shows, and still under way
         #: Leases given up unsettled, ``(queue, id, run)``: they are left to run out, not released.
         self.abandoned: set[tuple[str, str, int]] = set()
         self.counts: Counter[str] = Counter()
@@ -129,8 +130,15 @@ class Shift:
         running = Running(job, slot, self.resources, self._on_progress, start_by)
         if not self.held and self.next_renewal > trio.current_time() + self.limits.quarter:
             self.renew_now.set()  # the rest is over
+        self._displace(self.held.get((job.queue, job.id)))
         self.held[job.queue, job.id] = running
         return running
+
+    def _displace(self, earlier: Running | None) -> None:
+        """An earlier run of a job that is held anew was lost unheard: its handler stops, and is waited for."""
+        if earlier is not None and not earlier.ended:
+            earlier.displaced = earlier.cancel(Reason.LEASE_LOST)
+            self.displaced.add(earlier)
 
     def end(self, running: Running, outcome: Outcome) -> None:
         """A run has ended: its slot is free, its outcome on the way to settle.  Synchronous, so nothing is lost."""
@@ -160,6 +168,7 @@ class Shift:
         """These jobs are settled, or not ours any more."""
         for running in runnings:
             key = running.job.queue, running.job.id
+            self.displaced.discard(running)
             if self.held.get(key) is running:  # else it is the next run, claimed before we heard of this one's end
                 del self.held[key]
         self.unsettled -= len(runnings)
@@ -182,8 +191,8 @@ class Shift:
 
     @property
     def idle(self) -> bool:
-        """Whether this worker holds no job at all."""
-        return not self.held
+        """Whether this worker holds no job at all, and runs none that it has lost."""
+        return not self.held and not self.displaced
 
     # --- leases ---
 

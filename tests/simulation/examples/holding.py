@@ -154,5 +154,11 @@ def only_a_write_that_left_before_the_outage_may_come_through(tale: Tale, wrong:
 
 @shows(rules.who_was_cut_off_takes_nobody_for_dead)
 def who_stood_still_takes_others_for_dead(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1").take("w1.1", "j1").freeze("w2.1").at(4 if wrong else 1).thaw("w2.1")
+    tale.enqueue("j1").take("w1.1", "j1").at(0.5).freeze("w2.1").at(4 if wrong else 1).thaw("w2.1")
+    tale.at(LEASE + 1.5).store("w2.1", "j1", Reclaim())
+
+
+@shows(rules.who_was_cut_off_takes_nobody_for_dead)
+def who_stood_still_before_it_worked_cannot_know(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").at(TICK * wrong).freeze("w2.1").at(4).thaw("w2.1")
     tale.at(LEASE + 1.5).store("w2.1", "j1", Reclaim())

@@ -34,7 +34,12 @@ def main() -> int:
 
 def _make(reference: str) -> Make:
     module, _, factory = reference.partition(":")
-    made: Make = getattr(importlib.import_module(module), factory)
+    try:
+        made: Make = getattr(importlib.import_module(module), factory)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SystemExit(
+            f"--backend is module:factory, not {reference} ({error}). Is its folder on PYTHONPATH?"
+        ) from error
     return made
 
 

@@ -148,7 +148,7 @@ class Stopped(Entry):
 
 @attrs.frozen
 class Broke(Entry):
-    """A worker ended in an error: that must not be."""
+    """A worker ended in an error, or a client met one that it can't make sense of: that must not be."""
 
     error: str
 

@@ -77,10 +77,10 @@ class Nemesis:
 
     def _leave(self, fault: Leave) -> None:
         life = self._supervisor.at_work.get(fault.process)
-        if life is not None:
+        if life is not None and not life.process.dead:
             self._write(Struck(now(), life.process.name, fault))
             self._wires[fault.process].restart = fault.restart
-            life.worker.stop(fault.grace)
+            self._supervisor.stop(life, fault.grace)
 
     async def _freeze(self, fault: Freeze) -> None:
         life = self._supervisor.at_work.get(fault.process)

@@ -197,6 +197,7 @@ class Connection(Relay):
     async def call(self, verb: Callable[Concatenate[Backend, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Ask the store; a write that has left is waited for, as long as this connection's patience lasts."""
         self.require_open()
+        assert not kwargs, "Relay passes all arguments by position"
         await trio.lowlevel.checkpoint()
         wire = self._wire
         wire.calls += 1

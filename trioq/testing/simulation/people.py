@@ -18,7 +18,7 @@ from ..._handle import JobHandle
 from ..._queue import Queue
 from ..._task import Task
 from ...backends._base import Backend
-from .history import Answered, Asked, Began, Ended, Entry, Unanswered
+from .history import Answered, Asked, Began, Broke, Ended, Entry, Unanswered
 from .plan import Act, Does, Order, Turn, Verb
 from .processes import Process, current_process, now
 
@@ -121,6 +121,9 @@ class Client:
                 answer = await self._ask(act)
             except BackendUnavailable as error:
                 self._write(Unanswered(now(), self._name, act, str(error)))
+            except Exception as error:
+                self._write(Broke(now(), self._name, repr(error)))
+                return
             else:
                 self._write(Answered(now(), self._name, act, answer))
                 return

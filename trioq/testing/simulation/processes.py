@@ -58,7 +58,8 @@ class Process:
         self.dead = False
         self.gone = trio.Event()  #: it is dead, or has ended
         self.skew = 0.0  #: seconds by which its wall clock is ahead
-        self._scope = trio.CancelScope()
+        self._buried = False
+        self._scopes: list[trio.CancelScope] = []
         self._kept: list[trio.lowlevel.Task] = []  #: would run, if they were allowed to
 
     def __repr__(self) -> str:
@@ -73,7 +74,10 @@ class Process:
         context.run(nursery.start_soon, self._run, lambda: body(*args, **kwargs))
 
     async def _run(self, body: Callable[[], Awaitable[object]]) -> None:
-        with self._scope:
+        with trio.CancelScope() as scope:
+            self._scopes.append(scope)
+            if self._buried:
+                scope.cancel()
             await body()
 
     def freeze(self) -> None:
@@ -97,7 +101,9 @@ class Process:
         """Cancel what is left of it, so that its nursery can end: when nothing that it does counts any more."""
         self.dead = True
         self.gone.set()
-        self._scope.cancel()
+        self._buried = True
+        for scope in self._scopes:
+            scope.cancel()
         self._release()
 
     def keep(self, task: trio.lowlevel.Task) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from .draw import draw_plan
 from .history import History
 from .plan import Plan
@@ -43,5 +45,8 @@ def _names(lines: list[str]) -> set[str]:
 
 
 def command(seed: int, make: Make) -> str:
-    """What tells the story of this seed again."""
-    return f"python -m trioq.testing.simulation {seed} --backend {make.__module__}:{make.__qualname__}"
+    """What tells the story of this seed again: a command, where one can name *make*, and else a call."""
+    module, name = getattr(make, "__module__", ""), getattr(make, "__qualname__", "")
+    if getattr(sys.modules.get(module), name, None) is make and module != "__main__":
+        return f"python -m trioq.testing.simulation {seed} --backend {module}:{name}"
+    return f"trioq.testing.spec(make, seed={seed}, histories=1)"

@@ -73,7 +73,15 @@ class Supervisor:
         """Send everybody home; nobody follows them."""
         self._closing = True
         for life in self.at_work.values():
-            life.worker.stop(GRACE)
+            self.stop(life, GRACE)
+
+    def stop(self, life: Life, grace: float) -> None:
+        """Tell a worker to stop, as a signal would: it hears of it in its own process, once that can run."""
+
+        async def deliver() -> None:
+            life.worker.stop(grace)
+
+        life.process.start_soon(self._nursery, deliver)
 
     def _begin(self, staff: Staff, process: Process, wire: Wire) -> None:
         connection = Connection(self._server, wire, process, min(PATIENCE, staff.lease / 3), self._write)

@@ -25,7 +25,7 @@ from .history import Broke, Entry, Healed, History, Told
 from .nemesis import Nemesis
 from .network import Connection, Server, Wire
 from .people import Client, Handlers
-from .plan import EVERYBODY, Act, Crash, Plan, Slip, Verb
+from .plan import EVERYBODY, TICK, Act, Crash, Plan, Slip, Verb
 from .processes import EPOCH, Process, current_process, now, processes, repeatable_scheduling, wall_clocks
 from .staff import Life, Supervisor, last_words
 
@@ -91,6 +91,7 @@ class _World:
         wires = {name: _wire(plan, name, dice) for name in [*names, *clients]}
         with processes():
             async with backend, event_emitter.listening(_Ear(self._write)), trio.open_nursery() as nursery:
+                _check_clock((await backend.get(self._queues[0], [])).now)
                 server = Server(backend, nursery, self._write)
                 supervisor = Supervisor(server, wires, handlers, nursery, self._write, last_words)
                 people = {name: self._person(name, server, wires[name], handlers) for name in clients}
@@ -182,6 +183,14 @@ class _World:
     async def _read(self, backend: Backend) -> dict[str, Job]:
         pages = [await backend.find(Filter(queue=queue)) for queue in self._queues]
         return {job.id: job for page in pages for job in page.jobs}
+
+
+def _check_clock(told: float) -> None:
+    if abs(told - now()) > TICK / 2:
+        raise ValueError(
+            "a world needs a store whose clock reads time.time() when it is opened and then goes with Trio's: "
+            f"it says {told!r} where time.time() says {now()!r}. Call it as time.time(), for worlds replace that"
+        )
 
 
 def _hurt(plan: Plan) -> set[str]:

@@ -180,13 +180,17 @@ def who_was_cut_off_takes_nobody_for_dead(history: History) -> Iterator[str]:
 
 
 def _in_doubt(life: Life, moment: float) -> float:
-    """When the last trouble ended that may have kept others from renewing, too; 0 if none did within a lease."""
+    """When the last trouble ended that may have kept others from renewing, too; 0 if none did within a lease.
+
+    That it stood still before it began to work, nobody in it can know.
+    """
     lease = life.staff.lease
     return max(
         (
             each.ends
             for each in life.troubles
-            if moment - lease < each.ends < moment - 0.25  # a later one may have come between thought and deed
+            if (each.verb or each.begins > life.begins)
+            and moment - lease < each.ends < moment - 0.25  # a later one may have come between thought and deed
             and (each.unknown if each.verb else each.ends - each.begins >= lease / 4)
             and each.verb in ("", "claim", "renew", "settle", "overdue")
         ),

@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from ..history import History, Stored, Struck
+from ..history import History, Stored
 from ..network import SLOW
-from ..plan import Clock
 from .lives import Life, lives
-from .reading import SOON, Handler, Run, handlers, is_last_life, runs, when
+from .reading import Handler, handlers, is_last_life, runs, when
 
 #: Seconds by which sums of times may be wrong: jitter and backoff do not keep to the ticks of a plan.
 ROUNDING: Final = 1e-6
@@ -69,8 +68,7 @@ def no_job_has_more_attempts_than_it_may(history: History) -> Iterator[str]:
 def nothing_begins_after_its_ttl(history: History) -> Iterator[str]:
     """No handler begins at or after its job's ``expires_at``, however long a reply took, or its process stood still.
 
-    Only a worker whose wall clock was wrong when it started is late by what its claim took to be answered: what it
-    reckons from is the store's time as of then.
+    Only of its first replies a worker can't know how long they were on their way: they tell it the time as of then.
     """
     found, known = runs(history), lives(history)
     for handler in handlers(history):
@@ -78,22 +76,24 @@ def nothing_begins_after_its_ttl(history: History) -> Iterator[str]:
         if run is None or life is None or expires_at is None:
             continue
         begins = handler.began.at
-        late = _answer_took(run, life) if _clock_was_wrong(history, life) else 0.0
+        late = 0.0 if _knew_the_time(life, run.claimed.at) else _answer_took(life, run.claimed.at)
         if run.claimed.at >= expires_at or begins >= expires_at + late + ROUNDING:
             expired = f"which expired at {when(history, expires_at).strip()}"
             yield f"{when(history, begins)} {life.process} begins {handler.key[0]}, {expired}"
 
 
-def _clock_was_wrong(history: History, life: Life) -> bool:
-    """Whether its clock was set while it started: until it has asked for the time."""
-    return any(
-        isinstance(entry.fault, Clock) and entry.by == life.staff.name and 0 <= entry.at - life.begins <= SOON
-        for entry in history.all(Struck)
-    )
+def _knew_the_time(life: Life, at: float) -> bool:
+    """Whether it had an answer at once before: it asks as it starts, and at each renewal."""
+    period, until = 0.0, life.begins
+    for each in sorted(life.in_trouble(life.begins, at), key=lambda each: each.begins):
+        if each.begins > until + period + SLOW:
+            return True
+        period, until = life.staff.lease / 4, max(until, each.ends)
+    return at > until + period + SLOW
 
 
-def _answer_took(run: Run, life: Life) -> float:
-    at = run.claimed.at
+def _answer_took(life: Life, at: float) -> float:
+    """Seconds, at most, for which the answer to a claim was on its way."""
     return max([SLOW, *(each.ends - at for each in life.in_trouble(at, at) if each.verb == "claim")])
 
 
