@@ -78,7 +78,7 @@ class Supervisor:
     def stop(self, life: Life, grace: float) -> None:
         """Tell a worker to stop, as a signal would: it hears of it in its own process, once that can run."""
 
-        async def deliver() -> None:
+        async def deliver() -> None:  # noqa: ASYNC124  only a task can belong to a process
             life.worker.stop(grace)
 
         life.process.start_soon(self._nursery, deliver)
