@@ -172,6 +172,29 @@ async def test_a_job_whose_lease_ran_out_on_its_way_here_does_not_begin(autojump
     assert len(ran) == 1
 
 
+async def test_a_lease_is_judged_again_when_the_job_could_start(autojump_clock, queue, told):
+    late = []
+
+    @queue.task(priority=-1)
+    async def block():
+        autojump_clock.jump(20)  # longer than the lease
+
+    @queue.task
+    async def note(born):
+        if trio.current_time() - born >= 20 and trioq.current_job().run == 1:
+            late.append(born)
+
+    async with queue:
+        for _ in range(5):  # the tasks of one batch start in any order
+            await block.enqueue()
+            await queue.enqueue_many(note.bind(trio.current_time()) for _ in range(4))
+            await trioq.Worker(queue, lease=15).run_until_idle()
+        counts = await queue.counts()
+    assert late == []
+    assert counts["completed"] == 25
+    assert await told.all("job:released")
+
+
 async def test_a_ttl_never_stops_a_running_handler(autojump_clock, queue):
     @queue.task(ttl=1)
     async def nap():

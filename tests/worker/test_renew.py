@@ -338,3 +338,51 @@ async def test_a_lost_run_stops_when_its_own_worker_claims_the_job_again(
             await trio.sleep(200)
         record = await job.refresh()
     assert (record.state, record.run, record.crashes) == ("completed", 2, 1)
+
+
+async def test_no_job_on_its_last_life_begins_beside_a_run_that_its_worker_has_lost(
+    autojump_clock, store, queue, at_work
+):
+    ended, began = [], []
+
+    @queue.task
+    async def stubborn():
+        if trioq.current_job().run == 1:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(20)
+            ended.append(trio.current_time())
+
+    queue.settings.max_crashes = 1
+
+    @queue.task
+    async def frail():
+        began.append(trio.current_time())
+
+    async with queue:
+        job = await stubborn.enqueue()
+        async with at_work(trioq.Worker(queue, concurrency=2, lease=60)):
+            await trio.sleep(1)
+            await lose_lease(store, job.id)
+            await frail.enqueue()
+            await job.result()
+            await trio.sleep(60)
+    assert len(ended) == len(began) == 1
+    assert ended[0] <= began[0]
+
+
+async def test_a_cancel_that_is_heard_of_in_the_last_moments_is_told_whole(
+    autojump_clock, faulty, store, queue, nap, at_work, told
+):
+    async def slow_get(*args):
+        await trio.sleep(1)
+        return await store.inner.get(*args)
+
+    elsewhere = trioq.Queue("q", faulty(store.inner))
+    async with queue, elsewhere:
+        job = await nap.enqueue(100)
+        async with at_work(trioq.Worker(queue), grace=10):
+            await trio.sleep(5)
+            store.get = slow_get
+            assert await elsewhere.cancel(job.id, "from afar")
+            await trio.sleep(0.1)
+        assert [event.reason for event in await told.all("job:cancelled")] == ["from afar"] * 2

@@ -11,6 +11,12 @@ from trioq import BackendError
 from trioq.lifecycle import Cancel, step
 
 
+async def cancel_elsewhere(store, job):
+    """Cancel it as another process does: this one hears of it from its next reply."""
+    found = await store.inner.get("q", [job.id])
+    await store.inner.settle([step(found.jobs[0], Cancel("elsewhere"), found.now)])
+
+
 async def test_what_ends_during_one_write_goes_together_in_the_next(autojump_clock, store, queue, at_work):
     @queue.task
     async def nap(seconds):
@@ -97,8 +103,7 @@ async def test_a_stale_outcome_is_lost_with_the_state_that_won_and_nothing_is_co
         job = await nap.enqueue()
         async with at_work(trioq.Worker(queue, lease=100)) as worker:
             await trio.sleep(1)
-            found = await store.inner.get("q", [job.id])
-            await store.inner.settle([step(found.jobs[0], Cancel("elsewhere"), found.now)])
+            await cancel_elsewhere(store, job)
             await trio.sleep(2)
             assert worker.statistics().lost == 1
             assert worker.statistics().completed == 0
@@ -215,8 +220,7 @@ async def test_losing_a_race_while_the_store_fails_harms_nobody(autojump_clock, 
         job = await nap.enqueue()
         async with at_work(trioq.Worker(queue, lease=100)):
             await trio.sleep(1)
-            found = await store.inner.get("q", [job.id])
-            await store.inner.settle([step(found.jobs[0], Cancel(), found.now)])
+            await cancel_elsewhere(store, job)
             store.fail(kind, times=3)
             await trio.sleep(30)
             job = await nap.enqueue()
@@ -274,8 +278,7 @@ async def test_a_lost_job_is_told_of_though_the_time_to_ask_who_won_is_over(
         job = await nap.enqueue()
         async with at_work(trioq.Worker(queue, lease=100)):
             await trio.sleep(1)
-            found = await store.inner.get("q", [job.id])
-            await store.inner.settle([step(found.jobs[0], Cancel("elsewhere"), found.now)])
+            await cancel_elsewhere(store, job)
             store.get = never
     [lost] = await told.all("job:lost")
     assert (lost.job.id, lost.state) == (job.id, "unknown")
