@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
 MINUTES ?= 20
+MUTANT ?=
 
 export HYPOTHESIS_PROFILE ?= dev
 
@@ -16,13 +17,15 @@ PYTHON ?= $(shell for name in $(NAMES); do $$name $(WILL_DO) >/dev/null 2>&1 && 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a virtual environment is none
-.PHONY: help demo test soak check lint format async types typing imports docs wheel clean
+.PHONY: help demo test soak mutants mutmut check lint format async types typing imports docs wheel clean
 
 help:
 	@echo "make demo     watch real jobs go through a durable queue (DEMO_ARGS='--help' for its options)"
 	@echo "make test     run the tests (TEST_ARGS='-k lease', HYPOTHESIS_PROFILE=ci)"
 	@echo "make check    all of: lint format async types typing imports docs wheel"
 	@echo "make soak     simulate worlds that nobody has seen yet, and count them (MINUTES=20)"
+	@echo "make mutants  break trioq on purpose, one fault at a time, and see who notices (MUTANT='lease')"
+	@echo "make mutmut   the same with each change that a tool can make to the pure core (MUTANT='delay')"
 	@echo "make clean    remove the virtual environment and everything that was built"
 
 demo: $(VENV)/.has-cli
@@ -33,6 +36,13 @@ test: $(VENV)/.has-test
 
 soak: $(VENV)/.has-test
 	$(BIN)/python -m property_tests.soak --minutes $(MINUTES)
+
+# Both write their page of docs/spec, unless words pick a few: those whose sentence, file or lines have one of them.
+mutants: $(VENV)/.has-test
+	$(BIN)/python -m property_tests.mutants $(or $(MUTANT),--write)
+
+mutmut: $(VENV)/.has-mutmut
+	$(BIN)/python -m property_tests.mutants.generated $(or $(MUTANT),--write)
 
 check: lint format async types typing imports docs wheel
 

@@ -145,9 +145,11 @@ CHAPTERS: Final = (
         "What may become of one job. It is pure: these rules know no store, no worker and no clock.",
         (
             Section("One life, whatever is tried on it", _machine("test_lifecycle", "OneJob")),
+            Section("The table", _properties("test_table")),
             Section("Single steps", _properties("test_lifecycle")),
             Section("How a run ended", _properties("test_outcome")),
             Section("How long a retry waits", _properties("test_backoff")),
+            Section("What a backoff is made of", _properties("test_backoff_fields")),
         ),
     ),
     Chapter(
@@ -187,6 +189,7 @@ CHAPTERS: Final = (
         (
             Section("In a world where things break", _histories("workers")),
             Section("Wherever it crashes", _properties("test_crash_points")),
+            Section("In corners that drawn worlds seldom reach", _properties("test_corners")),
             Section("The worlds themselves", _properties("test_simulation")),
         ),
     ),

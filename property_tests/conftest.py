@@ -21,8 +21,8 @@ _ALWAYS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], 
 
 settings.register_profile("dev", _ALWAYS, max_examples=60, stateful_step_count=40)
 settings.register_profile("ci", _ALWAYS, max_examples=1_000, stateful_step_count=60)
-# For mutations.py: to see that a property fails is enough, so nothing is made smaller or kept.
-settings.register_profile("mutations", settings.get_profile("dev"), phases=[Phase.generate], database=None)
+# For mutants: to see that a property fails is enough, so nothing is made smaller or kept.
+settings.register_profile("mutants", settings.get_profile("dev"), phases=[Phase.generate], database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 _MAKERS: Final = pytest.StashKey[Mapping[str, backends.Make]]()

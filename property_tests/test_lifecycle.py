@@ -22,6 +22,7 @@ from trioq._core.job import Job, Shelf, State, broken_rules
 from trioq._core.lifecycle import (
     TABLE,
     Admission,
+    Cancel,
     Change,
     Claim,
     Command,
@@ -244,6 +245,13 @@ def test_a_step_leads_where_the_table_says_or_is_illegal(job: Job, command: Comm
         assert job.state in row.sources
         assert job.after(change).state is change.state
         assert change.state in row.targets
+
+
+@given(job=sts.jobs(), state=st.sampled_from([state for state in State if state not in ENDED]), now=sts.moments)
+def test_whatever_has_not_ended_can_be_cancelled(job: Job, state: State, now: float) -> None:
+    """A job can be cancelled in every state but the final ones, also while it is parked."""
+    job = job.having({"state": state})
+    assert job.after(step(job, Cancel("enough"), now)).state == "cancelled"
 
 
 @given(job=sts.jobs(), command=sts.commands, now=sts.moments)

@@ -142,7 +142,7 @@ def test_the_specification_runs_against_the_backend_of_the_documentation():
 
 def test_a_backend_that_accepts_stale_writes_is_found(tmp_path):
     (tmp_path / "gullible.py").write_text(GULLIBLE)
-    done = run_pytest("--backend=gullible:Gullible", "-k", "any_program", folder=tmp_path, profile="mutations")
+    done = run_pytest("--backend=gullible:Gullible", "-k", "any_program", folder=tmp_path, profile="mutants")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
     assert "Verdict.STORED" in done.stdout
 

@@ -201,6 +201,21 @@ async def test_handle_job_does_not_run_a_job_that_somebody_else_has_by_now(autoj
     assert ran == []
 
 
+async def test_handle_job_does_not_run_a_job_that_somebody_else_runs_by_now(autojump_clock, queue, note, ran, told):
+    async with queue:
+        handle = await note.enqueue()
+        job = await claimed(queue, lease=1)
+        await trio.sleep(2)
+        await queue.backend.settle([trioq.lifecycle.step(job, trioq.lifecycle.Reclaim(), job.lease_until)])
+        again = await claimed(queue)
+        await handle_job("q", job)
+        assert ran == []
+        await handle_job("q", again)
+        assert await handle.state() == "completed"
+        assert await told.names("job:lost") == ["job:lost"]
+    assert len(ran) == 1
+
+
 async def test_handle_job_leaves_no_current_job_behind(autojump_clock, queue, note):
     async with queue:
         await note.enqueue()

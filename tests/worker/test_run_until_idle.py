@@ -106,6 +106,17 @@ async def test_it_does_not_wait_for_jobs_that_others_run(autojump_clock, queue, 
             assert trio.current_time() == 1
 
 
+async def test_it_keeps_a_job_for_as_long_as_that_takes(autojump_clock, nursery, queue, work, at_work):
+    """It rests while it holds nothing, and renews nothing: the first job ends that."""
+    async with queue:
+        job = await work.options(delay=5).enqueue(0, 40)
+        nursery.start_soon(trioq.Worker(queue).run_until_idle, True)
+        await trio.sleep(6)
+        async with at_work(trioq.Worker(queue)):
+            await trio.sleep(45)
+        assert ((await job.refresh()).run, await job.state()) == (1, "completed")
+
+
 async def test_what_it_ran_is_settled_when_it_returns(autojump_clock, store, queue, work):
     async with queue:
         store.late["settle"] = 3

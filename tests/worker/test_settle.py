@@ -134,6 +134,21 @@ async def test_a_job_that_ended_is_settled_although_the_worker_is_cancelled_then
             await job.cancel()
 
 
+async def test_a_job_is_renewed_until_its_outcome_is_stored(autojump_clock, faulty, store, queue, at_work):
+    @queue.task
+    async def quick():
+        pass
+
+    store.fail("settle", times=20)
+    async with queue, faulty(store.inner) as other:
+        job = await quick.enqueue()
+        async with at_work(trioq.Worker(queue, lease=4)), at_work(trioq.Worker(trioq.Queue("z", other), lease=4)):
+            await trio.sleep(8)
+            assert await job.state() == "active"
+            await trio.sleep(30)
+        assert ((await job.refresh()).run, await job.state()) == (1, "completed")
+
+
 async def test_a_job_that_runs_again_before_its_settle_was_answered_is_renewed(autojump_clock, store, queue, at_work):
     runs = []
 

@@ -265,7 +265,9 @@ async def test_nobody_is_taken_for_dead_when_the_stores_clock_leaps(autojump_clo
         async with at_work(workers[0]):
             await trio.sleep(0.5)  # so that one sweeps when the other has not renewed yet
             async with at_work(workers[1]):
-                await trio.sleep(2.25)
+                await trio.sleep(
+                    6.25
+                )  # more than a lease: its first reply may have made each of them distrust its view
                 leap = 60
                 await trio.sleep(30)
     assert len(runs) == 4

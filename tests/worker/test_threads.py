@@ -122,6 +122,7 @@ async def test_after_a_timeout_the_job_keeps_its_slot_and_lease_until_the_thread
                 return (await job.refresh()).state == "completed"
 
             await wait_for(ended)  # what it returned in the end counts
+            assert ((await job.refresh()).run, gate.entered) == (1, 1)
 
 
 async def test_a_thread_that_raises_after_its_timeout_has_timed_out(mock_clock, queue, at_work):
@@ -208,6 +209,35 @@ async def test_at_shutdown_a_thread_has_the_grace_and_five_seconds_then_it_is_ab
         record = await job.refresh()
         assert (record.state, record.run) == ("active", 1)  # left to its lease: nobody may start it beside the thread
         assert "stuck" in caplog.text
+
+
+async def test_at_shutdown_a_thread_that_has_timed_out_long_ago_has_no_longer(mock_clock, queue, gate):
+    task = queue.task(name="enter", timeout=1)(gate.handler)
+    ended = trio.Event()
+    worker = trioq.Worker(queue)
+
+    async def work():
+        await worker.start()
+        ended.set()
+
+    async def stopped():
+        return ended.is_set()
+
+    async with queue, trio.open_nursery() as nursery:
+        await task.enqueue()
+        nursery.start_soon(work)
+        await gate.wait_inside()
+        mock_clock.jump(2)
+        await settle_down()  # from here on somebody waits for the thread
+        worker.stop(grace=3)
+        mock_clock.jump(7.9)
+        await settle_down()
+        assert not ended.is_set()
+        mock_clock.jump(0.2)
+        try:
+            await wait_for(stopped)
+        finally:
+            gate.open.set()
 
 
 async def test_a_thread_that_ends_within_the_five_seconds_is_settled(mock_clock, queue, gate, at_work):

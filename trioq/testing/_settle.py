@@ -151,9 +151,17 @@ async def check_a_requeue_loses_its_key_to_a_live_job(make: Make) -> None:
 
 
 async def check_a_reclaim_loses_to_a_renewal(make: Make) -> None:
-    """A Reclaim is stored only if the lease is still the one that was read: a renewal in between saves the job."""
+    """A Reclaim is stored only if the lease is still the one that was read: a renewal in between saves the job.
+
+    That is so as well where the Reclaim would end it.
+    """
+    for last_life in (False, True):
+        await _reclaim_beside_a_renewal(make, a_job(max_crashes=1) if last_life else a_job(), last_life)
+
+
+async def _reclaim_beside_a_renewal(make: Make, new: Job, last_life: bool) -> None:
     async with make() as backend:
-        [job] = await held(backend, a_job())
+        [job] = await held(backend, new, idle=last_life)
         read = await lose(backend, job)
         reclaim = step(read, Reclaim(), await store_time(backend))
         await backend.renew(presence(lease=LONG), [Lease(job.queue, job.id, job.run)])

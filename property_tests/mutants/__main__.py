@@ -1,0 +1,5 @@
+"""``python -m property_tests.mutants``."""
+
+from .runner import main
+
+main()
