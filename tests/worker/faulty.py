@@ -31,6 +31,7 @@ class Faulty(Relay):
         self.calls = []  #: (Trio time, verb)
         self.sizes = defaultdict(list)  #: how large the batches, or the limits of claims, were
         self.behind = 0.0  #: by how much its clock has been set back
+        self.slow = {}  #: verb -> seconds until its request has its effect
         self.late = {}  #: verb -> seconds by which its reply comes later than its effect
         self.refused = lambda change: False  #: a batch with such a change is refused
         self._plans = defaultdict(list)
@@ -69,6 +70,9 @@ class Faulty(Relay):
         error, after = self._plans[name].pop(0) if self._plans[name] else (None, False)
         if error is not None and not after:
             raise error
+        if name in self.slow:
+            with trio.CancelScope(shield=True):  # a request that has left is answered
+                await trio.sleep(self.slow[name])
         reply = await getattr(self.inner, name)(*args)
         if error is not None:
             raise error

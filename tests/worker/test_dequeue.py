@@ -330,6 +330,26 @@ async def test_a_job_on_its_last_life_runs_alone(autojump_clock, store, at_work)
     assert most == 1
 
 
+async def test_a_worker_that_becomes_empty_during_a_claim_takes_a_last_life_job_at_once(autojump_clock, store, at_work):
+    healthy = trioq.Queue("q", store)
+    frail = trioq.Queue("q", store, settings=trioq.Settings(max_crashes=1))
+    started = []
+
+    @frail.task
+    @healthy.task
+    async def nap(seconds: float):
+        started.append(trio.current_time())
+        await trio.sleep(seconds)
+
+    async with healthy:
+        await healthy.enqueue("nap", [1.0])
+        await frail.tasks["nap"].options(delay=0.9).enqueue(0.0)
+        store.late["claim"] = 0.2
+        async with at_work(trioq.Worker(healthy, concurrency=2)):
+            await trio.sleep(5)
+    assert started == [pytest.approx(0.2, abs=0.1), pytest.approx(1.4, abs=0.2)]
+
+
 async def test_a_busy_worker_empties_itself_for_a_last_life_job_that_has_waited_for_a_lease(
     autojump_clock, store, at_work
 ):
@@ -358,6 +378,30 @@ async def test_a_busy_worker_empties_itself_for_a_last_life_job_that_has_waited_
                 await healthy.enqueue("work", ["healthy"])
                 await trio.sleep(1.4)
     assert beside_poison == [0, 0]
+
+
+async def test_a_worker_stops_making_room_for_a_last_life_job_that_another_has_taken(autojump_clock, store, at_work):
+    healthy = trioq.Queue("q", store)
+    frail = trioq.Queue("q", store, settings=trioq.Settings(max_crashes=1))
+    started = []
+
+    @frail.task
+    @healthy.task
+    async def nap(seconds: float):
+        started.append(trio.current_time())
+        await trio.sleep(seconds)
+
+    async with healthy:
+        await healthy.enqueue("nap", [500.0])
+        async with at_work(trioq.Worker(healthy, concurrency=2, lease=3)):
+            await trio.sleep(1)
+            await frail.enqueue("nap", [500.0])
+            await trio.sleep(10)
+            async with at_work(trioq.Worker(healthy, concurrency=1, lease=3)):
+                await trio.sleep(1)
+                await healthy.enqueue("nap", [1.0])
+                await trio.sleep(5)
+                assert len(started) == 3
 
 
 async def test_a_limiter_without_a_limit_is_fine(autojump_clock, store, queue, at_work):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -144,6 +146,55 @@ async def test_a_ttl_that_runs_out_while_a_claim_is_answered_counts(autojump_clo
         store.late["claim"] = 3
         job = await note.enqueue()
         await trio.sleep(4)
+        assert await job.state() == "expired"
+    assert ran == []
+
+
+@pytest.fixture(params=[0, 3600], ids=["right", "fast"])
+def wall_clock(request, monkeypatch, wall_clock_stands_still):
+    """Seconds by which the wall clock is ahead of the store's, once it is called."""
+    right = time.time()
+    return lambda: monkeypatch.setattr(time, "time", lambda: right + trio.current_time() + request.param)
+
+
+async def test_a_first_request_that_takes_long_ends_no_ttl_too_early(autojump_clock, store, queue, at_work, wall_clock):
+    ran = []
+
+    @queue.task(ttl=4)
+    async def note():
+        ran.append(trio.current_time())
+
+    async with queue:
+        job = await note.enqueue()
+        await trio.sleep(2)
+        wall_clock()
+        store.slow = {"claim": 1.5, "renew": 1.5}  # both are asked at once; by the answers alone it may be 5 s
+        async with at_work(trioq.Worker(queue)):
+            await trio.sleep(1.25)
+            store.slow.clear()
+            await trio.sleep(1)
+        assert await job.state() == "completed"
+    assert ran == [3.5]
+
+
+async def test_a_first_answer_that_takes_long_begins_nothing_that_a_wall_clock_takes_for_expired(
+    autojump_clock, store, queue, at_work, wall_clock
+):
+    ran = []
+
+    @queue.task(ttl=3)
+    async def note():
+        ran.append(trio.current_time())
+
+    async with queue:
+        job = await note.enqueue()
+        await trio.sleep(2)
+        wall_clock()
+        store.late = {"claim": 1.5, "renew": 1.5}
+        async with at_work(trioq.Worker(queue)):
+            await trio.sleep(1.25)
+            store.late.clear()
+            await trio.sleep(1)
         assert await job.state() == "expired"
     assert ran == []
 

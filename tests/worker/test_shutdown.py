@@ -337,3 +337,17 @@ async def test_a_worker_that_is_stopped_while_it_starts_tells_so_in_order(autoju
         worker.stop(0)
         await trio.sleep(10)
     assert await told.names("worker:") == ["worker:started", "worker:draining", "worker:stopped"] * 30
+
+
+async def test_a_job_whose_claim_is_answered_after_half_a_lease_is_released_once(
+    autojump_clock, store, queue, at_work, told
+):
+    @queue.task
+    async def note() -> None: ...
+
+    async with queue, at_work(trioq.Worker(queue, lease=6), grace=5):
+        await trio.sleep(1)
+        store.late = {"claim": 4, "get": 0.75}  # this process stands still, as far as it can tell
+        await note.enqueue()
+        await trio.sleep(3.5)
+    assert await told.names("job:") == ["job:enqueued", "job:released"]

@@ -144,6 +144,29 @@ async def test_nothing_is_reclaimed_for_one_lease_after_the_loop_was_blocked(
             assert await job.result() == 2
 
 
+async def test_nothing_is_reclaimed_by_a_sweep_that_was_under_way_while_the_loop_was_blocked(
+    autojump_clock, store, queue, quick, at_work
+):
+    overdue = store.inner.overdue
+
+    async def look_while_the_loop_is_blocked(limit):
+        autojump_clock.jump(30)
+        return await overdue(limit)
+
+    async with queue:
+        job = await quick.enqueue()
+        await claim_as_the_dead(store, lease=20)
+        async with at_work(trioq.Worker(queue, lease=10)):
+            await trio.sleep(4)
+            store.inner.overdue = look_while_the_loop_is_blocked
+            await trio.sleep(1.25)
+            store.inner.overdue = overdue
+            await trio.sleep(9)
+            assert (await job.refresh()).crashes == 0
+            await trio.sleep(6)
+            assert await job.result() == 2
+
+
 async def test_nothing_is_reclaimed_for_one_lease_after_a_renewal_that_took_long(
     autojump_clock, store, queue, quick, at_work
 ):

@@ -38,6 +38,7 @@ class Dequeue:
     def __init__(self, shift: Shift, *, until_idle: bool = False, delayed: bool = False) -> None:
         self._shift = shift
         self._until_idle = until_idle
+        self._poll = RESTING if until_idle else POLL
         self._delayed = delayed
         if until_idle:
             shift.resting = RESTING
@@ -111,6 +112,7 @@ class Dequeue:
         shift = self._shift
         self._order.append(self._order.pop(0))  # each queue is the first in its turn
         self._was_idle = shift.idle
+        asked_at = trio.current_time()
         try:
             reply = await shift.store.ask_once(
                 lambda: shift.store.backend.claim(
@@ -120,6 +122,8 @@ class Dequeue:
         except BackendError as error:
             logger.error("the store refused a claim, trying again: %s", error)
             return None
+        if trio.current_time() - asked_at >= shift.limits.lease / 2:
+            return None  # this process stood still, and by now a renewal may be releasing what it was not known to hold
         if reply is not None:
             shift.counts["claimed"] += len(reply.jobs)
         return reply
@@ -127,8 +131,11 @@ class Dequeue:
     async def _wait(self, reply: Claimed, asked: int) -> bool:
         """Wait until another claim may find something.  True when this worker is to end, being idle."""
         shift = self._shift
-        if (reply.jobs and reply.jobs[0].last_life) or self._last_life_waits(reply):
+        if reply.jobs and reply.jobs[0].last_life:
             await self._wait_empty()
+            return False
+        if self._last_life_waits(reply):
+            await self._make_room()
             return False
         if len(reply.jobs) == asked:
             return False
@@ -137,9 +144,11 @@ class Dequeue:
                 return False  # what ended during the claim may have enqueued more
             if not reply.last_life and not self._comes_due(reply):
                 return True
+        if reply.last_life and shift.idle and not self._was_idle:
+            return False  # what ended during the claim has left this worker empty
         due = inf if reply.next_due is None else max(0.0, reply.next_due - reply.now)
         shift.claim_when_settled = self._until_idle or reply.last_life  # for the last settle makes this worker idle
-        with trio.move_on_after(min(due, RESTING if self._until_idle else POLL)):
+        with trio.move_on_after(min(due, self._poll)):
             await shift.ready.wait()
         return False
 
@@ -155,6 +164,16 @@ class Dequeue:
         if self._last_life_since is None:
             self._last_life_since = reply.now
         return reply.now - self._last_life_since >= self._shift.limits.lease
+
+    async def _make_room(self) -> None:
+        """Claim nothing until this worker holds no job, or until another has taken the one that it is to run alone."""
+        while not self._shift.idle:
+            with trio.move_on_after(self._poll):
+                await self._wait_empty()
+                return
+            reply = await self._claim(0)
+            if reply is not None and not reply.last_life:
+                return
 
     async def _wait_empty(self) -> None:
         """Claim nothing until this worker holds no job."""

@@ -29,13 +29,13 @@ def admitted_or_ended(running: Running, now: float, shift: Shift) -> bool:
     """Whether the handler may begin now; a job that may not is ended here.
 
     One whose lease ran out on its way here, for this process stood still, say, may run elsewhere by now: it is given
-    back, which the store refuses where somebody has taken it.
+    back, which the store refuses where somebody has taken it.  So is one whose TTL may have run out, or not.
     """
     admission = admit(running.job, now)
     give_back = shift.draining or now >= running.start_by
     if admission is Admission.RUN and not give_back:
         return True
-    shift.end(running, Interrupted() if give_back else _refusal(admission))
+    shift.end(running, Interrupted() if give_back else _refusal(admit(running.job, shift.store.surely())))
     return False
 
 

@@ -48,10 +48,7 @@ async def _keep_renewing(shift: Shift, send: trio.MemorySendChannel[_Findings]) 
         except BackendError as error:
             logger.error("a renewal failed, the next one will do: %s", error)
             shift.store.distrust()
-        ended = trio.current_time()
-        if ended - begun > shift.limits.quarter:
-            shift.store.distrust()  # where our renewal took long, others' may have
-        shift.next_renewal = max(begun + shift.period, ended)
+        shift.next_renewal = max(begun + shift.period, trio.current_time())
 
 
 @trio.lowlevel.enable_ki_protection

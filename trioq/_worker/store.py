@@ -47,6 +47,7 @@ class Store:
         self._on_recovered = on_recovered
         # Until the first reply the wall clock stands in: it decides nothing, for nothing is claimed; it dates events.
         self._heard, self._heard_at = time.time(), trio.current_time()
+        self._heard_surely = -inf  #: the same without that: what it was at least
         self._lost_at: float | None = None
         #: Trio time from which on this worker may take others for dead: an outage, or a late renewal of its own,
         #: may have kept healthy workers from renewing just as well.
@@ -56,17 +57,22 @@ class Store:
         """Store time, reckoned: the last reply's now, plus Trio time since.  The wall clock decides nothing."""
         return self._heard + (trio.current_time() - self._heard_at)
 
+    def surely(self) -> float:
+        """The same, and never too late: not even while nobody knows how long the first replies were on their way."""
+        return self._heard_surely + (trio.current_time() - self._heard_at)
+
     def hear(self, now: float, asked_at: float) -> None:
         """Note the store time that a reply carried, to what was asked at that Trio time.
 
-        Where it runs ahead of Trio's, the store's clock was set, or this machine slept: leases that ran out meanwhile
-        say nothing of their holders.
+        Where it runs ahead of Trio's, the store's clock was set, or this machine slept; where it took long to come, or
+        its reader was blocked, so may others be: leases that ran out meanwhile say nothing of their holders.
         """
-        if now - self.now() > self._lease / 4:
+        if max(now - self.now(), trio.current_time() - asked_at) > self._lease / 4:
             self.distrust()
         # A reply may have been on its way since it was asked for, so by now it may be that much later in the store.
         # Within that time the earlier reckoning stands: a slow reply sets no clock back.
         latest = now + (trio.current_time() - asked_at)
+        self._heard_surely = min(max(now, self.surely()), latest)
         self._heard, self._heard_at = min(max(now, self.now()), latest), trio.current_time()
 
     def distrust(self) -> None:

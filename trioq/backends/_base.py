@@ -243,7 +243,8 @@ class Backend(ABC):
 
         Within a queue by priority, then time of readiness, then seq; paused queues hand out nothing.  A job on its
         last life goes only to an *idle* worker, and alone; it goes first.  Each job equals its pure Claim step.
-        One claim may make no more than 1,000 due jobs ready; then ``next_due`` has come already.
+        One claim may make no more than 1,000 due jobs ready; then ``next_due`` has come already.  With a *limit* of 0
+        it hands out nothing, and tells what waits.
         """
 
     @abstractmethod

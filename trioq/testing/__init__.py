@@ -18,6 +18,7 @@ from ._cancelling import (
 from ._cancelling import check_empty_batches_are_fine as check_empty_batches_are_fine
 from ._cancelling import check_every_verb_is_a_checkpoint as check_every_verb_is_a_checkpoint
 from ._chaos import ChaosBackend as ChaosBackend
+from ._claim import check_a_claim_of_none_only_tells_what_waits as check_a_claim_of_none_only_tells_what_waits
 from ._claim import check_a_crash_leads_to_the_last_life as check_a_crash_leads_to_the_last_life
 from ._claim import (
     check_a_last_life_job_goes_alone_to_an_idle_worker as check_a_last_life_job_goes_alone_to_an_idle_worker,

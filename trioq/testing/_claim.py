@@ -160,6 +160,17 @@ async def check_a_last_life_job_goes_alone_to_an_idle_worker(make: Make) -> None
         assert ([job.id for job in rest.jobs], rest.last_life) == (["1"], False), "then all the others"
 
 
+async def check_a_claim_of_none_only_tells_what_waits(make: Make) -> None:
+    """A claim with a limit of 0 hands out nothing, and tells whether a job on its last life waits."""
+    async with make() as backend:
+        await backend.insert([a_job("1"), a_job("frail", max_crashes=1)])
+        for idle in (False, True):
+            reply = await claim(backend, limit=0, idle=idle)
+            assert (list(reply.jobs), reply.last_life) == ([], True), "it looks, and takes nothing"
+        assert await claimed_ids(backend, idle=True) == ["frail"], "what it saw is still there"
+        assert not (await claim(backend, limit=0)).last_life, "nothing on its last life waits any more"
+
+
 async def check_a_crash_leads_to_the_last_life(make: Make) -> None:
     """The last life begins with the last crash but one, also for a job that is timed by then."""
     async with make() as backend:
