@@ -7,9 +7,8 @@ Trio's: the properties run in virtual time.
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -18,8 +17,8 @@ from weakref import finalize
 from trioq.abc import Backend
 from trioq.backends.memory import InMemoryBackend
 from trioq.backends.sqlite import SQLiteBackend
-
-Make = Callable[[], Backend]
+from trioq.testing._given import Make
+from trioq.testing._naming import named as named
 
 #: Where files cost no wait for a disk, if there is such a place: what survives a power cut isn't asked here.
 _RAM: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -35,19 +34,3 @@ def sqlite() -> Backend:
 
 #: Those that are in this repository.
 OURS: Final[Mapping[str, Make]] = {"memory": InMemoryBackend, "sqlite": sqlite}
-
-
-def named(reference: str) -> Make:
-    """The maker that ``module:factory`` names; ValueError says what is wrong with the name."""
-    module, colon, factory = reference.partition(":")
-    if not (module and colon and factory):
-        raise ValueError(f"name a backend as module:factory, such as dict_backend:DictBackend, not {reference!r}")
-    try:
-        found = getattr(importlib.import_module(module), factory)
-    except ImportError as error:
-        raise ValueError(f"{module!r} can't be imported ({error}). Is its folder on PYTHONPATH?") from error
-    except AttributeError as error:
-        raise ValueError(f"{module!r} has no {factory!r}") from error
-    if not callable(found):
-        raise ValueError(f"{reference} can't be called: it should answer a new backend over an empty store")
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Self
 
 import attrs
@@ -27,11 +28,12 @@ from trioq.testing.simulation.history import (
     Started,
     Stopped,
     Stored,
+    Struck,
     Thawed,
     Told,
     Unanswered,
 )
-from trioq.testing.simulation.plan import Act, Order, Plan, Staff, Turn, Verb
+from trioq.testing.simulation.plan import Act, Fault, Order, Plan, Staff, Turn, Verb
 
 BEGAN = 1000.0
 
@@ -150,7 +152,12 @@ class Tale:
     def run(self, process: str, id: str, how: str = "returned", command: Command | None = None) -> Self:
         """All of a run, in no time."""
         self.take(process, id).end(process, id, how)
-        return self.store(process, id, Complete(b"1") if command is None else command)
+        command = Complete(self.result(id)) if command is None else command
+        return self.store(process, id, command, progress={"fraction": 0.5})
+
+    def result(self, id: str) -> bytes:
+        """What the handler returns in this run."""
+        return json.dumps(f"{id} in run {self.records[id].run}").encode()
 
     def store(self, by: str, id: str, command: Command, *, told: bool = True, **fields: Any) -> Self:
         """A step, with other *fields* than it should have."""
@@ -160,9 +167,12 @@ class Tale:
         self.add(Stored(self.now, by, before, change, before.after(change)))
         return self.tell(by, change.event, id) if told else self
 
+    def drain(self, process: str, grace: float = 5.0) -> Self:
+        """It is told to stop."""
+        return self.tell_of_worker(process, events.WorkerDraining, grace=grace)
+
     def stop(self, process: str, **hands: Any) -> Self:
-        self.tell_of_worker(process, events.WorkerDraining, grace=5.0)
-        self.tell_of_worker(process, events.WorkerStopped)
+        self.drain(process).tell_of_worker(process, events.WorkerStopped)
         return self.add(Stopped(self.now, process, **{"borrowed": 0, "tokens": 0, **hands}))
 
     # --- faults ---
@@ -179,6 +189,10 @@ class Tale:
     def hurt(self, process: str, verb: str, seconds: float = 2.0) -> Self:
         """A call comes to its end, and its caller never hears what it did."""
         return self.add(Hurt(self.now, process, verb, "no answer", seconds, unknown=True))
+
+    def strike(self, process: str, fault: Fault) -> Self:
+        """Another fault begins."""
+        return self.add(Struck(self.now, process, fault))
 
     def heal(self) -> Self:
         return self.add(Healed(self.now, "*"))

@@ -12,7 +12,11 @@ from tests.simulation.tale import Tale
 from trioq._core.lifecycle import Complete, Fail, Reclaim
 from trioq.testing.simulation.rules import GROUPS, LIVENESS, SAFETY, Rule, broken
 
-for chapter in ("store", "answers", "handling", "holding", "limits", "events", "progress"):
+_CHAPTERS = (
+    *("store", "answers", "handling", "idling", "stopping", "settling", "contents", "holding", "limits", "events"),
+    "progress",
+)
+for chapter in _CHAPTERS:
     import_module(f"tests.simulation.examples.{chapter}")
 
 every_example = pytest.mark.parametrize(
@@ -48,8 +52,8 @@ def test_a_rule_begins_with_the_sentence_that_it_stands_for(rule: Rule):
 
 def test_a_day_as_it_should_be_breaks_no_rule():
     tale = Tale()
-    tale.enqueue("j1", max_retries=1).enqueue("j2").run("w1.1", "j1", "raised", Fail("no", 1.0))
-    tale.take("w2.1", "j2").at(2).renew("w2.1", "j2").run("w1.1", "j1").die("w2.1").at(11)
+    tale.enqueue("j1", max_retries=1).enqueue("j2").run("w1.1", "j1", "raised", Fail("ValueError: as planned", 0.5))
+    tale.take("w2.1", "j2").at(1).run("w1.1", "j1").at(2).renew("w2.1", "j2").die("w2.1").at(11)
     tale.store("w1.1", "j2", Reclaim()).at(12).run("w1.1", "j2").heal().at(40).stop("w1.1")
     tale.plan = attrs.evolve(tale.plan, heals=True)
     assert broken(tale.history()) == []

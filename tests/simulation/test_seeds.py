@@ -81,5 +81,5 @@ def test_the_specification_passes_our_own_backend():
 
 
 def test_the_specification_refuses_a_faulty_one():
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=r"Broken: .*\. \(check_[a-z_]+\)"):
         trioq.testing.spec(Forgetful, histories=3)

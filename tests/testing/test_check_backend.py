@@ -31,7 +31,7 @@ def test_check_backend_accepts_the_reference():
 
 
 def test_check_backend_refuses_a_store_that_accepts_stale_writes():
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=r"^Broken: [A-Z][^\n]*\. \(check_[a-z_]+\)\n  "):
         run(Gullible)
 
 

@@ -53,6 +53,10 @@ async def refused(*args: Any, **kwargs: Any) -> str:
     return str(caught.value)
 
 
+def nothing() -> None:
+    """What there is to see where it is enough that a second run completes."""
+
+
 def line_of(text: str) -> int:
     """The line of this file on which a comment stands."""
     lines = Path(__file__).read_text(encoding="utf-8").splitlines()
@@ -241,6 +245,16 @@ async def test_a_handler_that_differs_by_itself_is_not_blamed_on_a_crash(queue, 
     assert "not idempotent" in await refused(flighty)
 
 
+async def test_what_returns_nothing_is_refused_where_nobody_looks_either(queue, world):
+    @queue.task
+    async def charge() -> None:
+        world.rows.append(30)
+
+    with pytest.raises(TypeError, match=r"charge returns nothing.*observe="):
+        await assert_idempotent(charge)
+    assert world.rows == [30]  # nothing was tried in vain
+
+
 # --- the points ---------------------------------------------------------------------------------
 
 
@@ -387,7 +401,7 @@ async def test_the_handler_finds_its_job_and_its_options_apply(queue, autojump_c
         seen.append((job.id, job.task, job.attempt, job.metadata))
         await trio.sleep(seconds)
 
-    await assert_idempotent(slow.options(id="7", metadata={"a": 1}, delay=1, ttl=2).bind(1))
+    await assert_idempotent(slow.options(id="7", metadata={"a": 1}, delay=1, ttl=2).bind(1), observe=nothing)
     assert set(map(repr, seen)) == {repr(("7", "slow", 1, {"a": 1}))}
     assert "TimedOut" in await refused(slow, 6)
 
@@ -403,7 +417,7 @@ async def test_limits_of_the_queue_do_not_count(autojump_clock):
             raise KeyError("later")
 
     with trio.fail_after(10_000):
-        await assert_idempotent(work)
+        await assert_idempotent(work, observe=nothing)
 
 
 async def test_resources_are_what_was_given(queue, world, look):
@@ -430,7 +444,7 @@ async def test_each_worker_enters_a_lifespan_of_its_own_and_a_dead_one_leaves_it
         await trio.lowlevel.checkpoint()
         told.append("done")
 
-    await assert_idempotent(work, lifespan=lifespan, reset=told.clear)
+    await assert_idempotent(work, lifespan=lifespan, reset=told.clear, observe=nothing)
     assert told == ["enter", "run 1", "done", "leave", "enter", "run 2", "done", "leave"]
 
     seen = []
@@ -446,7 +460,7 @@ async def test_a_lock_that_the_dead_worker_holds_is_named_as_what_the_second_one
         async with lock:
             await trio.sleep(1)
 
-    assert "its second run does not end. Does it wait for a lock" in await refused(work)
+    assert "its second run does not end. Does it wait for a lock" in await refused(work, observe=nothing)
 
 
 async def test_a_pool_with_tasks_of_its_own_outlives_the_handler_that_began_them(queue, world, look):
@@ -462,7 +476,7 @@ async def test_a_pool_with_tasks_of_its_own_outlives_the_handler_that_began_them
         await trio.lowlevel.checkpoint()
 
     with trio.fail_after(10):
-        await assert_idempotent(work, lifespan=lifespan)
+        await assert_idempotent(work, lifespan=lifespan, observe=nothing)
 
 
 async def test_what_observe_answers_may_be_alive(queue, world):
@@ -489,7 +503,7 @@ async def test_nothing_of_it_is_in_the_queue_of_the_application(queue):
     async def work() -> None: ...
 
     async with queue:
-        await assert_idempotent(work)
+        await assert_idempotent(work, observe=nothing)
         assert set((await queue.counts()).values()) == {0}
 
 
@@ -533,10 +547,10 @@ async def test_it_can_be_cancelled(queue, autojump_clock):
         await trio.sleep(100)
 
     with trio.move_on_after(150) as scope:
-        await assert_idempotent(work)
+        await assert_idempotent(work, observe=nothing)
     assert scope.cancelled_caught
     with trio.fail_after(1_000):
-        await assert_idempotent(work)  # and used again
+        await assert_idempotent(work, observe=nothing)  # and used again
 
 
 def test_it_needs_neither_virtual_nor_real_time(queue, world, look):

@@ -34,7 +34,16 @@ async def check_backend(make: Make) -> None:
     wait for a second of store time, looking at the store's clock as they sleep.  So either that clock follows
     Trio's, and the checks run under ``MockClock(autojump_threshold=0)``; or both run by themselves.
 
-    AssertionError tells what does not hold.
+    AssertionError tells what does not hold, and which check says so.
     """
     for check in CHECKS:
+        await run_check(check, make)
+
+
+async def run_check(check: Callable[[Make], Awaitable[None]], make: Make) -> None:
+    """Run one check.  AssertionError begins with its sentence and its name, as the specification has them."""
+    try:
         await check(make)
+    except AssertionError as error:
+        sentence = " ".join((check.__doc__ or "").partition("\n\n")[0].split())
+        raise AssertionError(f"Broken: {sentence} ({check.__name__})\n  {error}") from error

@@ -18,6 +18,10 @@ What came before that point was done twice; what came after it, finally blocks i
 Let that one find what the first one did: write under a key that both share, such as current_job().id, or do in one
 transaction what belongs together."""
 
+_NOTHING_TO_COMPARE: Final = """\
+{task} returns nothing, so there is nothing to compare: give observe=, a function that answers what the handler
+changes, such as the rows of a table. With observe=lambda: None you ask no more than that a second run completes."""
+
 
 async def assert_idempotent(
     task: Bound[..., Any] | Call[Any],
@@ -39,6 +43,8 @@ async def assert_idempotent(
     moment before its end is stored, a worker that has come that far is killed, as by ``kill -9``: nothing of the
     handler runs any more, no ``finally``.  A second worker runs the same job again, id and all, and each time the
     result, and what *observe* answers, must be what they were.  AssertionError names the point and the difference.
+
+    *observe* may be left out where the result says it all; TypeError where there is no result either.
 
     *reset* puts the world back before each run; either may be async.  Handlers find *resources* in
     ``current_job().resources``, or the value of *lifespan*, which each worker enters for itself, and which is left
@@ -64,6 +70,8 @@ async def assert_idempotent(
         wanted = await undisturbed.run()
         if wanted.state is not State.COMPLETED:
             raise AssertionError(f"{scene.job.task} does not complete even undisturbed: {_ended(wanted)}")
+        if observe is None and wanted.result is None:
+            raise TypeError(_NOTHING_TO_COMPARE.format(task=scene.job.task))
         for point in range(1, undisturbed.points + 1):
             trial = Trial(scene, point)
             await called(put_back)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import trio
 from trio.testing import MockClock
 
-from ..backends._base import Backend
-from ._conformance import CHECKS
+from ._conformance import CHECKS, run_check
+from ._given import Make
 from .simulation.seeds import check_seed
 
 
-def spec(make: Callable[[], Backend], *, histories: int = 200, seed: int = 0) -> None:
+def spec(make: Make, *, histories: int = 200, seed: int = 0) -> None:
     """Prove that the backends which *make* answers keep the specification, as far as it is about backends.
 
     ::
@@ -26,10 +24,10 @@ def spec(make: Callable[[], Backend], *, histories: int = 200, seed: int = 0) ->
     clock follows Trio's: all of this happens in virtual time, in a ``trio.run`` of its own.  So it is called outside
     of Trio.
 
-    AssertionError says what does not hold: for a world, with its story, made as short as it gets, and the command
-    that tells it again.
+    AssertionError says what does not hold, by the sentence and the name that it has in the specification; for a world,
+    with its story, made as short as it gets, and the command that tells it again.
     """
     for check in CHECKS:
-        trio.run(check, make, clock=MockClock(autojump_threshold=0))
+        trio.run(run_check, check, make, clock=MockClock(autojump_threshold=0))
     for number in range(seed, seed + histories):
         check_seed(number, make)

@@ -88,6 +88,12 @@ def a_job_is_lost_in_silence(tale: Tale, wrong: bool) -> None:
 
 
 @shows(rules.what_is_lost_is_told)
+def a_handler_that_shields_itself_from_its_timeout_keeps_a_cancel_from_being_told(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1", timeout=5.0 if wrong else 1.0).take("w1.1", "j1").at(2).cancel("j1").at(40).end("w1.1", "j1")
+    tale.at(45).heal()
+
+
+@shows(rules.what_is_lost_is_told)
 def who_stops_tells_what_it_has_lost(tale: Tale, wrong: bool) -> None:
     tale.enqueue("j1").take("w1.1", "j1").at(LEASE).store("w2.1", "j1", Reclaim()).end("w1.1", "j1", "cancelled")
     tale.stop("w1.1", unsettled=() if wrong else ("j1",))

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import attrs
-
 from tests.simulation.examples import shows
 from tests.simulation.tale import BEGAN, LEASE, Tale
-from trioq._core import events
 from trioq._core.lifecycle import Reclaim, Release
 from trioq.testing.simulation import rules
 from trioq.testing.simulation.history import Broke
-from trioq.testing.simulation.plan import Does, Turn
-
-TICK = 1 / 64
-
 
 # --- handlers -----------------------------------------------------------------------------------
 
@@ -36,26 +29,6 @@ def a_job_that_is_released_runs_on(tale: Tale, wrong: bool) -> None:
     tale.store("w2.1", "j1", Release() if wrong else Reclaim()).take("w2.1", "j1").at(9).end_turn("w1.1", "j1", 0)
 
 
-@shows(rules.who_has_lost_a_job_stops)
-def a_handler_goes_on_and_on(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1").take("w1.1", "j1").at(1).cancel("j1").at(1 + LEASE + TICK * wrong)
-    tale.end("w1.1", "j1", "cancelled")
-
-
-@shows(rules.who_has_lost_a_job_stops)
-def a_frozen_process_cannot_hear(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1").take("w1.1", "j1").at(1).freeze("w1.1").cancel("j1").at(5 if wrong else 30).thaw("w1.1")
-    tale.at(31).end("w1.1", "j1", "cancelled")
-
-
-@shows(rules.who_has_lost_a_job_stops)
-def only_who_resists_takes_longer(tale: Tale, wrong: bool) -> None:
-    turn = Turn(Does.HANG if wrong else Does.RESIST, 20.0)
-    [first, *others] = tale.plan.orders
-    tale.plan = attrs.evolve(tale.plan, orders=(attrs.evolve(first, turns=(turn,)), *others))
-    tale.enqueue("j1").take("w1.1", "j1").at(1).cancel("j1").at(20).end("w1.1", "j1", "cancelled")
-
-
 # --- the end of a worker ------------------------------------------------------------------------
 
 
@@ -72,7 +45,7 @@ def a_token_is_not_given_back(tale: Tale, wrong: bool) -> None:
 @shows(rules.who_drains_begins_nothing)
 def a_handler_begins_in_a_worker_that_drains(tale: Tale, wrong: bool) -> None:
     tale.enqueue("j1").claim("w1.1", "j1")
-    tale.tell_of_worker("w2.1" if not wrong else "w1.1", events.WorkerDraining, grace=5.0).begin("w1.1", "j1")
+    tale.drain("w1.1" if wrong else "w2.1").begin("w1.1", "j1")
 
 
 @shows(rules.who_stops_leaves_nothing_behind)

@@ -6,73 +6,16 @@ import attrs
 
 from tests.simulation.examples import shows
 from tests.simulation.tale import LEASE, Tale
-from trioq._core.lifecycle import Cancel, Complete, Expire, Fail, Reclaim, Reject, Release, Snooze
+from trioq._core.lifecycle import Cancel, Complete, Reclaim
 from trioq.testing.simulation import rules
 from trioq.testing.simulation.plan import Verb
 
 TICK = 1 / 64
 
 
-# --- how a run ends -----------------------------------------------------------------------------
-
-
 @shows(rules.only_its_holder_settles_a_run)
 def a_stranger_completes_a_job(tale: Tale, wrong: bool) -> None:
     tale.enqueue("j1").take("w1.1", "j1").end("w1.1", "j1").store("w2.1" if wrong else "w1.1", "j1", Complete(b"1"))
-
-
-@shows(rules.a_run_is_settled_as_its_handler_ended)
-def a_job_is_completed_before_it_has_run(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1").take("w1.1", "j1")
-    if not wrong:
-        tale.end("w1.1", "j1")
-    tale.store("w1.1", "j1", Complete(b"1"))
-
-
-@shows(rules.a_run_is_settled_as_its_handler_ended)
-def a_failure_is_completed(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1").run("w1.1", "j1", "raised" if wrong else "returned")
-
-
-@shows(rules.a_run_is_settled_as_its_handler_ended)
-def a_result_is_thrown_away(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1").run("w1.1", "j1", "returned" if wrong else "cancelled", Release()).stop("w1.1")
-
-
-@shows(rules.a_run_is_settled_as_its_handler_ended)
-def a_shutdown_is_counted_as_a_failure(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1", timeout=2.0).take("w1.1", "j1").at(2 - TICK * wrong).end("w1.1", "j1", "cancelled")
-    tale.store("w1.1", "j1", Fail("TimedOut", 1.0)).stop("w1.1")
-
-
-@shows(rules.a_run_is_settled_as_its_handler_ended)
-def a_job_has_a_retry_less_than_it_may(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1", max_retries=3).run("w1.1", "j1", "raised" if wrong else "rejected", Reject("no"))
-
-
-@shows(rules.a_run_is_settled_as_its_handler_ended)
-def a_snooze_is_made_up(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1").run("w1.1", "j1", "retry" if wrong else "snooze", Snooze(2.0))
-
-
-@shows(rules.a_run_is_settled_as_its_handler_ended)
-def a_job_expires_while_it_runs(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1", ttl=2.0).at(1).claim("w1.1", "j1")
-    if wrong:
-        tale.begin("w1.1", "j1")
-    tale.at(2).store("w1.1", "j1", Expire())
-
-
-@shows(rules.what_a_handler_did_is_stored_at_once)
-def a_result_is_kept_waiting(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1").take("w1.1", "j1").end("w1.1", "j1").at(1 + TICK * wrong)
-    tale.store("w1.1", "j1", Complete(b"1")).at(20).heal()
-
-
-@shows(rules.what_a_handler_did_is_stored_at_once)
-def an_outage_keeps_a_result_waiting(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1").take("w1.1", "j1").end("w1.1", "j1").at(2)
-    tale.hurt("w2.1" if wrong else "w1.1", "settle").at(3).store("w1.1", "j1", Complete(b"1")).at(20).heal()
 
 
 @shows(rules.only_who_is_asked_cancels_and_requeues)

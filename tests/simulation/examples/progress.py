@@ -27,16 +27,3 @@ def nobody_sweeps(tale: Tale, wrong: bool) -> None:
     if not wrong:
         tale.store("w2.1", "j1", Reclaim())
     tale.at(60).enqueue("j2")
-
-
-@shows(rules.nobody_idles_beside_ready_work)
-def a_ready_job_lies_there(tale: Tale, wrong: bool) -> None:
-    tale.at(20).enqueue("j1").at(21 + 5 * wrong).run("w1.1", "j1").at(70).heal()
-
-
-@shows(rules.nobody_idles_beside_ready_work)
-def everybody_is_busy(tale: Tale, wrong: bool) -> None:
-    tale.at(45).enqueue("j1", "j2").take("w1.1", "j1").take("w1.1", "j2").at(50).stop("w2.1")
-    if wrong:
-        tale.end("w1.1", "j2")
-    tale.at(50.5).enqueue("j3").at(70).end("w1.1", "j1").take("w1.1", "j3").at(80).heal()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 
+from .._naming import named
 from .rules import broken
 from .seeds import check_seed, command
 from .story import story
-from .world import Make
 
 
 def main() -> int:
@@ -19,7 +18,10 @@ def main() -> int:
     parser.add_argument("--backend", default="trioq:InMemoryBackend", metavar="MODULE:FACTORY")
     parser.add_argument("--histories", type=int, help="run as many seeds, from this one on, and tell only what breaks")
     arguments = parser.parse_args()
-    make = _make(arguments.backend)
+    try:
+        make = named(arguments.backend)
+    except ValueError as error:
+        parser.error(f"--backend={arguments.backend}: {error}")
     last = arguments.seed + (arguments.histories or 1)
     for seed in range(arguments.seed, last):
         try:
@@ -30,17 +32,6 @@ def main() -> int:
         if arguments.histories is None:
             print(story(history, broken(history), command(seed, make)))
     return 0
-
-
-def _make(reference: str) -> Make:
-    module, _, factory = reference.partition(":")
-    try:
-        made: Make = getattr(importlib.import_module(module), factory)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SystemExit(
-            f"--backend is module:factory, not {reference} ({error}). Is its folder on PYTHONPATH?"
-        ) from error
-    return made
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from .plan import (
     Crash,
     Cut,
     Does,
+    Drag,
     Fault,
     Freeze,
     Hints,
@@ -46,13 +47,14 @@ class _Dice:
         self.horizon = float(self.random.choice([10, 20, 40]))
         self.queues = self.random.choice([("a",), ("a",), ("a", "b")])
         self.options = set(self.some("delay", "ttl", "timeout", "priority", "unique_key"))
+        self.longest = 30 if self.horizon == 40 else 8  # where there is time, handlers may take longer than leases
         self.behaviours = [Does.RETURN, Does.RETURN, Does.RAISE, *self.some(*Does)]
         staff = tuple(self.staff(f"w{number}") for number in range(1, self.random.randint(1, 3) + 1))
         orders = tuple(self.order(f"j{number}") for number in range(1, self.random.randint(1, 12) + 1))
         clients = self.random.choice([("c1",), ("c1", "c2")])
         acts = tuple(sorted(self.acts(orders, clients), key=lambda act: act.at))
         kinds = self.some(*_FAULTS) if self.random.random() < 0.85 else []  # quiet, so that nothing excuses a delay
-        faults = tuple(fault for kind in kinds for fault in self.faults(kind, staff, clients))
+        faults = tuple(fault for kind in kinds for fault in self.faults(kind, staff, clients, acts))
         return Plan(
             seed=self.seed,
             staff=staff,
@@ -88,7 +90,7 @@ class _Dice:
 
     def order(self, id: str) -> Order:
         turns = tuple(
-            Turn(Does(self.random.choice(self.behaviours)), self.seconds(8), self.seconds(8))
+            Turn(Does(self.random.choice(self.behaviours)), self.seconds(self.longest), self.seconds(8))
             for _ in range(self.random.randint(0, 4))
         )
         timeout = (
@@ -131,7 +133,9 @@ class _Dice:
                 yield Act(at, self.random.choice(clients), Verb.PAUSE, (queue,))
                 yield Act(at + self.seconds(10), self.random.choice(clients), Verb.RESUME, (queue,))
 
-    def faults(self, kind: str, staff: tuple[Staff, ...], clients: tuple[str, ...]) -> Iterator[Fault]:
+    def faults(
+        self, kind: str, staff: tuple[Staff, ...], clients: tuple[str, ...], acts: tuple[Act, ...]
+    ) -> Iterator[Fault]:
         for _ in range(self.random.randint(1, 4)):
             member, at, restart = self.random.choice(staff), self.moment(), self.seconds(4)
             worker, anybody = member.name, self.random.choice([member.name, member.name, *clients])
@@ -144,11 +148,16 @@ class _Dice:
                 case "crash at a step":
                     yield Crash(process=worker, step=1 + int(self.random.expovariate(1 / 200)), restart=restart)
                 case "leave":
-                    yield Leave(process=worker, at=at, grace=self.seconds(6), restart=restart)
+                    yield Leave(process=worker, at=self.or_at_once(at), grace=self.seconds(6), restart=restart)
                 case "freeze":
                     yield Freeze(process=worker, at=at, seconds=self.seconds(40))
-                case "nap":  # to wake up when others are just about to take it for dead
-                    yield Freeze(process=worker, at=at, seconds=member.lease + self.seconds(6))
+                case "nap":
+                    yield from self.nap(member, staff, self.random.choice(acts).at + self.seconds(2))
+                case "drag":
+                    there, back = self.random.choice([(self.seconds(4), 0.0), (0.0, self.seconds(4)), (0.0, inf)])
+                    verb, lasts = self.random.choice(_DRAGGED), 1 + self.seconds(20)
+                    at = self.or_at_once(at)
+                    yield Drag(process=worker, at=at, seconds=lasts, verb=verb, there=there, back=back)
                 case "slip":
                     for number in range(self.random.randint(1, 4)):
                         there, back = self.random.choice([(0.0, inf), (inf, 0.0), (self.seconds(12), self.seconds(4))])
@@ -163,8 +172,29 @@ class _Dice:
                     what = self.random.choice(list(Mischief))
                     yield Hints(process=worker, at=at, seconds=self.seconds(40), what=what)
                 case "clock":
+                    at = self.or_at_once(at)
                     yield Clock(process=anybody, at=at, by=self.random.choice([-3600.0, -1.0, 1.0, 3600.0]))
 
+    def or_at_once(self, at: float) -> float:
+        """That moment, or the first one, when a worker hardly knows anything yet."""
+        return self.random.choice([0.0, at, at, at])
+
+    def nap(self, member: Staff, staff: tuple[Staff, ...], at: float) -> Iterator[Fault]:
+        """A worker wakes up when others are just about to take it for dead, or have just done so, slowly."""
+        seconds = member.lease * 0.75 + self.seconds(member.lease)
+        yield Freeze(process=member.name, at=at, seconds=seconds)
+        if self.random.random() < 0.8:
+            slow = 0.5 + self.seconds(3)
+            for other in staff:
+                if other is not member:
+                    yield Drag(process=other.name, at=at, seconds=seconds + 4, verb="settle", there=slow)
+        if self.random.random() < 0.3:
+            woken = at + seconds + self.seconds(2)
+            yield Leave(process=member.name, at=woken, grace=0.0, restart=self.seconds(4))
+
+
+#: The calls that workers live by.
+_DRAGGED: Final = ("claim", "settle", "renew", "overdue", "get")
 
 _FAULTS: Final = (
     "crash",
@@ -177,4 +207,5 @@ _FAULTS: Final = (
     "cut",
     "hints",
     "clock",
+    "drag",
 )

@@ -6,7 +6,7 @@ believes stands beside them.  Times are the store's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -24,6 +24,10 @@ class Entry:
 
     at: float
     by: str
+
+
+#: Notes what happened, at the end of the history.
+Write = Callable[[Entry], None]
 
 
 # --- clients ------------------------------------------------------------------------------------

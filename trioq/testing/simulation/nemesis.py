@@ -10,9 +10,9 @@ from typing import assert_never
 
 import trio
 
-from .history import Entry, Froze, Struck, Thawed
-from .network import Connection, Wire
-from .plan import EVERYBODY, Clock, Crash, Cut, Fault, Freeze, Hints, Leave, Plan, Slip
+from .history import Froze, Struck, Thawed, Write
+from .network import End, Wire
+from .plan import EVERYBODY, Clock, Crash, Cut, Drag, Fault, Freeze, Hints, Leave, Plan, Slip
 from .processes import Process, now, process_of
 from .staff import Supervisor
 
@@ -24,9 +24,9 @@ class Nemesis:
         self,
         plan: Plan,
         wires: Mapping[str, Wire],
-        clients: Mapping[str, tuple[Process, Connection]],
+        clients: Mapping[str, End],
         supervisor: Supervisor,
-        write: Callable[[Entry], None],
+        write: Write,
     ) -> None:
         self._plan = plan
         self._wires = wires
@@ -60,6 +60,8 @@ class Nemesis:
                 self._leave(fault)
             case Freeze():
                 await self._freeze(fault)
+            case Drag():
+                await self._drag(fault)
             case Cut():
                 await self._cut(fault)
             case Hints():
@@ -95,14 +97,21 @@ class Nemesis:
             process.thaw()
             self._write(Thawed(now(), process.name))
 
+    async def _drag(self, fault: Drag) -> None:
+        self._write(Struck(now(), fault.process, fault))
+        drags = self._wires[fault.process].drags
+        drags.append(fault)
+        await trio.sleep(fault.seconds)
+        drags.remove(fault)
+
     async def _cut(self, fault: Cut) -> None:
         self._write(Struck(now(), fault.process, fault))
         names = list(self._wires) if fault.process == EVERYBODY else [fault.process]
         for name in names:
             self._wires[name].cuts.append(fault)
-            connection = self._connection(name)
-            if connection is not None and not fault.silent:
-                connection.snap()
+            end = self._end(name)
+            if end is not None and not fault.silent:
+                end.connection.snap()
         await trio.sleep(fault.seconds)
         for name in names:
             self._wires[name].cuts.remove(fault)
@@ -116,16 +125,13 @@ class Nemesis:
 
     def _set_clock(self, fault: Clock) -> None:
         self._write(Struck(now(), fault.process, fault))
-        life = self._supervisor.at_work.get(fault.process)
-        process = life.process if life is not None else self._clients.get(fault.process, (None,))[0]
-        if process is not None:
-            process.skew += fault.by
+        self._wires[fault.process].skew += fault.by
+        end = self._end(fault.process)
+        if end is not None:
+            end.process.skew = self._wires[fault.process].skew
 
-    def _connection(self, name: str) -> Connection | None:
-        if name in self._clients:
-            return self._clients[name][1]
-        life = self._supervisor.at_work.get(name)
-        return None if life is None else life.connection
+    def _end(self, name: str) -> End | None:
+        return self._clients.get(name) or self._supervisor.at_work.get(name)
 
 
 class _Steps(trio.abc.Instrument):

@@ -1,4 +1,4 @@
-"""The store of a simulated world, and the wires to it, on which requests and replies are slow, or get lost.
+"""The wires of a simulated world, on which requests to its store, and the replies, are slow, or get lost.
 
 A request travels in a task of no process: what has left takes effect, whatever becomes of its sender.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from contextvars import Context
 from functools import partial
 from math import inf
 from random import Random
@@ -17,123 +16,46 @@ import attrs
 import trio
 
 from ..._core.errors import BackendUnavailable
-from ..._core.job import Job
-from ..._core.lifecycle import Change
-from ...backends._base import (
-    Backend,
-    Claimed,
-    Hint,
-    Inserted,
-    Lease,
-    Presence,
-    Renewed,
-    Settled,
-    Verdict,
-)
+from ...backends._base import Backend, Hint
 from ...backends._hints import Doorbell
 from .._relay import WRITES, Relay
-from . import history
-from .plan import TICK, Crash, Cut, Mischief, Slip, Where
+from .history import Hurt, Write
+from .plan import TICK, Crash, Cut, Drag, Fault, Mischief, Slip, Where
 from .processes import Process, now
+from .server import Server
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Write = Callable[[history.Entry], None]
 
-
-class Server:
-    """The store itself: it does one thing after another, and each thing that it does is written down."""
-
-    def __init__(self, backend: Backend, nursery: trio.Nursery, write: Write) -> None:
-        self.backend = backend
-        self.records: dict[tuple[str, str], Job] = {}  #: as they should be, by all that was done
-        self._nursery = nursery
-        self._write = write
-        self.turn = trio.Lock()  #: held by whoever does something
-        self._nobody = Context()  #: in which no process is the current one
-
-    def post(self, deliver: Callable[[], Awaitable[None]]) -> None:
-        """Let something happen on the store's side of the wire."""
-        self._nobody.run(self._nursery.start_soon, deliver)
-
-    async def do(self, by: str, verb: str, args: tuple[Any, ...]) -> Any:
-        """What the backend answers; the effect is in the history at once."""
-        async with self.turn:
-            reply = await getattr(self.backend, verb)(*args)
-            match reply:
-                case Inserted():
-                    self._inserted(by, reply)
-                case Claimed():
-                    self._claimed(by, reply)
-                case Settled():
-                    self._settled(by, args[0], reply)
-                case Renewed():
-                    self._renewed(by, args[0], args[1], reply)
-            if verb in ("pause", "resume"):
-                self._write(history.Paused(reply, by, args[0], verb == "pause"))
-            return reply
-
-    def _put(self, job: Job) -> Job | None:
-        before = self.records.get((job.queue, job.id))
-        self.records[job.queue, job.id] = job
-        return before
-
-    def _inserted(self, by: str, reply: Inserted) -> None:
-        for job, created in zip(reply.jobs, reply.created, strict=True):
-            if created:
-                self._put(job)
-                self._write(history.Inserted(reply.now, by, job))
-
-    def _claimed(self, by: str, reply: Claimed) -> None:
-        for job in reply.jobs:
-            before = self._put(job)
-            self._write(history.Claimed(reply.now, by, before or job, job))
-
-    def _settled(self, by: str, changes: Sequence[Change], reply: Settled) -> None:
-        for change, verdict in zip(changes, reply.verdicts, strict=True):
-            before = self.records.get((change.queue, change.id))
-            if verdict is not Verdict.STORED:
-                self._write(history.Refused(reply.now, by, change, verdict, before))
-            elif before is None or not _is_there(change, before):
-                # Whether it should have been stored over that, the rules say.
-                before = before or Job(id=change.id, queue=change.queue, task="?")
-                job = before.after(change)
-                self._put(job)
-                self._write(history.Stored(reply.now, by, before, change, job))
-
-    def _renewed(self, by: str, worker: Presence, leases: Sequence[Lease], reply: Renewed) -> None:
-        for lease in leases:
-            job = self.records.get((lease.queue, lease.id))
-            if job is not None and lease not in reply.lost:
-                news = {"lease_until": reply.now + worker.lease}
-                job = job.having(news if lease.progress is None else {**news, "progress": lease.progress})
-                self._put(job)
-                self._write(history.Renewed(reply.now, by, job))
-
-
-def _is_there(change: Change, job: Job) -> bool:
-    """Whether the record is what the change would make of it, so that storing it again did nothing."""
-    same = (job.seq, job.version) == (change.seq, change.version + 1)
-    return same and all(getattr(job, name) == value for name, value in change.fields.items())
+#: A call with which nothing is wrong.
+_SMOOTH: Final = Slip(process="", call=0)
 
 
 class Wire:
     """What connects the processes of one name, one after another, with the store; and all that is wrong with it."""
 
-    def __init__(self, slips: Sequence[Slip], crashes: Sequence[Crash], dice: Random) -> None:
+    def __init__(self, faults: Sequence[Fault], dice: Random) -> None:
         self.calls = 0
-        self.slips = {slip.call: slip for slip in slips}
-        self.crashes = {crash.call: crash for crash in crashes if crash.call is not None}
-        self.cuts: list[Cut] = []  #: those that last
+        self.slips = {fault.call: fault for fault in faults if isinstance(fault, Slip)}
+        self.crashes = {fault.call: fault for fault in faults if isinstance(fault, Crash) and fault.call is not None}
+        self.drags: list[Drag] = []  #: those that last
+        self.cuts: list[Cut] = []  #: likewise
         self.mischief: list[Mischief] = []  #: likewise
+        self.skew = 0.0  #: seconds by which the wall clock at this end is ahead
         self.restart = 1.0  #: seconds until a process that has died is followed by another
         self._dice = dice
 
     def heal(self) -> None:
         """Nothing is wrong any more, for good."""
         self.slips, self.crashes = {}, {}
-        self.cuts, self.mischief = [], []
+        self.drags, self.cuts, self.mischief = [], [], []
+
+    def next_call(self, verb: str) -> tuple[Slip | Drag, Crash | None]:
+        """What is to be wrong with this call."""
+        self.calls += 1
+        drag = next((drag for drag in self.drags if drag.verb == verb), _SMOOTH)
+        return self.slips.pop(self.calls, drag), self.crashes.pop(self.calls, None)
 
     def latency(self) -> float:
         """Seconds on the way: none, or a tick or two."""
@@ -146,7 +68,7 @@ class _Letter:
 
     verb: str
     args: tuple[Any, ...]
-    slip: Slip
+    slip: Slip | Drag
     crash: Crash | None
     arrived: trio.Event = attrs.Factory(trio.Event)
     reply: Any = None
@@ -199,10 +121,7 @@ class Connection(Relay):
         self.require_open()
         assert not kwargs, "Relay passes all arguments by position"
         await trio.lowlevel.checkpoint()
-        wire = self._wire
-        wire.calls += 1
-        slip = wire.slips.pop(wire.calls, None) or Slip(process="", call=0)
-        letter = _Letter(verb.__name__, args, slip, wire.crashes.pop(wire.calls, None))
+        letter = _Letter(verb.__name__, args, *self._wire.next_call(verb.__name__))
         begun = now()
         try:
             with trio.CancelScope(shield=letter.verb in WRITES):
@@ -258,7 +177,7 @@ class Connection(Relay):
 
     def _lose(self, letter: _Letter) -> None:
         """The request, or the reply, never arrives; its sender may be told so at once."""
-        if letter.slip.reset:
+        if isinstance(letter.slip, Slip) and letter.slip.reset:
             letter.answer(error=BackendUnavailable("the connection was reset"))
 
     def _fall(self, crash: Crash) -> None:
@@ -267,7 +186,7 @@ class Connection(Relay):
             self._process.kill()
 
     def _note(self, letter: _Letter, begun: float, how: str, *, unknown: bool) -> None:
-        self._write(history.Hurt(now(), self._process.name, letter.verb, how, now() - begun, unknown))
+        self._write(Hurt(now(), self._process.name, letter.verb, how, now() - begun, unknown))
 
     # --- hints ---
 
@@ -335,3 +254,16 @@ SLOW: Final = 0.25
 async def _ring_later(line: _Line, hint: Hint) -> None:
     await trio.sleep(LATE)
     line.ring(hint)
+
+
+@attrs.frozen(eq=False)
+class End:
+    """A process at its end of a wire: a client, or one life of a worker."""
+
+    process: Process
+    connection: Connection
+
+    def close(self) -> None:
+        """Let what is left of it end: nothing that it does counts any more."""
+        self.connection.close()
+        self.process.bury()

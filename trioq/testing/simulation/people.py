@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
@@ -18,15 +18,13 @@ from ..._handle import JobHandle
 from ..._queue import Queue
 from ..._task import Task
 from ...backends._base import Backend
-from .history import Answered, Asked, Began, Broke, Ended, Entry, Unanswered
+from .history import Answered, Asked, Began, Broke, Ended, Unanswered, Write
 from .plan import Act, Does, Order, Turn, Verb
 from .processes import Process, current_process, now
 
 #: A client that was told that the store is away asks again, so often, and after so many seconds.
 TRIES: Final = 8
 PAUSE: Final = 2.0
-
-Write = Callable[[Entry], None]
 
 
 class Handlers:

@@ -153,6 +153,18 @@ class Slip:
 
 
 @attrs.frozen(kw_only=True)
+class Drag:
+    """All calls of one kind are slow on their way there or back for a while, and all others are as quick as ever."""
+
+    process: str
+    at: float
+    seconds: float
+    verb: str
+    there: float = 0.0
+    back: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
 class Cut:
     """A process, or everybody, can't reach the store for a while: refused at once, or met with silence."""
 
@@ -182,14 +194,14 @@ class Hints:
 
 @attrs.frozen(kw_only=True)
 class Clock:
-    """The wall clock of a process is set forward or back."""
+    """The wall clock of a process, and of those that take over from it, is set forward or back."""
 
     process: str
     at: float
     by: float
 
 
-Fault = Crash | Leave | Freeze | Slip | Cut | Hints | Clock
+Fault = Crash | Leave | Freeze | Slip | Drag | Cut | Hints | Clock
 
 
 # --- all of it ----------------------------------------------------------------------------------
@@ -207,3 +219,24 @@ class Plan:
     horizon: float = 30.0  #: seconds until the faults stop
     #: Whether faults stop at the horizon, and everything is to end soon; else the world ends there, in the midst of it.
     heals: bool = True
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """Their names; those of their processes are ``w1.1``, ``w1.2`` and so on."""
+        return tuple(staff.name for staff in self.staff)
+
+    @property
+    def clients(self) -> tuple[str, ...]:
+        """The names of all others that something is said of; ``c1`` is always there."""
+        named = {"c1", *(act.by for act in self.acts), *(fault.process for fault in self.faults)}
+        return tuple(sorted(named - {EVERYBODY, *self.workers}))
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that have jobs or workers."""
+        served = {queue for staff in self.staff for queue in staff.queues}
+        return tuple(sorted(served | {order.queue for order in self.orders}))
+
+    def faults_of(self, process: str) -> tuple[Fault, ...]:
+        """What strikes that one, and not everybody."""
+        return tuple(fault for fault in self.faults if fault.process == process)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
+from .._given import Make
+from .._naming import name_of
 from .draw import draw_plan
 from .history import History
 from .plan import Plan
 from .rules import broken
 from .shrink import shrink
 from .story import story
-from .world import Make, simulate
+from .world import simulate
 
 
 def check_seed(seed: int, make: Make) -> History:
@@ -46,7 +46,7 @@ def _names(lines: list[str]) -> set[str]:
 
 def command(seed: int, make: Make) -> str:
     """What tells the story of this seed again: a command, where one can name *make*, and else a call."""
-    module, name = getattr(make, "__module__", ""), getattr(make, "__qualname__", "")
-    if getattr(sys.modules.get(module), name, None) is make and module != "__main__":
-        return f"python -m trioq.testing.simulation {seed} --backend {module}:{name}"
-    return f"trioq.testing.spec(make, seed={seed}, histories=1)"
+    name = name_of(make)
+    if name is None:
+        return f"trioq.testing.spec(make, seed={seed}, histories=1)"
+    return f"python -m trioq.testing.simulation {seed} --backend {name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -14,22 +14,21 @@ from ..._core.settings import Settings
 from ..._limits import RateLimiter
 from ..._worker.worker import Worker
 from ...backends._base import PATIENCE
-from .history import Broke, Died, Entry, Started, Stopped
-from .network import Connection, Server, Wire
+from .history import Broke, Died, Started, Stopped, Write
+from .network import Connection, End, Wire
 from .people import Handlers
 from .plan import Staff
 from .processes import Process, current_process, now
+from .server import Server
 
 #: Seconds that a worker gives its handlers when everybody is sent home.
 GRACE: Final = 5.0
 
 
 @attrs.frozen(eq=False)
-class Life:
+class Life(End):
     """One process of a worker."""
 
-    process: Process
-    connection: Connection
     worker: Worker
 
 
@@ -42,7 +41,7 @@ class Supervisor:
         wires: Mapping[str, Wire],
         handlers: Handlers,
         nursery: trio.Nursery,
-        write: Callable[[Entry], None],
+        write: Write,
         last_words: Mapping[str, str],
     ) -> None:
         self.at_work: dict[str, Life] = {}  #: by the worker's name
@@ -61,7 +60,7 @@ class Supervisor:
         while not self._closing:
             number += 1
             process = Process(f"{staff.name}.{number}")
-            wire.restart = 1.0
+            process.skew, wire.restart = wire.skew, 1.0
             self._begin(staff, process, wire)
             await process.gone.wait()
             del self.at_work[staff.name]

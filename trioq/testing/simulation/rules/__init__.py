@@ -1,7 +1,8 @@
 """The rules that every simulated history keeps: what trioq promises, each in a sentence and in code.
 
 The first paragraph of a rule's docstring is the promise, as the specification prints it.  The code decides without
-trioq's own table of transitions: it would say of its own mistakes that they are right.
+trioq's own table of transitions: it would say of its own mistakes that they are right.  Times that a store has kept
+are compared to within `ROUNDING`.
 """
 
 from __future__ import annotations
@@ -30,22 +31,31 @@ from .claims import (
     nothing_is_claimed_before_its_time,
     the_first_in_line_is_claimed_first,
 )
+from .contents import (
+    a_delay_is_as_asked,
+    a_result_is_what_was_returned,
+    an_error_says_what_went_wrong,
+    progress_is_what_was_reported,
+)
 from .handling import (
     a_job_runs_in_one_place,
     no_worker_breaks,
     what_begins_was_claimed,
     who_drains_begins_nothing,
-    who_has_lost_a_job_stops,
     who_stops_leaves_nothing_behind,
 )
 from .holding import (
     a_healthy_worker_keeps_its_jobs,
     a_job_is_taken_back_only_once_its_lease_ran_out,
-    a_run_is_settled_as_its_handler_ended,
     only_its_holder_settles_a_run,
     only_who_is_asked_cancels_and_requeues,
-    what_a_handler_did_is_stored_at_once,
     who_was_cut_off_takes_nobody_for_dead,
+)
+from .idling import (
+    a_cancel_is_heard_at_once,
+    hints_spare_the_wait,
+    nobody_idles_beside_ready_work,
+    what_is_claimed_begins_at_once,
 )
 from .limits import (
     a_job_on_its_last_life_runs_alone,
@@ -55,19 +65,28 @@ from .limits import (
     nothing_begins_after_its_ttl,
     only_what_is_too_late_expires,
 )
-from .progress import a_lease_that_ran_out_is_noticed, everything_ends, nobody_idles_beside_ready_work
+from .ordering import (
+    a_new_record_is_as_ordered,
+    nothing_acknowledged_is_lost,
+    what_is_stored_was_asked_for,
+    what_was_ordered_never_changes,
+)
+from .progress import a_lease_that_ran_out_is_noticed, everything_ends
 from .records import (
     a_job_fails_only_at_its_limits,
-    a_new_record_is_as_ordered,
     a_record_says_one_thing,
     a_repeated_write_is_recognised,
     a_unique_key_has_one_live_job,
     every_step_is_legal,
     no_stale_write_is_accepted,
-    nothing_acknowledged_is_lost,
     the_end_is_what_was_stored,
-    what_is_stored_was_asked_for,
-    what_was_ordered_never_changes,
+)
+from .settling import a_run_is_settled_as_its_handler_ended, what_a_handler_did_is_stored_at_once
+from .stopping import (
+    a_handler_ends_by_its_timeout,
+    a_handler_ends_with_the_grace,
+    no_handler_is_cut_short_without_a_reason,
+    who_has_lost_a_job_stops,
 )
 from .telling import (
     an_event_tells_what_was_stored,
@@ -103,13 +122,25 @@ _STORE: Final[tuple[Rule, ...]] = (
 )
 _WORKERS: Final[tuple[Rule, ...]] = (
     what_begins_was_claimed,
+    what_is_claimed_begins_at_once,
+    nobody_idles_beside_ready_work,
+    hints_spare_the_wait,
     a_job_runs_in_one_place,
     who_has_lost_a_job_stops,
+    a_cancel_is_heard_at_once,
+    a_handler_ends_by_its_timeout,
+    a_handler_ends_with_the_grace,
+    no_handler_is_cut_short_without_a_reason,
     only_its_holder_settles_a_run,
     a_run_is_settled_as_its_handler_ended,
     what_a_handler_did_is_stored_at_once,
+    a_result_is_what_was_returned,
+    an_error_says_what_went_wrong,
+    progress_is_what_was_reported,
+    a_delay_is_as_asked,
     only_who_is_asked_cancels_and_requeues,
     a_job_is_taken_back_only_once_its_lease_ran_out,
+    a_lease_that_ran_out_is_noticed,
     a_healthy_worker_keeps_its_jobs,
     who_was_cut_off_takes_nobody_for_dead,
     who_drains_begins_nothing,
@@ -139,11 +170,7 @@ _EVENTS: Final[tuple[Rule, ...]] = (
 SAFETY: Final[tuple[Rule, ...]] = (*_STORE, *_WORKERS, *_LIMITS, *_EVENTS)
 
 #: What comes true once the faults have stopped.
-LIVENESS: Final[tuple[Rule, ...]] = (
-    everything_ends,
-    a_lease_that_ran_out_is_noticed,
-    nobody_idles_beside_ready_work,
-)
+LIVENESS: Final[tuple[Rule, ...]] = (everything_ends,)
 
 #: Every rule, by the chapter of the specification that it stands in.
 GROUPS: Final[Mapping[str, tuple[Rule, ...]]] = MappingProxyType(
@@ -158,16 +185,9 @@ GROUPS: Final[Mapping[str, tuple[Rule, ...]]] = MappingProxyType(
 
 #: One mistake may break many rules.  These, in this order, say best which it was; the others come after them.
 _TELLING: Final[tuple[Rule, ...]] = (
-    nothing_acknowledged_is_lost,
-    a_job_is_taken_back_only_once_its_lease_ran_out,
-    a_healthy_worker_keeps_its_jobs,
-    who_was_cut_off_takes_nobody_for_dead,
-    only_its_holder_settles_a_run,
-    no_stale_write_is_accepted,
-    a_job_runs_in_one_place,
-    what_begins_was_claimed,
-    a_run_is_settled_as_its_handler_ended,
-    every_step_is_legal,
+    *(nothing_acknowledged_is_lost, a_job_is_taken_back_only_once_its_lease_ran_out, a_healthy_worker_keeps_its_jobs),
+    *(who_was_cut_off_takes_nobody_for_dead, only_its_holder_settles_a_run, no_stale_write_is_accepted),
+    *(a_job_runs_in_one_place, what_begins_was_claimed, a_run_is_settled_as_its_handler_ended, every_step_is_legal),
     no_worker_breaks,
 )
 

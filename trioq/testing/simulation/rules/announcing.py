@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from math import inf
 from typing import Final
 
 from ...._core.events import BackendLost, BackendRecovered, JobCancelled, JobEvent, JobLost, WorkerEvent
@@ -29,11 +30,14 @@ def every_handler_is_told(history: History) -> Iterator[str]:
 
 
 def what_is_lost_is_told(history: History) -> Iterator[str]:
-    """A worker tells of a job that was taken from it, or cancelled, once it can have heard of that, or as it stops."""
+    """A worker tells of a job that was taken from it, or cancelled, once it can have heard of that, or as it stops.
+
+    Of a handler that shields itself from its timeout it tells once that has ended.
+    """
     lost = {(e.by, e.event.job.id, e.event.run) for e in history.all(Told) if isinstance(e.event, JobLost)}
     cancelled = {(e.by, e.event.job.id) for e in history.all(Told) if isinstance(e.event, JobCancelled)}
     stopped = {entry.by: (n, entry) for n, entry in enumerate(history.entries) if isinstance(entry, Stopped)}
-    begun = {handler.key for handler in handlers(history)}
+    begun = {handler.key: handler for handler in handlers(history)}
     known, end = lives(history), end_of(history)
     for (id, number), run in runs(history).items():
         life = known.get(run.process)
@@ -43,7 +47,9 @@ def what_is_lost_is_told(history: History) -> Iterator[str]:
         told = (run.process, id, number) in lost or (was_cancelled and (run.process, id) in cancelled)
         if told or not (was_cancelled or is_reclaim(run.over)):
             continue
-        deadline = life.hears_by(run.over.at) + life.staff.lease
+        handler = begun[id, number]
+        stopping = run.over.at - handler.began.at >= (handler.began.job.timeout or inf)
+        deadline = life.hears_by(max(run.over.at, handler.until) if stopping else run.over.at) + life.staff.lease
         if run.process in stopped:
             last, stop = stopped[run.process]
             silent = run.last < last and id not in stop.unsettled

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ...._core.job import Job
 from ..history import Claimed, History, Paused, Renewed
-from .reading import is_last_life, process_of, states, when
+from .reading import ROUNDING, is_last_life, process_of, same, states, when
 
 
 def a_paused_queue_hands_out_nothing(history: History) -> Iterator[str]:
@@ -23,7 +23,7 @@ def a_paused_queue_hands_out_nothing(history: History) -> Iterator[str]:
 def nothing_is_claimed_before_its_time(history: History) -> Iterator[str]:
     """A delayed job, be it scheduled, in backoff or snoozed, is not claimed before its ``run_at``."""
     for entry in history.all(Claimed):
-        if entry.before.state == "delayed" and entry.before.run_at > entry.at:
+        if entry.before.state == "delayed" and entry.before.run_at > entry.at + ROUNDING:
             due = when(history, entry.before.run_at).strip()
             yield f"{when(history, entry.at)} {entry.by} claims {entry.job.id}, which is due at {due}"
 
@@ -36,17 +36,21 @@ def the_first_in_line_is_claimed_first(history: History) -> Iterator[str]:
     for _, entry, records in states(history):
         if isinstance(entry, Claimed) and not is_last_life(entry.before):
             for other in records.values():
-                if _is_ready(other, entry) and _place(other) < _place(entry.before):
+                if _is_ready(other, entry) and _is_first(other, entry.before):
                     yield f"{when(history, entry.at)} {entry.by} claims {entry.job.id} before {other.id}"
 
 
 def _is_ready(job: Job, claimed: Claimed) -> bool:
-    due = job.state == "waiting" or (job.state == "delayed" and job.run_at <= claimed.at)
+    due = job.state == "waiting" or (job.state == "delayed" and job.run_at <= claimed.at - ROUNDING)
     return due and job.queue == claimed.job.queue and job.id != claimed.job.id and not is_last_life(job)
 
 
-def _place(job: Job) -> tuple[int, float, int]:
-    return job.priority, job.run_at, job.seq
+def _is_first(job: Job, other: Job) -> bool:
+    if job.priority != other.priority:
+        return job.priority < other.priority
+    if same(job.run_at, other.run_at):  # once a store has rounded them, age may decide
+        return job.run_at <= other.run_at and job.seq < other.seq
+    return job.run_at < other.run_at
 
 
 def a_lease_is_as_long_as_its_worker_says(history: History) -> Iterator[str]:
@@ -55,7 +59,7 @@ def a_lease_is_as_long_as_its_worker_says(history: History) -> Iterator[str]:
     for entry in history.entries:
         if isinstance(entry, (Claimed, Renewed)):
             lease = leases.get(entry.by.partition(".")[0], 0.0)
-            if entry.job.lease_until != entry.at + lease or process_of(entry.job.worker) != entry.by:
+            if not same(entry.job.lease_until, entry.at + lease) or process_of(entry.job.worker) != entry.by:
                 until = when(history, entry.job.lease_until or 0.0).strip()
                 held = f"{process_of(entry.job.worker)} holds it until {until}"
                 yield f"{when(history, entry.at)} {entry.by} claims or renews {entry.job.id}: {held}"

@@ -7,21 +7,8 @@ from collections.abc import Iterator
 
 from ...._core.events import WorkerDraining
 from ..history import Began, Broke, Claimed, History, Stopped, Told
-from ..plan import Does
 from .lives import lives
-from .reading import (
-    SOON,
-    Handler,
-    Run,
-    end_of,
-    handlers,
-    is_reclaim,
-    process_of,
-    runs,
-    states,
-    turn_of,
-    when,
-)
+from .reading import Handler, handlers, process_of, runs, states, was_lost, when
 
 
 def what_begins_was_claimed(history: History) -> Iterator[str]:
@@ -47,37 +34,10 @@ def a_job_runs_in_one_place(history: History) -> Iterator[str]:
     by_job: defaultdict[str, list[Handler]] = defaultdict(list)
     for handler in handlers(history):
         for earlier in by_job[handler.key[0]]:
-            if earlier.overlaps(handler) and not _was_lost(found.get(earlier.key), handler):
+            if earlier.overlaps(handler) and not was_lost(found.get(earlier.key), handler.first):
                 places = f"{handler.key[0]} in run {handler.key[1]} beside run {earlier.key[1]} in {earlier.began.by}"
                 yield f"{when(history, handler.began.at)} {handler.began.by} begins {places}"
         by_job[handler.key[0]].append(handler)
-
-
-def _was_lost(run: Run | None, later: Handler) -> bool:
-    if run is None or run.over is None or run.last > later.first:
-        return False
-    return is_reclaim(run.over) or run.over.change.event.name == "job:cancelled"
-
-
-def who_has_lost_a_job_stops(history: History) -> Iterator[str]:
-    """A handler whose job was cancelled or taken away ends within a lease of the moment when its worker can hear of it.
-
-    A handler that shields itself is waited for.
-    """
-    found, known, end = runs(history), lives(history), end_of(history)
-    for handler in handlers(history):
-        run, life = found.get(handler.key), known.get(handler.began.by)
-        if run is None or run.over is None or life is None or run.last > handler.last:
-            continue
-        deadline = life.hears_by(run.over.at) + life.staff.lease
-        turn = turn_of(history, handler)
-        if turn.does is Does.RESIST:
-            stood = sum(each.ends - each.begins for each in life.troubles if not each.verb)
-            deadline = max(deadline, handler.began.at + turn.after + stood + SOON)
-        deadline = max([deadline, *(each.ends for each in life.in_trouble(deadline, deadline))])
-        if min(handler.until, end) > deadline:
-            what = f"{handler.key[0]} in run {handler.key[1]}, which it lost at {when(history, run.over.at).strip()}"
-            yield f"{when(history, deadline)} {life.process} still runs {what}"
 
 
 def who_drains_begins_nothing(history: History) -> Iterator[str]:

@@ -1,25 +1,15 @@
-"""Who may write how a run ended, and what must have happened before: the worker that holds it, and its handler."""
+"""Who may move a job that somebody holds: its holder, who is asked to, and who finds its lease run out."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from math import inf
-from typing import Final
 
 from ..history import Asked, History, Stored
 from ..network import SLOW
 from ..plan import Verb
 from .lives import Life, lives
-from .reading import SOON, Handler, Run, end_of, handlers, is_reclaim, process_of, runs, when
-
-#: How a handler must have ended for what is then written by its worker; a timeout makes any of them but a return fail.
-_MEANS: Final = {
-    "job:completed": ("returned",),
-    "job:retrying": ("raised", "retry"),
-    "job:failed": ("raised", "retry", "rejected"),
-    "job:snoozed": ("snooze",),
-}
+from .reading import ROUNDING, Run, handlers, is_reclaim, process_of, runs, when
 
 
 def only_its_holder_settles_a_run(history: History) -> Iterator[str]:
@@ -33,60 +23,6 @@ def only_its_holder_settles_a_run(history: History) -> Iterator[str]:
         if held and entry.by != holder:
             what = f"writes {kind} of {entry.job.id}, run {entry.job.run}, which {holder} holds"
             yield f"{when(history, entry.at)} {entry.by} {what}"
-
-
-def a_run_is_settled_as_its_handler_ended(history: History) -> Iterator[str]:
-    """What is written of a run is how its handler ended before: nothing completes that has not returned.
-
-    A run fails only if its handler raised, rejected its job, asked for a retry, or took longer than its timeout.
-    What a handler returned is never thrown away for a release.
-    """
-    ended = {handler.key: handler for handler in handlers(history)}
-    told = {process for process, life in lives(history).items() if life.draining < inf}
-    for key, run in runs(history).items():
-        if run.over is not None and not is_reclaim(run.over):
-            wrong = _contradicts(run.over, run, ended.get(key), run.process in told)
-            if wrong:
-                what = f"{run.over.by} writes {run.over.change.event.name} of {key[0]}, run {key[1]}"
-                yield f"{when(history, run.over.at)} {what}, {wrong}"
-
-
-def _contradicts(over: Stored, run: Run, handler: Handler | None, told_to_stop: bool) -> str:
-    kind = over.change.event.name
-    how = "never began"
-    if handler is not None:
-        how = handler.how if handler.last < run.last else "goes on"
-    if kind == "job:cancelled":
-        return ""
-    if kind == "job:expired":
-        return "" if handler is None else "though its handler has begun"
-    if kind == "job:released":
-        cut_short = how == "never began" or (told_to_stop and how not in ("returned", "goes on"))
-        return "" if cut_short else f"and its handler {how}"
-    if how in _MEANS.get(kind, ()):
-        early = kind == "job:failed" and over.job.failures <= over.job.max_retries and how != "rejected"
-        return f"though it was failure {over.job.failures} of {over.job.max_retries + 1}" if early else ""
-    failed = kind in ("job:retrying", "job:failed") and how not in ("never began", "goes on", "returned")
-    return "" if failed and handler is not None and _timed_out(handler) else f"and its handler {how}"
-
-
-def _timed_out(handler: Handler) -> bool:
-    timeout = handler.began.job.timeout
-    return timeout is not None and handler.until - handler.began.at >= timeout
-
-
-def what_a_handler_did_is_stored_at_once(history: History) -> Iterator[str]:
-    """When a handler has ended, that is stored within a second, unless its process is in trouble."""
-    found, known = runs(history), lives(history)
-    for handler in handlers(history):
-        run, life = found.get(handler.key), known.get(handler.began.by)
-        if run is None or life is None or handler.how not in ("returned", "raised", "retry", "snooze", "rejected"):
-            continue
-        late = handler.until + SOON
-        open_still = late < end_of(history) and (run.over is None or run.over.at > late)
-        if open_still and life.well(max(life.begins, handler.until - 10), late):
-            what = f"{handler.key[0]} in run {handler.key[1]} {handler.how} in {life.process}"
-            yield f"{when(history, late)} {what}, and that is not stored a second later"
 
 
 def only_who_is_asked_cancels_and_requeues(history: History) -> Iterator[str]:
@@ -113,7 +49,7 @@ def a_job_is_taken_back_only_once_its_lease_ran_out(history: History) -> Iterato
         if not isinstance(entry, Stored) or not is_reclaim(entry):
             continue
         job, lease = entry.before, entry.before.lease_until
-        if lease is None or entry.at < lease:
+        if lease is None or entry.at < lease - ROUNDING:
             what = f"takes {job.id} from {process_of(job.worker)} before its lease ran out"
             yield f"{when(history, entry.at)} {entry.by} {what}"
         handler = under_way.get((job.id, job.run))

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Final
 
 from ..history import History, Stored
 from ..network import SLOW
 from .lives import Life, lives
-from .reading import Handler, handlers, is_last_life, runs, when
-
-#: Seconds by which sums of times may be wrong: jitter and backoff do not keep to the ticks of a plan.
-ROUNDING: Final = 1e-6
+from .reading import ROUNDING, Handler, handlers, is_last_life, runs, when
 
 
 def no_worker_runs_more_than_it_has_slots_for(history: History) -> Iterator[str]:
@@ -103,7 +99,7 @@ def only_what_is_too_late_expires(history: History) -> Iterator[str]:
         expires_at, at = entry.before.expires_at, entry.at
         if entry.job.state != "expired":
             continue
-        if expires_at is None or at < expires_at or (entry.job.finished_at or 0.0) < expires_at:
+        if expires_at is None or min(at, entry.job.finished_at or 0.0) < expires_at - ROUNDING:
             until = "has no TTL" if expires_at is None else f"may start until {when(history, expires_at).strip()}"
             yield f"{when(history, at)} {entry.by} lets {entry.job.id} expire, which {until}"
 

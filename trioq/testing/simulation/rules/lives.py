@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from math import inf
+from typing import Final
 
 import attrs
 
 from ...._core.events import WorkerDraining
 from ....backends._base import PATIENCE
-from ..history import Broke, Died, Froze, History, Hurt, Started, Stopped, Thawed, Told
-from ..plan import Staff
-from .reading import end_of, process_of
+from ..history import Broke, Died, Froze, History, Hurt, Started, Stopped, Struck, Thawed, Told
+from ..plan import EVERYBODY, Cut, Hints, Leave, Staff
+from .reading import SOON, end_of, process_of
+
+#: Seconds after its last trouble from which on a worker does its work again: it waits two before the next try, at most.
+CALM: Final = 2.5
 
 
 @attrs.frozen
@@ -32,11 +36,16 @@ class Life:
     staff: Staff
     begins: float
     draining: float = inf  #: when it was told to stop
+    #: No handler is cut short before the one, and none goes on after the other: the end of the grace, by those who
+    #: told it to stop, and by itself, for it may have heard of that later.
+    cut_from: float = inf
+    cut_by: float = inf
     ends: float = inf
     #: Until when its troubles are known: a call that was under way when it died, or when the world ended, is no trouble
     #: that anybody wrote down.
     told_until: float = inf
     troubles: list[Trouble] = attrs.Factory(list)
+    deaf: list[Trouble] = attrs.Factory(list)  #: when hints may not have reached it, or too late
 
     def in_trouble(self, begin: float, end: float) -> list[Trouble]:
         """What kept it from working as it should between the two."""
@@ -46,6 +55,37 @@ class Life:
         """Whether it lived all that time, and nothing kept it from its work."""
         lived = self.begins <= begin and end < min(self.ends, self.told_until)
         return lived and not self.in_trouble(begin, end)
+
+    def calm(self, begin: float, end: float, *verbs: str) -> bool:
+        """Whether it lived, moved, and had no trouble with these calls, nor a moment before."""
+        lived = self.begins <= begin and end < min(self.ends, self.told_until)
+        troubles = self.in_trouble(max(self.begins, begin - CALM), end)
+        return lived and not any(each.verb in ("", *verbs) for each in troubles)
+
+    def hears_hints(self, begin: float, end: float) -> bool:
+        """Whether hints came through, those of a moment before among them."""
+        return not any(each.begins <= end and begin - CALM <= each.ends for each in self.deaf)
+
+    def awake_at(self, moment: float) -> float:
+        """The moment, or when it went on, if it stood still then."""
+        for each in sorted(self.troubles, key=lambda each: each.begins):
+            if not each.verb and each.begins <= moment <= each.ends:
+                moment = each.ends
+        return moment
+
+    def renews_by(self, moment: float) -> float:
+        """When it has renewed since, at the latest: a quarter of a lease after what kept it from that."""
+        quarter = self.staff.lease / 4 + SOON
+        for each in sorted(self.troubles, key=lambda each: each.begins):
+            if each.verb in ("", "renew") and each.begins <= moment + quarter:
+                moment = max(moment, each.ends)
+        return moment + quarter
+
+    def hear_stop(self, at: float, grace: float) -> None:
+        """It is told to stop, which it hears as soon as it can, unless it has not even begun to work."""
+        self.cut_from = min(self.cut_from, at + grace)
+        if at > self.awake_at(self.begins):
+            self.cut_by = min(self.cut_by, self.awake_at(at) + grace)
 
     def hears_by(self, lost: float) -> float:
         """When it can have heard of what was lost: the first moment after that with a lease of peace behind it."""
@@ -77,10 +117,17 @@ def lives(history: History) -> dict[str, Life]:
                 life.told_until = (
                     inf if isinstance(entry, Stopped) else min(life.told_until, entry.at - _patience(life))
                 )
-            case Told(event=WorkerDraining(worker=worker)) if process_of(worker) in found:
+            case Struck(by=by, fault=Leave(grace=grace)) if by in found:
+                found[by].hear_stop(entry.at, grace)
+            case Struck(fault=Cut(process=name) | Hints(process=name) as fault):
+                for life in found.values():
+                    if name in (life.staff.name, EVERYBODY):
+                        life.deaf.append(Trouble(entry.at, entry.at + fault.seconds))
+            case Told(event=WorkerDraining(worker=worker, grace=grace)) if process_of(worker) in found:
                 # By the clock of the store: a worker may not have heard it yet.
                 life = found[process_of(worker)]
                 life.draining = min(life.draining, clock)
+                life.hear_stop(entry.at, grace)
         if not isinstance(entry, Told):
             clock = entry.at
     return found

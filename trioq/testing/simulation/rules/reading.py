@@ -26,6 +26,10 @@ from ..plan import Order, Turn
 #: Seconds for what happens at once: a few calls that nothing delays.
 SOON: Final = 1.0
 
+#: Seconds by which a stored time may be off: a store may keep microseconds, and sums of times err by less.  It is less
+#: than a thousandth of a tick of a plan.
+ROUNDING: Final = 1e-5
+
 #: The states that only a requeue leaves.
 FINAL: Final = ("completed", "failed", "expired", "cancelled")
 
@@ -38,6 +42,13 @@ def when(history: History, at: float) -> str:
 def process_of(worker: str | None) -> str:
     """The process that claims under this identity: a name, and a random part."""
     return "" if worker is None else worker.rpartition(":")[0]
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two stored values are equal, but for what a store rounds off a time."""
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) <= ROUNDING
+    return one == other
 
 
 def end_of(history: History) -> float:
@@ -109,6 +120,13 @@ def runs(history: History) -> dict[tuple[str, int], Run]:
     return found
 
 
+def was_lost(run: Run | None, number: float) -> bool:
+    """Whether somebody had cancelled the job, or taken it away, by this entry."""
+    if run is None or run.over is None or run.last > number:
+        return False
+    return is_reclaim(run.over) or run.over.change.event.name == "job:cancelled"
+
+
 # --- handlers -----------------------------------------------------------------------------------
 
 
@@ -126,6 +144,12 @@ class Handler:
     def key(self) -> tuple[str, int]:
         """The job's id, and its run."""
         return self.began.job.id, self.began.job.run
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether it took as long as its job's timeout, or longer."""
+        timeout = self.began.job.timeout
+        return timeout is not None and self.until - self.began.at >= timeout - ROUNDING
 
     def overlaps(self, other: Handler) -> bool:
         """Whether both are under way at once."""

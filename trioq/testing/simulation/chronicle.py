@@ -1,0 +1,38 @@
+"""Who writes down the history of a simulated world while it happens, and who listens for the events of that."""
+
+from __future__ import annotations
+
+from ..._bus import Subscription
+from ..._core.events import Event
+from .history import Entry, Told, Write
+from .processes import current_process, now
+
+
+class Chronicle:
+    """Notes what happens, until it is closed."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._closed = False
+
+    def write(self, entry: Entry) -> None:
+        """Note what happened, unless a dead man says so."""
+        process = current_process()
+        if not self._closed and (process is None or not process.dead):
+            self.entries.append(entry)
+
+    def close(self) -> None:
+        """Note nothing more: what becomes of a world that is taken down is no part of its history."""
+        self._closed = True
+
+
+class Ear(Subscription):
+    """Hears each event at the moment at which, and in the process in which, it is told."""
+
+    def __init__(self, write: Write) -> None:
+        super().__init__("*", 1)
+        self._note = write
+
+    def put(self, event: Event) -> None:
+        process = current_process()
+        self._note(Told(now(), "?" if process is None else process.name, event))
