@@ -160,6 +160,7 @@ CHAPTERS: Final = (
             Section("Arguments and results", _properties("test_payload")),
             Section("Records", _properties("test_wire")),
             Section("Settings", _properties("test_settings")),
+            Section("Options", _properties("test_options")),
         ),
     ),
     Chapter(

@@ -6,6 +6,7 @@ What the rules must leave open, for faults excuse much, is asked here of the one
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from typing import Final
 
 import attrs
@@ -14,7 +15,21 @@ import pytest
 from property_tests.backends import Make
 from trioq._core.events import JobEvent
 from trioq.testing.simulation.history import Began, Claimed, Ended, History, Inserted, Refused, Stopped, Struck, Told
-from trioq.testing.simulation.plan import TICK, Act, Does, Fault, Leave, Order, Plan, Slip, Staff, Turn, Verb
+from trioq.testing.simulation.plan import (
+    TICK,
+    Act,
+    Does,
+    Drag,
+    Fault,
+    Freeze,
+    Leave,
+    Order,
+    Plan,
+    Slip,
+    Staff,
+    Turn,
+    Verb,
+)
 from trioq.testing.simulation.rules import broken
 from trioq.testing.simulation.world import simulate
 
@@ -131,6 +146,34 @@ def test_a_cancelled_job_is_told_as_cancelled_and_not_as_lost(make: Make) -> Non
     told = [entry.event.name for entry in history.all(Told) if entry.by == "w1.1" and isinstance(entry.event, JobEvent)]
     assert told == ["job:started", "job:cancelled"]
     assert history.all(Refused) == []
+
+
+def test_a_job_whose_lease_ran_out_on_its_way_to_a_slot_does_not_begin(make: Make) -> None:
+    """No handler begins when the lease of its job has run out, whenever its process stood still for so long."""
+    jobs = [Order(id=f"j{number}", queue="a", turns=(Turn(Does.RETURN, TICK),)) for number in range(4)]
+    plan = _world(*jobs, staff=(_worker("w1"), _SWEEPER))
+    for moment in range(16):
+        freeze = Freeze(process="w1", at=0.5 + moment * TICK, seconds=4.0)
+        history = _history(attrs.evolve(plan, seed=moment, faults=(freeze,)), make)
+        assert all(entry.at < (entry.job.lease_until or 0.0) for entry in history.all(Began))
+
+
+def test_a_worker_stops_a_run_that_it_has_lost_when_it_claims_the_job_again(make: Make) -> None:
+    """A worker that claims a job again stops the earlier run, which it has lost without having heard of it."""
+    job = Order(id="j1", queue="a", turns=(Turn(Does.HANG), Turn(Does.RETURN, 1.0)), timeout=9.0)
+    drag = Drag(process="w1", at=1.0, seconds=12.0, verb="renew", there=inf)
+    history = _history(_world(job, staff=(_worker("w1"), _SWEEPER), faults=(drag,)), make)
+    [stopped] = [entry for entry in history.all(Ended) if entry.job.run == 1]
+    assert stopped.how == "cancelled"
+    assert stopped.at <= _began(history, "j1")[1] + TICK
+
+
+def test_a_job_is_held_until_its_outcome_is_stored(make: Make) -> None:
+    """A job whose handler has ended stays its worker's, however long it takes to store how it ended."""
+    job = Order(id="j1", queue="a", turns=(Turn(Does.RETURN, 1.0),))
+    drag = Drag(process="w1", at=1.0, seconds=10.0, verb="settle", there=inf)
+    history = _history(_world(job, staff=(_worker("w1"), _SWEEPER), faults=(drag,)), make)
+    assert (history.records["j1"].crashes, history.records["j1"].run) == (0, 1)
 
 
 # --- time ---------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ _SUITES: Final = {
 #: The properties of a module of the API, where it has some: the others are asked of whole worlds.
 _OF_THE_API: Final = {
     "_bus": Properties("properties of events", 60, ("events",)),
+    "_task": Properties("properties of options", 60, ("options",)),
 }
 
 _BACKENDS: Final = ("memory", "sqlite")

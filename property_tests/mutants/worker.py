@@ -85,6 +85,12 @@ MUTANTS: Final = (
         "        if ours:",
     ),
     Mutant(
+        "what was read before the event loop was blocked is believed after that",
+        _STORE,
+        "max(now - self.now(), trio.current_time() - asked_at)",
+        "now - self.now()",
+    ),
+    Mutant(
         "a worker sweeps before it renews",
         _SWEEP,
         "        await shift.renewed.wait()\n",
@@ -112,7 +118,7 @@ MUTANTS: Final = (
     Mutant(
         "a hint is trusted to come: nobody looks without one",
         _DEQUEUE,
-        "        with trio.move_on_after(min(due, RESTING if self._until_idle else POLL)):\n",
+        "        with trio.move_on_after(min(due, self._poll)):\n",
         "        with trio.move_on_after(due):\n",
     ),
     Mutant(
@@ -140,6 +146,24 @@ MUTANTS: Final = (
         _DEQUEUE,
         "                    with trio.CancelScope(shield=True):\n                        await send.send(batch)\n",
         "                    await send.send(batch)\n",
+    ),
+    Mutant(
+        "a worker that becomes empty during a claim does not look at once whether a poison pill waits",
+        _DEQUEUE,
+        "        if reply.last_life and shift.idle and not self._was_idle:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "a worker that makes room for a poison pill does not notice that another has taken it",
+        _DEQUEUE,
+        "            if reply is not None and not reply.last_life:\n                return\n",
+        "",
+    ),
+    Mutant(
+        "a claim that was answered after half a lease is believed",
+        _DEQUEUE,
+        "        if trio.current_time() - asked_at >= shift.limits.lease / 2:\n",
+        "        if False:\n",
     ),
     # --- limits ---
     Mutant(
