@@ -330,7 +330,9 @@ async def test_a_job_on_its_last_life_runs_alone(autojump_clock, store, at_work)
     assert most == 1
 
 
-async def test_a_worker_that_becomes_empty_during_a_claim_takes_a_last_life_job_at_once(autojump_clock, store, at_work):
+@pytest.fixture
+def naps(store):
+    """The same queue twice, the jobs of the second on their last lives; and when its task was started."""
     healthy = trioq.Queue("q", store)
     frail = trioq.Queue("q", store, settings=trioq.Settings(max_crashes=1))
     started = []
@@ -341,6 +343,13 @@ async def test_a_worker_that_becomes_empty_during_a_claim_takes_a_last_life_job_
         started.append(trio.current_time())
         await trio.sleep(seconds)
 
+    return healthy, frail, started
+
+
+async def test_a_worker_that_becomes_empty_during_a_claim_takes_a_last_life_job_at_once(
+    autojump_clock, store, naps, at_work
+):
+    healthy, frail, started = naps
     async with healthy:
         await healthy.enqueue("nap", [1.0])
         await frail.tasks["nap"].options(delay=0.9).enqueue(0.0)
@@ -380,17 +389,8 @@ async def test_a_busy_worker_empties_itself_for_a_last_life_job_that_has_waited_
     assert beside_poison == [0, 0]
 
 
-async def test_a_worker_stops_making_room_for_a_last_life_job_that_another_has_taken(autojump_clock, store, at_work):
-    healthy = trioq.Queue("q", store)
-    frail = trioq.Queue("q", store, settings=trioq.Settings(max_crashes=1))
-    started = []
-
-    @frail.task
-    @healthy.task
-    async def nap(seconds: float):
-        started.append(trio.current_time())
-        await trio.sleep(seconds)
-
+async def test_a_worker_stops_making_room_for_a_last_life_job_that_another_has_taken(autojump_clock, naps, at_work):
+    healthy, frail, started = naps
     async with healthy:
         await healthy.enqueue("nap", [500.0])
         async with at_work(trioq.Worker(healthy, concurrency=2, lease=3)):
