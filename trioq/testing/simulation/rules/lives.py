@@ -99,6 +99,11 @@ class Life:
         """Whether it heard what became of every call of these verbs."""
         return not any(trouble.unknown and trouble.verb in verbs for trouble in self.troubles)
 
+    def knows_its_claims(self) -> bool:
+        """Whether every claim was answered, and within half a lease: it leaves others to its renewals."""
+        claims = [trouble for trouble in self.troubles if trouble.verb == "claim"]
+        return not any(each.unknown or each.ends - each.begins >= self.staff.lease / 2 for each in claims)
+
 
 def lives(history: History) -> dict[str, Life]:
     """Every process that worked."""
