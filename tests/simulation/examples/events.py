@@ -107,6 +107,14 @@ def a_worker_is_told_of_a_cancel_and_tells_nobody(tale: Tale, wrong: bool) -> No
     tale.end("w1.1", "j1", "cancelled").stop("w1.1")
 
 
+@shows(rules.what_is_lost_is_told)
+def a_job_is_cancelled_when_it_has_been_taken_away(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").at(LEASE).store("w2.1", "j1", Reclaim()).cancel("j1")
+    if not wrong:
+        tale.tell("w1.1", events.JobCancelled, "j1")
+    tale.end("w1.1", "j1", "cancelled").stop("w1.1")
+
+
 @shows(rules.what_is_told_as_lost_is_lost)
 def a_job_is_given_up_too_soon(tale: Tale, wrong: bool) -> None:
     tale.enqueue("j1").take("w1.1", "j1").at(LEASE)

@@ -44,7 +44,8 @@ def what_is_lost_is_told(history: History) -> Iterator[str]:
         if run.over is None or life is None or (id, number) not in begun:
             continue
         was_cancelled = run.over.change.event.name == JobCancelled.name
-        told = (run.process, id, number) in lost or (was_cancelled and (run.process, id) in cancelled)
+        # A job that was taken away may be cancelled then, and that is what its worker hears of.
+        told = (run.process, id, number) in lost or (run.process, id) in cancelled
         if told or not (was_cancelled or is_reclaim(run.over)):
             continue
         handler = begun[id, number]
