@@ -81,7 +81,7 @@ How far it was tried
 ====================
 
 ``make soak MINUTES=20`` simulates worlds that nobody has seen yet, over each backend in turn, and adds them to this
-total. None of them breaks a rule; those that did, and what was mended, are told in :doc:`found`.
+total. None of them broke a rule of its day; those that did, and what was mended, are told in :doc:`found`.
 
 .. list-table::
    :widths: 60 40

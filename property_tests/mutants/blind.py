@@ -1,4 +1,7 @@
-"""Faults written from the contract and the code by somebody who has not seen the properties.  Kept as they came."""
+"""Faults written from the contract and the code by somebody who had not seen the properties.
+
+Kept as they came; where the code has changed since, they are made in what it is now.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ MUTANTS: Final = (
     Mutant(
         "a store clock that jumps ahead is mistaken for one that went back, so the leases it swallowed count",
         "_worker/store.py",
-        "        if max(now - self.now(), ",
-        "        if max(self.now() - now, ",
+        "        if now - self.now() > self._lease / 4:\n",
+        "        if self.now() - now > self._lease / 4:\n",
     ),
     # The run fences: where this worker claimed the job again while a renewal of its former run was under way, the
     # healthy new run is cancelled as lost, told as job:lost, settles nothing and ends as a crash.

@@ -34,7 +34,7 @@ _PASSED: Final = re.compile(r"\b(\d+) passed\b")
 _WORLD: Final = re.compile(r"^(\d+) (.+)$", re.MULTILINE)
 
 #: What all rules of a machine go through, and the one that has the sentence for it.
-_SHARED: Final = {"attempt": "somebody_tries"}
+_SHARED: Final = {"attempt": "somebody_tries", "a_worker_runs_it": "somebody_tries"}
 
 
 @attrs.frozen

@@ -19,7 +19,7 @@ Broken on purpose
 =================
 
 A test that has never failed proves little. So trioq is broken on purpose, in one place at a time, and the specification
-is asked whether it notices. Each fault is a mistake that somebody could make, and most are a few characters long. The
+is asked whether it notices. Each fault is a mistake that somebody could make, and most change a line or two. The
 {blind} in the last table were written by somebody who had read the contract and the code, and had not seen the
 properties. They are kept as they came; where the code has changed since, they were made in what it is now.
 

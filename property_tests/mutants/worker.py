@@ -69,8 +69,8 @@ MUTANTS: Final = (
     Mutant(
         "a job that runs is released for one whose claim was never answered",
         _RENEW,
-        "known = (queue, job.id) in shift.held or (queue, job.id, job.run) in shift.abandoned",
-        "known = (queue, job.id, job.run) in shift.abandoned",
+        "key for key in reply.unlisted if key not in shift.held",
+        "reply.unlisted",
     ),
     Mutant(
         "a worker reclaims what it runs itself",
@@ -86,9 +86,15 @@ MUTANTS: Final = (
     ),
     Mutant(
         "what was read before the event loop was blocked is believed after that",
+        _SWEEP,
+        "        if trio.current_time() - asked_at > shift.limits.quarter:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "any slow reply keeps a worker from taking back what the dead have left",
         _STORE,
-        "max(now - self.now(), trio.current_time() - asked_at)",
-        "now - self.now()",
+        "        if now - self.now() > self._lease / 4:\n",
+        "        if max(now - self.now(), trio.current_time() - asked_at) > self._lease / 4:\n",
     ),
     Mutant(
         "a worker sweeps before it renews",
@@ -160,10 +166,21 @@ MUTANTS: Final = (
         "",
     ),
     Mutant(
-        "a claim that was answered after half a lease is believed",
+        "what a late answer brings is released before it comes",
+        _RENEW,
+        "    if shift.stood_still:\n        return\n",
+        "",
+    ),
+    Mutant(
+        "a claim that is answered after half a lease is forgotten",
         _DEQUEUE,
-        "        if trio.current_time() - asked_at >= shift.limits.lease / 2:\n",
-        "        if False:\n",
+        "        finally:\n            shift.claim_asked_at = inf\n        if reply is not None:\n",
+        "        finally:\n"
+        "            late = shift.stood_still\n"
+        "            shift.claim_asked_at = inf\n"
+        "        if late:\n"
+        "            return None\n"
+        "        if reply is not None:\n",
     ),
     # --- limits ---
     Mutant(

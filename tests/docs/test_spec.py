@@ -71,6 +71,19 @@ def test_the_committed_pages_equal_the_properties(spec):
         assert committed == spec.page(chapter, known), f"{chapter.name} has changed: {RUN}"
 
 
+@pytest.mark.parametrize(
+    ("number", "test"),
+    [
+        ("S175", "test_rate.py::"),
+        ("S92", "test_conformance.py::test_a_backend_keeps_the_contract["),
+        ("S2", "test_lifecycle.py::TestOneJob::"),
+        ("S188", "test_simulation.py::test_no_world_breaks_a_rule["),
+    ],
+)
+def test_a_rule_can_be_run_by_its_number(number, test):
+    assert f"property_tests/{test}" in run_pytest("--collect-only", "-k", number).stdout
+
+
 def test_every_test_that_pytest_collects_is_a_rule_or_runs_some(spec):
     collected = set(re.findall(r"^property_tests/(\w+)\.py::(\w+)", run_pytest("--collect-only").stdout, re.MULTILINE))
     tests = {f"{module}.{test}" for module, test in collected}

@@ -58,12 +58,6 @@ def test_renewals_are_noise():
     assert "What happened (1 entries that tell nothing new are left out):" in lines
 
 
-def test_an_event_stands_where_it_was_told_whatever_its_teller_takes_the_time_for():
-    tale = Tale().at(2).enqueue("j1").at(9).tell("c1", events.JobProgress, "j1").at(3).take("w1.1", "j1")
-    lines = [line for line in tell(tale) if "job:progress" in line]
-    assert lines == ["    2.000 c1 tells job:progress of j1 (run 0)"]
-
-
 def test_of_the_calls_that_fail_in_an_outage_the_first_is_told():
     tale = Tale().hurt("w1.1", "claim").at(1).hurt("w1.1", "claim").hurt("w1.1", "renew").at(2)
     tale.tell_of_worker("w1.1", events.BackendRecovered, outage=2.0).hurt("w1.1", "claim")

@@ -265,6 +265,17 @@ async def test_a_worker_tells_the_store_who_it_is(autojump_clock, store, queue, 
         assert await store.workers() == []
 
 
+async def test_a_worker_that_drains_tells_the_store_that_it_leaves(autojump_clock, store, queue, nap, at_work):
+    async with queue:
+        await nap.enqueue(10)
+        async with at_work(trioq.Worker(queue, lease=8), grace=20) as worker:
+            await trio.sleep(1)
+            worker.stop()
+            await trio.sleep(3)
+            [presence] = await store.workers()
+            assert presence.leaving
+
+
 async def test_each_start_has_an_identity_of_its_own(autojump_clock, store, queue):
     seen = []
 

@@ -157,3 +157,14 @@ async def test_the_last_settle_ends_it_at_once_whenever_it_comes(autojump_clock,
             start = trio.current_time()
             await trioq.Worker(queue).run_until_idle()
             assert trio.current_time() - start < 1
+
+
+async def test_a_job_whose_claim_is_answered_late_is_run_before_the_end(autojump_clock, store, queue):
+    @queue.task
+    async def quick(): ...
+
+    async with queue:
+        job = await quick.enqueue()
+        store.late = {"claim": 4}
+        await trioq.Worker(queue, lease=6).run_until_idle()
+        assert (await job.refresh()).state == "completed"

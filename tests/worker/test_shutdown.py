@@ -351,3 +351,33 @@ async def test_a_job_whose_claim_is_answered_after_half_a_lease_is_released_once
         await note.enqueue()
         await trio.sleep(3.5)
     assert await told.names("job:") == ["job:enqueued", "job:released"]
+
+
+async def test_a_job_that_is_released_while_its_record_is_read_is_released_once(
+    autojump_clock, store, queue, at_work, told
+):
+    @queue.task
+    async def note(): ...
+
+    async with queue, at_work(trioq.Worker(queue, lease=6), grace=5):
+        await trio.sleep(1)
+        # At 4.5 it renews; at 4.6 the claim is answered, and the job given back, which is stored at 5.1; at 4.7 it
+        # hears that the store holds a job for it, and reads that before the release, to hear of it after that.
+        store.late, store.slow = {"claim": 3.6, "renew": 0.2, "get": 0.75}, {"settle": 0.5}
+        await note.enqueue()
+        await trio.sleep(3.2)
+    assert await told.names("job:") == ["job:enqueued", "job:released"]
+
+
+async def test_a_job_whose_claim_is_answered_late_is_released_by_a_stop(autojump_clock, store, queue, at_work):
+    @queue.task
+    async def note(): ...
+
+    async with queue:
+        async with at_work(trioq.Worker(queue, lease=6), grace=5):
+            await trio.sleep(1)
+            store.late = {"claim": 4}
+            job = await note.enqueue()
+            await trio.sleep(0.5)
+        record = await job.refresh()
+        assert (record.state, record.crashes) == ("waiting", 0)

@@ -185,6 +185,21 @@ async def test_nothing_is_reclaimed_for_one_lease_after_a_renewal_that_took_long
             assert await job.result() == 2
 
 
+@pytest.mark.parametrize("verb", ["claim", "settle", "get"])
+async def test_what_the_dead_held_is_taken_back_though_other_calls_are_slow(
+    autojump_clock, store, queue, quick, at_work, verb
+):
+    async with queue:
+        job = await quick.enqueue()
+        await claim_as_the_dead(store, lease=5)
+        store.late = {verb: 0.8}
+        async with at_work(trioq.Worker(queue, lease=3)):
+            for _ in range(20):
+                await quick.enqueue()
+                await trio.sleep(0.6)
+        assert (await job.refresh()).crashes == 1
+
+
 async def test_a_refused_reclaim_does_not_keep_others_from_theirs(autojump_clock, store, queue, quick, at_work):
     async with queue:
         jobs = await queue.enqueue_many(quick.bind() for _ in range(3))

@@ -112,7 +112,7 @@ class Dequeue:
         shift = self._shift
         self._order.append(self._order.pop(0))  # each queue is the first in its turn
         self._was_idle = shift.idle
-        asked_at = trio.current_time()
+        shift.claim_asked_at = trio.current_time()
         try:
             reply = await shift.store.ask_once(
                 lambda: shift.store.backend.claim(
@@ -122,8 +122,8 @@ class Dequeue:
         except BackendError as error:
             logger.error("the store refused a claim, trying again: %s", error)
             return None
-        if trio.current_time() - asked_at >= shift.limits.lease / 2:
-            return None  # this process stood still, and by now a renewal may be releasing what it was not known to hold
+        finally:
+            shift.claim_asked_at = inf
         if reply is not None:
             shift.counts["claimed"] += len(reply.jobs)
         return reply

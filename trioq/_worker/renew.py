@@ -48,7 +48,10 @@ async def _keep_renewing(shift: Shift, send: trio.MemorySendChannel[_Findings]) 
         except BackendError as error:
             logger.error("a renewal failed, the next one will do: %s", error)
             shift.store.distrust()
-        shift.next_renewal = max(begun + shift.period, trio.current_time())
+        ended = trio.current_time()
+        if ended - begun > shift.limits.quarter:
+            shift.store.distrust()  # where our renewal took long, others' may have
+        shift.next_renewal = max(begun + shift.period, ended)
 
 
 @trio.lowlevel.enable_ki_protection
@@ -124,15 +127,18 @@ async def _release_unlisted(reply: Renewed, shift: Shift) -> None:
     """Release jobs that the store holds for this worker without its knowing: their claim's reply was lost.
 
     One that was claimed a moment ago may still be on its way here, so they are given half a lease: longer than any
-    reply takes, and short enough to spare the job a crash.
+    reply takes, and short enough to spare the job a crash.  Where one takes as long all the same, the next renewal will
+    do: a job that came, and ended, while its record is read here would be released a second time.
     """
+    if shift.stood_still:
+        return
     releases = []
-    for queue, ids in _by_queue(reply.unlisted).items():
+    for queue, ids in _by_queue(key for key in reply.unlisted if key not in shift.held).items():
         for job in (await shift.store.backend.get(queue, ids)).jobs:
             if job is None or job.state is not State.ACTIVE or job.worker != shift.identity:
                 continue
-            known = (queue, job.id) in shift.held or (queue, job.id, job.run) in shift.abandoned
-            if not known and (job.started_at or 0.0) <= reply.now - shift.limits.lease / 2:
+            abandoned = (queue, job.id, job.run) in shift.abandoned
+            if not abandoned and (job.started_at or 0.0) <= reply.now - shift.limits.lease / 2:
                 releases.append((job, step(job, Release(), reply.now)))
     for job, _ in await store_steps(releases, shift):
         logger.warning("job %s (%s) was released: its claim was never answered", job.id, job.task)

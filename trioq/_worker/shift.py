@@ -103,6 +103,7 @@ class Shift:
         self._hand_over, self.outcomes = trio.open_memory_channel[list[Ending]](1)
         self._ended: list[Ending] = []
 
+        self.claim_asked_at = inf  #: when the claim that is under way was asked, in Trio time; else never
         self.ready = trio.Event()  #: a hint: a claim may find something
         self.claim_when_settled = False  #: whether a settle is such a hint
         self.renew_now = trio.Event()  #: a hint: a held job was cancelled
@@ -205,6 +206,11 @@ class Shift:
         """A hint: somebody has cancelled a held job, maybe one of ours."""
         self.cancel_hints += 1
         self.renew_now.set()
+
+    @property
+    def stood_still(self) -> bool:
+        """Whether a claim is under way for so long that this process must have stood still: its answer lies ready."""
+        return trio.current_time() - self.claim_asked_at >= self.limits.lease / 2
 
     def presence(self) -> Presence:
         """Who renews."""

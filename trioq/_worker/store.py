@@ -64,10 +64,10 @@ class Store:
     def hear(self, now: float, asked_at: float) -> None:
         """Note the store time that a reply carried, to what was asked at that Trio time.
 
-        Where it runs ahead of Trio's, the store's clock was set, or this machine slept; where it took long to come, or
-        its reader was blocked, so may others be: leases that ran out meanwhile say nothing of their holders.
+        Where it runs ahead of Trio's, the store's clock was set, or this machine slept: leases that ran out meanwhile
+        say nothing of their holders.
         """
-        if max(now - self.now(), trio.current_time() - asked_at) > self._lease / 4:
+        if now - self.now() > self._lease / 4:
             self.distrust()
         # A reply may have been on its way since it was asked for, so by now it may be that much later in the store.
         # Within that time the earlier reckoning stands: a slow reply sets no clock back.

@@ -55,6 +55,8 @@ async def _sweep_overdue(shift: Shift) -> None:
         asked_at = trio.current_time()
         found = await shift.store.backend.overdue(BATCH)
         shift.store.hear(found.now, asked_at)
+        if trio.current_time() - asked_at > shift.limits.quarter:
+            shift.store.distrust()  # this process stood still, and so may others have, whose leases ran out meanwhile
         changes = [(job, change) for job in found.jobs if (change := _verdict(job, found.now, shift)) is not None]
         stored = await store_steps(changes, shift)
         for job, change in stored:

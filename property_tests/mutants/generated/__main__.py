@@ -109,6 +109,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.write and options.words:
         parser.error("the page is about all mutants: --write takes no word")
+    if not any(True for _ in picked(options.words)):
+        parser.error("no mutant has such a word")
     begun = time.monotonic()
     preload()
     require_green()

@@ -6,8 +6,7 @@ from tests.simulation.examples import shows
 from tests.simulation.tale import BEGAN, LEASE, Tale
 from trioq._core.lifecycle import Reclaim, Release
 from trioq.testing.simulation import rules
-from trioq.testing.simulation.history import Broke, Hurt
-from trioq.testing.simulation.plan import TICK
+from trioq.testing.simulation.history import Broke
 
 # --- handlers -----------------------------------------------------------------------------------
 
@@ -59,12 +58,6 @@ def a_worker_leaves_what_the_store_would_take(tale: Tale, wrong: bool) -> None:
 def a_job_is_left_under_its_lease(tale: Tale, wrong: bool) -> None:
     tale.enqueue("j1").take("w1.1", "j1").end("w1.1", "j1").at(5).hurt("w1.1", "settle")
     tale.stop("w1.1", unsettled=() if wrong else ("j1",))
-
-
-@shows(rules.who_stops_leaves_nothing_behind)
-def a_claim_is_answered_after_half_a_lease(tale: Tale, wrong: bool) -> None:
-    tale.enqueue("j1").claim("w1.1", "j1").at(7)
-    tale.add(Hurt(tale.now, "w1.1", "claim", "was slow", LEASE / 2 - TICK * wrong, unknown=False)).stop("w1.1")
 
 
 @shows(rules.who_stops_leaves_nothing_behind)

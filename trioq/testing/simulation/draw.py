@@ -170,7 +170,7 @@ class _Dice:
                     yield Cut(process=process, at=at, seconds=self.seconds(20), silent=silent)
                 case "hints":
                     what = self.random.choice(list(Mischief))
-                    yield Hints(process=worker, at=at, seconds=self.seconds(40), what=what)
+                    yield Hints(process=anybody, at=at, seconds=self.seconds(40), what=what)
                 case "clock":
                     at = self.or_at_once(at)
                     yield Clock(process=anybody, at=at, by=self.random.choice([-3600.0, -1.0, 1.0, 3600.0]))

@@ -14,7 +14,7 @@ import attrs
 #: All times of a plan are multiples of this: sums of them are exact, so that deadlines are met to the very tick.
 TICK: Final = 1 / 64
 
-#: A fault of this process is a fault of all of them.
+#: A cut of this process cuts off all of them.
 EVERYBODY: Final = "*"
 
 

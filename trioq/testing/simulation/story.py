@@ -73,13 +73,10 @@ def _happened(history: History, broken: Sequence[str]) -> Iterator[str]:
     entries = list(_without_echoes(entries))
     left_out = len(history.entries) - len(entries)
     yield "What happened" + (f" ({left_out} entries that tell nothing new are left out):" if left_out else ":")
-    clock = history.began
     for entry in entries:
         say = SAYINGS[type(entry)]
         assert say is not None
-        if not isinstance(entry, Told):  # that is dated by who tells, who may not know better
-            clock = entry.at
-        yield f"{clock - history.began:9.3f} {entry.by} {say(entry)}"
+        yield f"{entry.at - history.began:9.3f} {entry.by} {say(entry)}"
 
 
 def _without_echoes(entries: Iterable[Entry]) -> Iterator[Entry]:

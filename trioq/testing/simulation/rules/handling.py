@@ -55,7 +55,7 @@ def who_stops_leaves_nothing_behind(history: History) -> Iterator[str]:
     """A worker that has stopped runs no handler, has given back its slots and tokens, and holds no job under a lease.
 
     Jobs whose outcome the store did not take in time it names: that happens only when the store can't be reached.  A
-    claim that was never answered, or after half a lease, it doesn't know of.
+    claim that was never answered it doesn't know of.
     """
     all_handlers, known = handlers(history), lives(history)
     begun = {handler.key for handler in all_handlers}
@@ -73,7 +73,7 @@ def who_stops_leaves_nothing_behind(history: History) -> Iterator[str]:
         for job in records.values():
             if job.state == "active" and process_of(job.worker) == entry.by and job.id not in entry.unsettled:
                 life = known.get(entry.by)
-                if (job.id, job.run) in begun or life is None or life.knows_its_claims():
+                if (job.id, job.run) in begun or life is None or life.heard("claim"):
                     yield f"{at} {entry.by} stops, and still holds {job.id}"
 
 

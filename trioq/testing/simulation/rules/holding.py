@@ -69,7 +69,7 @@ def a_healthy_worker_keeps_its_jobs(history: History) -> Iterator[str]:
         if run.over is None or not is_reclaim(run.over) or life is None:
             continue
         since = run.lease_until - life.staff.lease
-        if key not in begun and not life.knows_its_claims():  # it may not know that the job is its own
+        if key not in begun and not life.heard("claim"):  # it may not know that the job is its own
             kept = life.well(since + life.staff.lease * 0.4, run.over.at)
         else:
             alive = run.over.at < min(life.ends, life.told_until)

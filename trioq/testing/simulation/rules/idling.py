@@ -53,7 +53,7 @@ def what_is_claimed_begins_at_once(history: History) -> Iterator[str]:
         soon, life, handler = run.claimed.at + SOON, known.get(run.process), begun.get(key)
         if life is None or not life.calm(run.claimed.at, soon, *_CLAIMING):
             continue
-        idle = handler.began.at > soon if handler is not None else life.knows_its_claims()
+        idle = handler.began.at > soon if handler is not None else life.heard("claim")
         if idle and (run.over is None or run.over.at > soon):
             yield f"{when(history, soon)} {life.process} has claimed {key[0]}, run {key[1]}, and not begun it"
 

@@ -62,6 +62,12 @@ class Life:
         troubles = self.in_trouble(max(self.begins, begin - CALM), end)
         return lived and not any(each.verb in ("", *verbs) for each in troubles)
 
+    def sure(self, begin: float, end: float) -> bool:
+        """Whether it lived all that time, and had no reason to doubt that it knows who else does."""
+        lived = self.begins <= begin and end < min(self.ends, self.told_until)
+        doubts = [each for each in self.in_trouble(begin, end) if each.unknown or each.verb in ("", "renew", "overdue")]
+        return lived and not doubts
+
     def hears_hints(self, begin: float, end: float) -> bool:
         """Whether hints came through, those of a moment before among them."""
         return not any(each.begins <= end and begin - CALM <= each.ends for each in self.deaf)
@@ -99,11 +105,6 @@ class Life:
         """Whether it heard what became of every call of these verbs."""
         return not any(trouble.unknown and trouble.verb in verbs for trouble in self.troubles)
 
-    def knows_its_claims(self) -> bool:
-        """Whether every claim was answered, and within half a lease: it leaves others to its renewals."""
-        claims = [trouble for trouble in self.troubles if trouble.verb == "claim"]
-        return not any(each.unknown or each.ends - each.begins >= self.staff.lease / 2 for each in claims)
-
 
 def lives(history: History) -> dict[str, Life]:
     """Every process that worked."""
@@ -113,7 +114,6 @@ def lives(history: History) -> dict[str, Life]:
         life.troubles = troubles[life.process]
         silent = [each.begins for each in life.troubles if each.ends == inf]
         life.told_until = min([end_of(history), *silent]) - _patience(life)
-    clock = history.began
     for entry in history.entries:
         match entry:
             case Died(by=by) | Stopped(by=by) | Broke(by=by) if by in found:
@@ -129,12 +129,9 @@ def lives(history: History) -> dict[str, Life]:
                     if name in (life.staff.name, EVERYBODY):
                         life.deaf.append(Trouble(entry.at, entry.at + fault.seconds))
             case Told(event=WorkerDraining(worker=worker, grace=grace)) if process_of(worker) in found:
-                # By the clock of the store: a worker may not have heard it yet.
                 life = found[process_of(worker)]
-                life.draining = min(life.draining, clock)
+                life.draining = min(life.draining, entry.at)
                 life.hear_stop(entry.at, grace)
-        if not isinstance(entry, Told):
-            clock = entry.at
     return found
 
 

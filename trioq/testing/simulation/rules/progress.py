@@ -19,7 +19,7 @@ def everything_ends(history: History) -> Iterator[str]:
 def a_lease_that_ran_out_is_noticed(history: History) -> Iterator[str]:
     """A job whose worker died is taken back within half a lease and two seconds of the end of its own lease.
 
-    That is, wherever another worker lives, and has been well for a lease.
+    That is, wherever another worker lives, and for a lease has reached the store, renewed in time, and not stood still.
     """
     known = lives(history)
     for (id, number), run in runs(history).items():
@@ -27,6 +27,6 @@ def a_lease_that_ran_out_is_noticed(history: History) -> Iterator[str]:
             lease = life.staff.lease
             by = run.lease_until + lease / 2 + 2
             watches = life.process != run.process and life.draining > by and by < end_of(history)
-            if watches and life.well(run.lease_until - lease - 2, by) and (run.over is None or run.over.at > by):
+            if watches and life.sure(run.lease_until - lease - 2, by) and (run.over is None or run.over.at > by):
                 left = f"{id}, run {number}, lies with {run.process} since {when(history, run.lease_until).strip()}"
                 yield f"{when(history, by)} {left}, and {life.process} has not noticed"

@@ -62,7 +62,7 @@ def _misses(run: Run, over: Stored, life: Life) -> str:
         return "and its handler never began"
     expires_at = over.job.expires_at
     too_late = expires_at is not None and over.at > expires_at - SLOW  # or so it seems to its worker
-    well = life.calm(run.claimed.at, over.at, "claim") and life.knows_its_claims()
+    well = life.calm(run.claimed.at, over.at, "claim") and life.heard("claim")  # of one that got lost it doesn't know
     might_begin = well and over.at < life.draining and not too_late
     return "though nothing kept its handler from its work" if might_begin else ""
 
