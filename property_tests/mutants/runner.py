@@ -41,7 +41,9 @@ def copies(count: int) -> Iterator[SimpleQueue[Path]]:
             tree = Path(folder, str(number))
             for part in ("trioq", "property_tests", "tests"):
                 shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
-            shutil.copy(ROOT / "pyproject.toml", tree)
+            for file in ("pyproject.toml", "docs/spec/numbers.txt"):
+                (tree / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / file, tree / file)
             # By their content: a broken file may be as long, and as old to the second, as the right one.
             compile_dir(tree, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
             trees.put(tree)
