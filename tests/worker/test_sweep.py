@@ -150,12 +150,13 @@ async def test_nothing_is_reclaimed_by_a_sweep_that_was_under_way_while_the_loop
     overdue = store.inner.overdue
 
     async def look_while_the_loop_is_blocked(limit):
+        found = await overdue(limit)
         autojump_clock.jump(30)
-        return await overdue(limit)
+        return found
 
     async with queue:
         job = await quick.enqueue()
-        await claim_as_the_dead(store, lease=20)
+        await claim_as_the_dead(store, lease=4.5)
         async with at_work(trioq.Worker(queue, lease=10)):
             await trio.sleep(4)
             store.inner.overdue = look_while_the_loop_is_blocked

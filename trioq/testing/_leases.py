@@ -33,12 +33,14 @@ def _lease(job: Job, progress: object = None) -> Lease:
 async def check_renew_extends_a_lease_and_leaves_the_version(make: Make) -> None:
     """A renewal moves ``lease_until`` to now plus the lease, in any queue, and changes nothing else."""
     async with make() as backend:
-        jobs = await held(backend, a_job("1"), a_job("2", queue=OTHER), a_job("3"), queues=[QUEUE, OTHER])
+        listed, others = [a_job("1"), a_job("2", queue=OTHER)], [a_job("3"), a_job("2"), a_job("1", queue=OTHER)]
+        await held(backend, *listed, *others, queues=[QUEUE, OTHER])
+        jobs = [await stored(backend, job) for job in [*listed, *others]]
         reply = await backend.renew(presence(lease=LONG * 2), [_lease(job) for job in jobs[:2]])
         assert reply.lost == {}, "nobody took them"
         renewed = [job.having({"lease_until": reply.now + LONG * 2}) for job in jobs[:2]]
         found = [await stored(backend, job) for job in jobs]
-        assert_same(found, [*renewed, jobs[2]], "the listed leases are extended, and nothing else")
+        assert_same(found, [*renewed, *jobs[2:]], "the listed leases are extended, and nothing else")
         await move(backend, jobs[0], Complete())  # as it was claimed: a renewal makes no version stale
 
 
