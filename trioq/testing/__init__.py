@@ -119,6 +119,7 @@ from ._settle import (
     check_the_parts_of_a_composite_change_follow_each_other as check_the_parts_of_a_composite_change_follow_each_other,
 )
 from ._spec import spec as spec
+from ._tidying import check_a_key_outlives_its_former_holder as check_a_key_outlives_its_former_holder
 from ._tidying import check_a_pruned_job_leaves_nothing_behind as check_a_pruned_job_leaves_nothing_behind
 from ._tidying import check_prune_drops_the_oldest_of_too_many as check_prune_drops_the_oldest_of_too_many
 from ._tidying import check_prune_drops_what_ended_too_long_ago as check_prune_drops_what_ended_too_long_ago

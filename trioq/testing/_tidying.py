@@ -113,3 +113,17 @@ async def check_a_pruned_job_leaves_nothing_behind(make: Make) -> None:
         assert sum((await backend.counts(QUEUE)).values()) == 0, "it is not counted"
         assert (await backend.get(QUEUE, ["0"])).jobs[0] is None, "it is gone"
         assert list((await backend.insert([a_job("0", unique_key="k")])).created) == [True], "its names are free"
+
+
+async def check_a_key_outlives_its_former_holder(make: Make) -> None:
+    """A unique key stays with the job that has it when an ended one that had it before is pruned or removed."""
+    async with make() as backend:
+        former = await held(backend, a_job("pruned", unique_key="k"))
+        await move(backend, former[0], Complete())
+        former = await held(backend, a_job("removed", unique_key="k"))
+        await move(backend, former[0], Reject("no"))
+        await backend.insert([a_job("holder", unique_key="k")])
+        assert await backend.prune(_keeping(keep_completed_max=0)) == 1
+        assert list(await backend.remove(QUEUE, ["removed"])) == [True]
+        reply = await backend.insert([a_job("late", unique_key="k")])
+        assert (list(reply.created), reply.jobs[0].id) == ([False], "holder"), "the key is taken still"
