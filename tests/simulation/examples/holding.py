@@ -96,6 +96,14 @@ def only_a_write_that_left_before_the_outage_may_come_through(tale: Tale, wrong:
 
 
 @shows(rules.who_was_cut_off_takes_nobody_for_dead)
+def when_the_dead_decided_it_nobody_can_tell(tale: Tale, wrong: bool) -> None:
+    tale.enqueue("j1").take("w1.1", "j1").at(LEASE + 1).hurt("w2.1", "renew", 0.0).at(LEASE + 2)
+    if not wrong:
+        tale.die("w2.1")
+    tale.at(LEASE + 3).store("w2.1", "j1", Reclaim())
+
+
+@shows(rules.who_was_cut_off_takes_nobody_for_dead)
 def who_stood_still_takes_others_for_dead(tale: Tale, wrong: bool) -> None:
     tale.enqueue("j1").take("w1.1", "j1").at(0.5).freeze("w2.1").at(4 if wrong else 1).thaw("w2.1")
     tale.at(LEASE + 1.5).store("w2.1", "j1", Reclaim())

@@ -105,7 +105,7 @@ def who_was_cut_off_takes_nobody_for_dead(history: History) -> Iterator[str]:
     known = lives(history)
     for entry in history.all(Stored):
         life = known.get(entry.by)
-        if not is_reclaim(entry) or life is None:
+        if not is_reclaim(entry) or life is None or entry.at > life.ends:  # when the dead decided it, nobody can tell
             continue
         # It was decided just now; or before, where the write took long, or came through after its sender gave up.
         slow = [each.begins for each in life.troubles if each.verb == "settle" and each.begins <= entry.at]
