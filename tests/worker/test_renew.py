@@ -397,3 +397,17 @@ async def test_a_cancel_that_is_heard_of_in_the_last_moments_is_told_whole(
             assert await elsewhere.cancel(job.id, "from afar")
             await trio.sleep(0.1)
         assert [event.reason for event in await told.all("job:cancelled")] == ["from afar"] * 2
+
+
+async def test_a_busy_worker_gives_back_what_a_claim_brought_whose_answer_got_lost(
+    autojump_clock, store, queue, nap, at_work
+):
+    async with queue, at_work(trioq.Worker(queue, concurrency=1, lease=8)):
+        await trio.sleep(0.5)  # between two renewals
+        store.fail("claim", after=True)
+        lost = await nap.enqueue(1)
+        await trio.sleep(0.01)
+        await nap.enqueue(100)
+        await trio.sleep(30)  # no slot is free, and so nothing is claimed
+        record = await lost.refresh()
+        assert (record.state, record.crashes) == ("waiting", 0)
