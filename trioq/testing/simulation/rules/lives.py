@@ -51,22 +51,22 @@ class Life:
         """What kept it from working as it should between the two."""
         return [trouble for trouble in self.troubles if trouble.begins <= end and begin <= trouble.ends]
 
+    def _lived(self, begin: float, end: float) -> bool:
+        return self.begins <= begin and end < min(self.ends, self.told_until)
+
     def well(self, begin: float, end: float) -> bool:
         """Whether it lived all that time, and nothing kept it from its work."""
-        lived = self.begins <= begin and end < min(self.ends, self.told_until)
-        return lived and not self.in_trouble(begin, end)
+        return self._lived(begin, end) and not self.in_trouble(begin, end)
 
     def calm(self, begin: float, end: float, *verbs: str) -> bool:
         """Whether it lived, moved, and had no trouble with these calls, nor a moment before."""
-        lived = self.begins <= begin and end < min(self.ends, self.told_until)
         troubles = self.in_trouble(max(self.begins, begin - CALM), end)
-        return lived and not any(each.verb in ("", *verbs) for each in troubles)
+        return self._lived(begin, end) and not any(each.verb in ("", *verbs) for each in troubles)
 
     def sure(self, begin: float, end: float) -> bool:
         """Whether it lived all that time, and had no reason to doubt that it knows who else does."""
-        lived = self.begins <= begin and end < min(self.ends, self.told_until)
         doubts = [each for each in self.in_trouble(begin, end) if each.unknown or each.verb in ("", "renew", "overdue")]
-        return lived and not doubts
+        return self._lived(begin, end) and not doubts
 
     def hears_hints(self, begin: float, end: float) -> bool:
         """Whether hints came through, those of a moment before among them."""
