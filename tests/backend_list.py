@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -12,8 +13,10 @@ import attrs
 import trio
 from trio.testing import MockClock
 
+from tests.servers import PROGRAMS, shared
 from trioq.abc import Backend
 from trioq.backends.memory import InMemoryBackend
+from trioq.backends.redis import RedisBackend
 from trioq.backends.sqlite import SQLiteBackend
 
 #: How many seconds of store time pass in a real one, where virtual time can't be had.
@@ -42,13 +45,22 @@ def _new_file(folder: Path) -> Path:
     return folder / f"{next(_files)}.db"
 
 
-def _threaded(folder: Path) -> Backend:
+def _hasty_clock() -> Callable[[], float]:
     begun = time.time()
-    return SQLiteBackend(_new_file(folder), clock=lambda: begun + (time.time() - begun) * _HASTE)
+    return lambda: begun + (time.time() - begun) * _HASTE
+
+
+def _threaded(folder: Path) -> Backend:
+    return SQLiteBackend(_new_file(folder), clock=_hasty_clock())
+
+
+def _redis(server: str, folder: Path) -> Backend:
+    return RedisBackend(shared(server).url, prefix=f"test-{next(_files)}", clock=_hasty_clock())
 
 
 BACKENDS: Final = (
     Subject("memory", lambda folder: InMemoryBackend()),
     Subject("sqlite-inline", lambda folder: SQLiteBackend(_new_file(folder), inline=True)),
     Subject("sqlite-thread", _threaded, virtual=False),
+    *(Subject(name, partial(_redis, name), virtual=False) for name in PROGRAMS),
 )

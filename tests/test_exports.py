@@ -26,7 +26,7 @@ PROMISED = {
     "trioq": """
         Queue Task Call Job JobHandle Worker RateLimiter current_job Retry Snooze Reject
         Fixed Linear Exponential Steps Settings settings event_emitter
-        InMemoryBackend SQLiteBackend open_backend
+        InMemoryBackend SQLiteBackend RedisBackend open_backend
         process_job _run_with_limits handle_job next_retry_delay
         abc lifecycle sandbox __version__
     """,

@@ -75,6 +75,7 @@ from ._worker.worker import Worker as Worker
 from ._worker.worker import WorkerStatistics as WorkerStatistics
 from .backends import open_backend as open_backend
 from .backends.memory import InMemoryBackend as InMemoryBackend
+from .backends.redis import RedisBackend as RedisBackend
 from .backends.sqlite import SQLiteBackend as SQLiteBackend
 
 _publish(__name__, globals())

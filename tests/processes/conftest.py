@@ -1,4 +1,4 @@
-"""What the tests with real processes share: workers on one SQLite file, and a journal of what their jobs did.
+"""What the tests with real processes share: workers on one store, and a journal of what their jobs did.
 
 These tests run in real time.  What they wait for is an event of a process (a line, an end), never a while; what they
 promise is asserted with a wide margin, for the machine may be busy.
@@ -16,6 +16,7 @@ import pytest
 import trio
 
 import trioq
+from tests.servers import PROGRAMS, Server
 
 HERE = Path(__file__).parent
 
@@ -79,10 +80,21 @@ def processes() -> Iterator[list[trio.Process]]:
             process.kill()
 
 
+@pytest.fixture(params=["sqlite", *PROGRAMS])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The store: one of each that processes can share."""
+    if request.param == "sqlite":
+        yield f"sqlite:{tmp_path}/jobs.db"
+        return
+    server = Server(PROGRAMS[request.param])
+    yield server.url
+    server.close()
+
+
 @pytest.fixture
-async def queue(tmp_path: Path) -> AsyncIterator[trioq.Queue]:
+async def queue(url: str) -> AsyncIterator[trioq.Queue]:
     """The workers' queue, open in this process, which has none of the application's code."""
-    async with trioq.Queue("jobs", backend=f"sqlite:{tmp_path}/jobs.db") as queue:
+    async with trioq.Queue("jobs", backend=url) as queue:
         yield queue
 
 
@@ -97,12 +109,12 @@ async def journal(tmp_path: Path) -> AsyncIterator[Lines]:
 
 
 @pytest.fixture
-async def start_worker(journal: Lines, processes: list[trio.Process], tmp_path: Path) -> AsyncIterator[Start]:
+async def start_worker(journal: Lines, processes: list[trio.Process], tmp_path: Path, url: str) -> AsyncIterator[Start]:
     """Starts a worker, and waits until it claims; settings are given as for `trioq.Settings`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRIOQ_")}
     inherited |= {
         "PYTHONPATH": str(Path(trioq.__file__).parents[1]),
-        "TRIOQ_BACKEND": f"sqlite:{tmp_path}/jobs.db",
+        "TRIOQ_BACKEND": url,
         "JOURNAL": f"{tmp_path}/journal",
     }
 

@@ -30,6 +30,21 @@ async def test_kill_9_loses_no_job_and_another_worker_finishes_it_within_the_lea
     assert [(record.crashes, record.failures) for record in records] == [(1, 0)] * 5
 
 
+async def test_a_process_that_was_frozen_past_its_lease_writes_nothing_any_more(queue, journal, start_worker):
+    frozen = await start_worker(lease=LEASE)
+    job = await queue.enqueue("hold", [60])
+    await journal.wait_for("hold 1")
+    frozen.signal(signal.SIGSTOP)
+    await start_worker(lease=LEASE)
+    assert await job.result() == "run 2"
+    frozen.signal(signal.SIGCONT)
+    assert (await journal.wait_for("cancelled 1")).startswith(str(frozen.pid))
+    frozen.signal(signal.SIGTERM)
+    assert await frozen.wait() == 0
+    record = await job.refresh()
+    assert (record.state, record.run, record.crashes) == ("completed", 2, 1)
+
+
 async def test_a_poison_pill_fails_alone_after_three_crashes(queue, journal, start_worker):
     poison = await queue.enqueue("die")
     neighbours = []

@@ -1,4 +1,4 @@
-"""Several processes on one SQLite file: each job runs once, and what one of them does the others hear of at once.
+"""Several processes on one store: each job runs once, and what one of them does the others hear of at once.
 
 ``pytest -rP`` shows how soon; only a wide margin is asserted.
 """

@@ -21,16 +21,26 @@ def _sqlite(url: str) -> Backend:
     return SQLiteBackend(url.partition(":")[2])
 
 
+def _redis(url: str) -> Backend:
+    from .redis import RedisBackend
+
+    return RedisBackend(url)
+
+
 #: scheme -> what opens it, imported when it is asked for.
-_SCHEMES: Final[Mapping[str, Callable[[str], Backend]]] = {"memory": _memory, "sqlite": _sqlite}
+_SCHEMES: Final[Mapping[str, Callable[[str], Backend]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    **dict.fromkeys(("redis", "rediss", "valkey", "valkeys"), _redis),
+}
 
 
 def open_backend(url: str) -> Backend:
-    """The backend that *url* names, not yet entered: ``memory:``, ``sqlite:jobs.db``.
+    """The backend that *url* names, not yet entered: ``memory:``, ``sqlite:jobs.db``, ``redis://host:6379/0``.
 
     Each ``memory:`` is a store of its own.
     """
     scheme, colon, _ = url.partition(":")
     if not colon or scheme not in _SCHEMES:
-        raise UnknownScheme(url, ["memory:", "sqlite:FILE"])
+        raise UnknownScheme(url, ["memory:", "sqlite:FILE", "redis://HOST:PORT/DB"])
     return _SCHEMES[scheme](url)

@@ -1,0 +1,153 @@
+"""No-op jobs through Redis, end to end: enqueue, claim, run, settle; requests and commands per job; idle pick-up.
+
+    python -m benchmarks.redis [--jobs 20000] [--rounds 3] [--server redis-6.2] [--concurrency 100] [--backlog 0]
+
+It starts a server of its own, without persistence.  The producer runs in a process of its own and enqueues one batch of
+1,000 after the other while the worker drains; then the same number is drained from a backlog.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+
+import trio
+
+import trioq
+from tests.servers import PROGRAMS, Server
+
+PRODUCER = """
+import sys, trio, trioq
+queue = trioq.Queue("bench", backend=sys.argv[1])
+@queue.task
+async def noop(): pass
+async def main():
+    async with queue:
+        await queue.enqueue_many(noop.bind() for _ in range(int(sys.argv[2])))
+trio.run(main)
+"""
+
+IDLE_WORKER = """
+import sys, time, trio, trioq
+queue = trioq.Queue("pickup", backend=sys.argv[1])
+@queue.task
+async def stamp(sent: float) -> float:
+    return time.monotonic() - sent
+trio.run(trioq.Worker(queue, handle_signals=True).start)
+"""
+
+
+def make_queue(url: str) -> trioq.Queue:
+    queue = trioq.Queue("bench", backend=url)
+
+    @queue.task
+    async def noop() -> None:
+        pass
+
+    return queue
+
+
+def calls(server: Server) -> tuple[int, int]:
+    """Requests from clients, and commands that scripts made of them."""
+    counts = {}
+    for line in server.command("INFO", "commandstats").decode().splitlines():
+        if line.startswith("cmdstat_"):
+            name, _, rest = line.removeprefix("cmdstat_").partition(":calls=")
+            counts[name] = int(rest.partition(",")[0])
+    requests = sum(count for name, count in counts.items() if name in ("evalsha", "eval", "ping", "subscribe"))
+    return requests, sum(counts.values())
+
+
+def cpu_of(server: Server) -> float:
+    """CPU seconds that the server has used."""
+    times = dict(line.split(":") for line in server.command("INFO", "cpu").decode().splitlines() if ":" in line)
+    return float(times["used_cpu_user"]) + float(times["used_cpu_sys"])
+
+
+async def end_to_end(server: Server, jobs: int, concurrency: int) -> float:
+    """Jobs a second from the first enqueue, in another process, to the last settle."""
+    queue = make_queue(server.url)
+    async with queue, trio.open_nursery() as nursery:
+        worker = trioq.Worker(queue, concurrency=concurrency)
+        await nursery.start(worker.start)
+        process = subprocess.Popen([sys.executable, "-c", PRODUCER, server.url, str(jobs)])
+        while worker.statistics().claimed == 0:
+            await trio.sleep(0.001)
+        start = time.perf_counter()
+        while worker.statistics().completed < jobs:
+            await trio.sleep(0.005)
+        elapsed = time.perf_counter() - start
+        worker.stop()
+        process.wait()
+    return jobs / elapsed
+
+
+async def drain(server: Server, jobs: int, concurrency: int) -> tuple[float, ...]:
+    """Jobs a second out of a backlog; requests and commands per job; CPU seconds per job, here and in the server."""
+    queue = make_queue(server.url)
+    async with queue:
+        await queue.enqueue_many(queue.tasks["noop"].bind() for _ in range(jobs))
+        requests, commands = calls(server)
+        start, here, there = time.perf_counter(), time.process_time(), cpu_of(server)
+        await trioq.Worker(queue, concurrency=concurrency).run_until_idle()
+        elapsed, here, there = time.perf_counter() - start, time.process_time() - here, cpu_of(server) - there
+        requests_after, commands_after = calls(server)
+    return (
+        jobs / elapsed,
+        (requests_after - requests) / jobs,
+        (commands_after - commands) / jobs,
+        here / jobs,
+        there / jobs,
+    )
+
+
+async def pick_up(server: Server, jobs: int) -> list[float]:
+    """Milliseconds from right before enqueue to the first line of the handler, in an idle worker's process."""
+    queue = trioq.Queue("pickup", backend=server.url)
+    latencies = []
+    async with queue:
+        process = subprocess.Popen([sys.executable, "-c", IDLE_WORKER, server.url])
+        try:
+            for number in range(jobs + 1):
+                job = await queue.enqueue("stamp", [time.monotonic()])
+                latency = await job.result()
+                if number:  # the first one waited for the process to come up
+                    latencies.append(latency * 1e3)
+                await trio.sleep(0.02)
+        finally:
+            process.terminate()
+            process.wait()
+    return sorted(latencies)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--concurrency", type=int, default=100)
+    parser.add_argument("--server", choices=list(PROGRAMS), default=next(iter(PROGRAMS)))
+    options = parser.parse_args()
+    both, drained = [], []
+    server = Server(PROGRAMS[options.server])
+    try:
+        for _ in range(options.rounds):
+            both.append(trio.run(end_to_end, server, options.jobs, options.concurrency))
+            drained.append(trio.run(drain, server, options.jobs, options.concurrency))
+        latencies = trio.run(pick_up, server, 200)
+    finally:
+        server.close()
+    print(f"end to end   max {max(both):8,.0f}  median {statistics.median(both):8,.0f}  jobs/s")
+    rates = [rate for rate, *_ in drained]
+    print(f"drain        max {max(rates):8,.0f}  median {statistics.median(rates):8,.0f}  jobs/s")
+    _, requests, commands, here, there = drained[-1]
+    print(f"per job      {requests:.4f} requests, {commands:.1f} commands", end=", ")
+    print(f"{here * 1e6:.0f} us CPU here, {there * 1e6:.0f} us in the server")
+    p99 = latencies[int(len(latencies) * 0.99)]
+    print(f"pick-up      p50 {statistics.median(latencies):.2f} ms  p99 {p99:.2f} ms  max {latencies[-1]:.2f} ms")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+"""Redis goes away, comes back, forgets, refuses: what a caller is told, and that nothing stays broken."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+
+from tests.servers import Server
+from trioq import BackendError, BackendUnavailable
+from trioq.abc import Backend, Presence
+from trioq.backends.redis import RedisBackend
+from trioq.lifecycle import Complete, Job, step
+
+
+def a_job(id: str = "1", **fields: object) -> Job:
+    return Job(**{"id": id, "queue": "q", "task": "t", **fields})
+
+
+async def until_it_answers(backend: Backend) -> None:
+    with trio.fail_after(5):
+        while True:
+            try:
+                await backend.queues()
+                return
+            except BackendUnavailable:
+                await trio.sleep(0.01)
+
+
+# --- gone, and back -----------------------------------------------------------------------------
+
+
+async def test_a_server_that_is_gone_is_unavailable_at_once_and_works_again_once_it_is_back(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.insert([a_job()])
+        server.kill()
+        began = trio.current_time()
+        for _ in range(3):
+            with pytest.raises(BackendUnavailable, match=f"redis://127.0.0.1:{server.port} can't be reached"):
+                await backend.insert([a_job()])
+        assert trio.current_time() - began < 1
+        server.start()
+        assert list((await backend.insert([a_job()])).created) == [True]
+
+
+async def test_a_request_under_way_when_the_server_dies_is_unavailable_at_once(server: Server) -> None:
+    async with RedisBackend(server.url) as backend, trio.open_nursery() as nursery:
+        os.kill(server.pid, signal.SIGSTOP)
+
+        async def insert() -> None:
+            with pytest.raises(BackendUnavailable):
+                await backend.insert([a_job()])
+
+        began = trio.current_time()
+        nursery.start_soon(insert)
+        await trio.sleep(0.1)
+        server.kill()
+    assert trio.current_time() - began < 2
+
+
+async def test_a_connection_that_was_reset_is_replaced(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        for number in range(20):
+            server.command("CLIENT", "KILL", "TYPE", "normal")
+            await until_it_answers(backend)
+            assert list((await backend.insert([a_job(str(number))])).created) == [True]
+
+
+async def test_a_server_that_was_not_there_at_the_start_is_unavailable(server: Server) -> None:
+    server.kill()
+    with pytest.raises(BackendUnavailable, match="can't be reached") as caught:
+        async with RedisBackend(server.url):
+            pass
+    assert caught.value.__cause__ is not None
+
+
+async def test_a_name_that_leads_nowhere_is_unavailable() -> None:
+    with pytest.raises(BackendUnavailable, match="can't be reached"):
+        async with RedisBackend("redis://nowhere.invalid"):
+            pass
+
+
+async def test_fifty_restarts_starve_nobody(server: Server) -> None:
+    async with RedisBackend(server.url) as backend, backend.watch(["q"]):
+        for _ in range(50):
+            server.kill()
+            server.start()
+            await until_it_answers(backend)
+        assert _clients(server) <= 4
+
+
+async def test_a_thousand_cancelled_calls_starve_nobody(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        for number in range(100):
+            async with trio.open_nursery() as nursery:
+                for call in range(10):
+                    nursery.start_soon(_look_or_write, backend, f"{number}-{call}")
+                for _ in range(number % 7):
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+        with trio.fail_after(5):
+            await backend.queues()
+        assert _clients(server) <= 3
+
+
+async def _look_or_write(backend: Backend, id: str) -> None:
+    await backend.get("q", [id])
+    await backend.insert([a_job(id)])
+    await backend.claim(["q"], 1, "w", 15, idle=False)
+
+
+def _clients(server: Server) -> int:
+    return server.command("CLIENT", "LIST").count(b" addr=")
+
+
+# --- silence ------------------------------------------------------------------------------------
+
+
+async def test_a_write_to_a_server_that_falls_silent_is_unavailable_within_its_patience(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        presence = Presence(worker="w", name="w", host="h", slots=1, lease=1.5)
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: backend.claim(["q"], 1, "w", 1.5, idle=False),
+            lambda: backend.renew(presence, []),
+            lambda: backend.settle([]),
+        ]
+        await backend.queues()
+        os.kill(server.pid, signal.SIGSTOP)
+        for call in calls:
+            began = trio.current_time()
+            with pytest.raises(BackendUnavailable, match=r"no answer within 0\.5 s"):
+                await call()
+            assert 0.4 < trio.current_time() - began < 1
+        os.kill(server.pid, signal.SIGCONT)
+        await until_it_answers(backend)
+
+
+async def test_a_silent_server_is_given_up_after_five_seconds_and_another_connection_is_made(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        os.kill(server.pid, signal.SIGSTOP)
+        began = trio.current_time()
+        with pytest.raises(BackendUnavailable):
+            await backend.queues()
+        assert 4 < trio.current_time() - began < 7
+        os.kill(server.pid, signal.SIGCONT)
+        await until_it_answers(backend)
+
+
+async def test_a_read_is_cancelled_at_once_and_a_write_once_its_outcome_is_known(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.queues()
+        os.kill(server.pid, signal.SIGSTOP)
+        with trio.move_on_after(0.05) as reading:
+            await backend.queues()
+        assert reading.cancelled_caught
+
+        async def go_on() -> None:
+            await trio.sleep(0.3)
+            os.kill(server.pid, signal.SIGCONT)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(go_on)
+            with trio.move_on_after(0.05) as writing:
+                reply = await backend.insert([a_job()])
+            assert list(reply.created) == [True]
+            assert not writing.cancelled_caught, "it has left, so its outcome is waited for"
+
+
+async def test_leaving_ends_within_five_seconds_though_the_server_is_silent(server: Server) -> None:
+    async with trio.open_nursery() as nursery:
+        backend = RedisBackend(server.url)
+        async with backend:
+            os.kill(server.pid, signal.SIGSTOP)
+            nursery.start_soon(_unavailable, backend)
+            await trio.sleep(0.05)
+            began = time.monotonic()
+    assert time.monotonic() - began < 1, "and whoever still waited for an answer is told that none will come"
+    os.kill(server.pid, signal.SIGCONT)
+
+
+async def _unavailable(backend: Backend) -> None:
+    with pytest.raises(BackendUnavailable):
+        await backend.insert([a_job()])
+
+
+# --- it forgets ---------------------------------------------------------------------------------
+
+
+async def test_scripts_that_the_server_has_forgotten_are_sent_again(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.insert([a_job("1")])
+        server.command("SCRIPT", "FLUSH")
+        await backend.insert([a_job("2")])
+        assert [job.id for job in (await backend.claim(["q"], 9, "w", 15, idle=False)).jobs] == ["1", "2"]
+
+
+async def test_a_flushed_store_is_an_empty_one_and_nothing_of_before_fits_what_comes_after(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.insert([a_job("1")])
+        [old] = (await backend.claim(["q"], 9, "w", 15, idle=False)).jobs
+        server.command("FLUSHALL")
+        await backend.insert([a_job("1")])
+        [new] = (await backend.claim(["q"], 9, "w", 15, idle=False)).jobs
+        assert new.seq > old.seq, "not even FLUSHALL brings a seq back"
+        late = await backend.settle([step(old, Complete(b"1"), new.started_at or 0.0)])
+        assert list(late.verdicts) == ["stale"]
+        assert list((await backend.settle([step(new, Complete(b"1"), new.started_at or 0.0)])).verdicts) == ["stored"]
+
+
+# --- it refuses ---------------------------------------------------------------------------------
+
+
+async def test_a_wrong_password_and_none_at_all_are_explained(server: Server) -> None:
+    server.command("CONFIG", "SET", "requirepass", "sesame")
+    with pytest.raises(BackendError, match="is wrong") as wrong:
+        async with RedisBackend(f"redis://:open@127.0.0.1:{server.port}"):
+            pass
+    with pytest.raises(BackendError, match="wants a password") as none:
+        async with RedisBackend(server.url):
+            pass
+    for refused in (wrong, none):
+        assert not isinstance(refused.value, BackendUnavailable)
+        assert refused.value.__cause__ is not None
+        assert "open" not in str(refused.value)
+    async with RedisBackend(f"redis://:sesame@127.0.0.1:{server.port}") as backend:
+        await backend.insert([a_job()])
+        assert "sesame" not in repr(backend)
+
+
+async def test_a_replica_is_unavailable_until_it_is_a_primary(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.insert([a_job("1")])
+        server.command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(BackendUnavailable, match="it is a replica"):
+            await backend.insert([a_job("2")])
+        server.command("REPLICAOF", "NO", "ONE")
+        await until_it_answers(backend)
+        assert list((await backend.insert([a_job("2")])).created) == [True]
+
+
+async def test_a_full_server_takes_nothing_and_says_what_to_do(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.insert([a_job("1")])
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        with pytest.raises(BackendUnavailable, match="out of memory"):
+            await backend.insert([a_job("2")])
+        server.command("CONFIG", "SET", "maxmemory", "0")
+        assert (await backend.get("q", ["2"])).jobs == [None]
+        await backend.insert([a_job("2")])
+
+
+async def test_a_user_without_permission_is_told_what_it_takes(server: Server) -> None:
+    server.command("ACL", "SETUSER", "ann", "on", ">pw", "~other:*", "&*", "+@all")
+    with pytest.raises(BackendError, match="may not do that") as caught:
+        async with RedisBackend(f"redis://ann:pw@127.0.0.1:{server.port}"):
+            pass
+    assert not isinstance(caught.value, BackendUnavailable)
+
+
+async def test_the_permissions_that_an_error_asks_for_are_enough(server: Server) -> None:
+    allowed = ("~{jobs}:*", "resetchannels", "&{jobs}:*", "+@all", "-@dangerous", "+info")
+    server.command("ACL", "SETUSER", "bob", "on", ">pw", *allowed)
+    async with RedisBackend(f"redis://bob:pw@127.0.0.1:{server.port}", prefix="jobs") as backend:
+        async with backend.watch(["q"]) as hints:
+            await backend.insert([a_job()])
+            await hints.receive()
+        [job] = (await backend.claim(["q"], 9, "w", 15, idle=False)).jobs
+        await backend.settle([step(job, Complete(b"1"), job.started_at or 0.0)])
+
+
+async def test_an_eviction_policy_that_throws_jobs_away_is_warned_of(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    with caplog.at_level(logging.WARNING, "trioq"):
+        async with RedisBackend(server.url):
+            pass
+    assert "allkeys-lru" in caplog.text
+    assert "noeviction" in caplog.text

@@ -1,0 +1,132 @@
+"""Hints over pub/sub: who hears what from whom, and that nothing is lost when nobody hears anything."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from tests.servers import Server
+from trioq import Queue, Worker
+from trioq.abc import Hint
+from trioq.backends.redis import RedisBackend
+from trioq.lifecycle import Cancel, Complete, Job, step
+
+
+def a_job(id: str = "1", **fields: object) -> Job:
+    return Job(**{"id": id, "queue": "q", "task": "t", **fields})
+
+
+async def quiet(hints: trio.abc.ReceiveChannel[Hint], seconds: float = 0.1) -> None:
+    """Take what comes of beginning to listen, and wait until nothing has come for so long."""
+    while True:
+        with trio.move_on_after(seconds) as waiting:
+            await hints.receive()
+        if waiting.cancelled_caught:
+            return
+
+
+async def test_each_kind_of_hint_comes_from_another_process(server: Server) -> None:
+    async with RedisBackend(server.url) as here, RedisBackend(server.url) as there, here.watch(["q"]) as hints:
+        await quiet(hints)
+        with trio.fail_after(5):
+            await there.insert([a_job("1"), a_job("2")])
+            assert await hints.receive() == Hint.READY
+            done, cancelled = (await there.claim(["q"], 9, "w", 15, idle=False)).jobs
+            await there.settle([step(done, Complete(b"1"), done.run_at)])
+            assert await hints.receive() == Hint.FINISHED
+            await there.settle([step(cancelled, Cancel(), done.run_at)])
+            assert await hints.receive() == Hint.FINISHED | Hint.CANCELLED
+            await there.pause("q")
+            assert await hints.receive() == Hint.PAUSED
+            await there.resume("q")
+            assert await hints.receive() == Hint.PAUSED | Hint.READY
+
+
+async def test_what_this_process_does_rings_once_and_with_the_reply(server: Server) -> None:
+    async with RedisBackend(server.url) as backend, backend.watch(["q"]) as hints:
+        await quiet(hints)
+        await backend.insert([a_job("1"), a_job("2")])
+        with trio.fail_after(1):
+            assert await hints.receive() == Hint.READY
+        with trio.move_on_after(0.1) as waiting:
+            await hints.receive()
+        assert waiting.cancelled_caught, "its own message is passed over"
+
+
+async def test_hints_of_other_queues_and_prefixes_are_not_heard(server: Server) -> None:
+    async with (
+        RedisBackend(server.url) as here,
+        RedisBackend(server.url) as there,
+        RedisBackend(server.url, prefix="other") as stranger,
+        here.watch(["q"]) as hints,
+    ):
+        await quiet(hints)
+        await there.insert([a_job(queue="other")])
+        await stranger.insert([a_job()])
+        with trio.move_on_after(0.1) as waiting:
+            await hints.receive()
+        assert waiting.cancelled_caught
+
+
+async def test_to_begin_to_watch_takes_no_longer_than_the_server(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        began = trio.current_time()
+        async with backend.watch(["q", "r"]), backend.watch(["s"]):
+            assert trio.current_time() - began < 0.9, "after a second it would go on without"
+
+
+async def test_a_message_that_makes_no_sense_is_passed_over(server: Server) -> None:
+    async with RedisBackend(server.url) as here, here.watch(["q"]) as hints:
+        await quiet(hints)
+        for message in (b"", b"\xff", b"READY me", b"999 me"):
+            server.command("PUBLISH", "{trioq}:q:hints", message)
+        with trio.fail_after(5):
+            assert await hints.receive()  # the last one: what a newer trioq may say besides is left out
+
+
+async def test_a_listener_that_was_cut_off_rings_for_everybody_and_listens_again(server: Server) -> None:
+    async with RedisBackend(server.url) as here, RedisBackend(server.url) as there, here.watch(["q"]) as hints:
+        await quiet(hints)
+        server.command("CLIENT", "KILL", "TYPE", "pubsub")
+        with trio.fail_after(5):
+            assert Hint.READY in await hints.receive(), "something may have happened that nobody told"
+        await quiet(hints, 1)
+        await there.insert([a_job()])
+        with trio.fail_after(1):
+            assert await hints.receive() == Hint.READY
+
+
+async def test_jobs_start_within_a_second_where_nobody_may_listen(server: Server) -> None:
+    server.command("ACL", "SETUSER", "deaf", "on", ">pw", "~*", "resetchannels", "+@all", "-@pubsub", "+publish")
+    started = trio.Event()
+    queue = Queue("q", backend=RedisBackend(f"redis://deaf:pw@127.0.0.1:{server.port}"))
+
+    @queue.task
+    async def t() -> None:
+        started.set()
+
+    async with queue, RedisBackend(server.url) as there, trio.open_nursery() as nursery:
+        worker = Worker(queue)
+        await nursery.start(worker.start)
+        await trio.sleep(0.5)
+        await there.insert([a_job()])
+        with trio.fail_after(1):
+            await started.wait()
+        worker.stop(grace=0)
+
+
+@pytest.mark.parametrize("many", [1, 5])
+async def test_a_queue_is_listened_to_until_its_last_watcher_has_left(server: Server, many: int) -> None:
+    async with RedisBackend(server.url) as backend:
+        for _ in range(many):
+            async with backend.watch(["q"]), backend.watch(["q", "r"]):
+                assert _subscribers(server) == {"{trioq}:q:hints": 1, "{trioq}:r:hints": 1}
+        with trio.fail_after(5):
+            while any(_subscribers(server).values()):  # noqa: ASYNC110  the server tells nobody
+                await trio.sleep(0.01)
+
+
+def _subscribers(server: Server) -> dict[str, int]:
+    channels = ["{trioq}:q:hints", "{trioq}:r:hints"]
+    lines = server.command("PUBSUB", "NUMSUB", *channels).split(b"\r\n")
+    return dict(zip(channels, (int(line[1:]) for line in lines if line.startswith(b":")), strict=True))

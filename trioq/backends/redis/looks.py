@@ -1,0 +1,124 @@
+"""The verbs that look at records or tidy them: what each asks of its script, and what the answer means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..._core.job import State
+from .._base import PAGE, Filter, Found, Hint, Overdue, Page, Presence, Retention
+from . import rows
+from .keys import queue_named
+from .moves import Ask, read_presence, read_records, read_rings
+from .rows import integer, seconds
+from .scripts import SCRIPTS
+
+
+def overdue(limit: int) -> Ask:
+    """What ran out, of all queues."""
+    return Ask(SCRIPTS["overdue"], args=[integer(limit)])
+
+
+def found_overdue(reply: Sequence[Any]) -> Overdue:
+    """The jobs."""
+    jobs = (rows.read_job(queue_named(queue), id.decode(), pairs) for queue, id, pairs in reply[1])
+    return Overdue(float(reply[0]), [job for job in jobs if job is not None])
+
+
+def get(queue: str, ids: Sequence[str]) -> Ask:
+    """Jobs by id."""
+    return Ask(SCRIPTS["get"], [queue], [integer(len(ids)), *(id.encode() for id in ids)])
+
+
+def got(ask: Ask, reply: Sequence[Any]) -> Found:
+    """For each id its job, or None."""
+    return Found(float(reply[0]), list(read_records(ask.queues, reply[1])))
+
+
+def find(filter: Filter, cursor: int | None, limit: int) -> Ask:
+    """A page of the matching jobs."""
+    states = sorted(filter.states)
+    return Ask(
+        SCRIPTS["find"],
+        [filter.queue],
+        [
+            b"-inf" if cursor is None else integer(cursor),
+            integer(limit),
+            integer(PAGE),
+            b"" if filter.task is None else filter.task.encode(),
+            integer(any(not state.final for state in states)),
+            integer(any(state.final for state in states)),
+            integer(len(states)),
+            *(state.value.encode() for state in states),
+        ],
+    )
+
+
+def page(ask: Ask, reply: Sequence[Any]) -> Page:
+    """The page."""
+    jobs = [job for job in read_records(ask.queues, reply[1]) if job is not None]
+    return Page(float(reply[0]), jobs, int(reply[2]) if reply[2] else None)
+
+
+def look(queue: str) -> Ask:
+    """What is known of a queue."""
+    return Ask(SCRIPTS["look"], [queue])
+
+
+def counts(reply: Sequence[Any]) -> dict[State, int]:
+    """How many jobs are in each state."""
+    return rows.states_by_count(reply[0])
+
+
+def is_paused(reply: Sequence[Any]) -> bool:
+    """Whether the queue is paused."""
+    return bool(reply[1])
+
+
+def pause(queue: str, paused: bool) -> Ask:
+    """Pause or resume."""
+    return Ask(SCRIPTS["pause"], [queue], [integer(paused)])
+
+
+def has_paused(ask: Ask, reply: Sequence[Any]) -> tuple[float, dict[str, Hint]]:
+    """The store's now."""
+    return float(reply[0]), read_rings(ask.queues, reply[1])
+
+
+def queues() -> Ask:
+    """The queues that have a record or are paused."""
+    return Ask(SCRIPTS["queues"])
+
+
+def queue_names(reply: Sequence[bytes]) -> list[str]:
+    """Their names."""
+    return sorted(queue_named(name) for name in reply)
+
+
+def remove(queue: str, ids: Sequence[str]) -> Ask:
+    """Drop records that nobody holds."""
+    return Ask(SCRIPTS["remove"], [queue], [integer(len(ids)), *(id.encode() for id in ids)])
+
+
+def prune(limits: Retention, batch: int) -> Ask:
+    """Drop what is past retention."""
+    return Ask(
+        SCRIPTS["prune"],
+        args=[
+            integer(batch),
+            seconds(limits.keep_completed),
+            integer(limits.keep_completed_max),
+            seconds(limits.keep_dead),
+            integer(limits.keep_dead_max),
+        ],
+    )
+
+
+def workers() -> Ask:
+    """Who has renewed."""
+    return Ask(SCRIPTS["workers"])
+
+
+def presences(reply: Sequence[bytes | None]) -> list[Presence]:
+    """What they say of themselves."""
+    return [read_presence(told) for told in reply if told is not None]

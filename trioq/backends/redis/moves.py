@@ -1,0 +1,198 @@
+"""The verbs that move jobs: what each asks of its script, and what the answer means.  No Trio, no connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from ..._core.job import Job, State
+from ..._core.lifecycle import Change, stamp
+from .._base import Claimed, Hint, Inserted, Lease, Loss, Presence, Renewed, Settled, Verdict
+from . import rows
+from .rows import integer, seconds
+from .scripts import SCRIPTS, Script
+
+_VERDICTS: Final = {verdict.value.encode(): verdict for verdict in Verdict}
+_LOSSES: Final = {loss.value.encode(): loss for loss in Loss}
+
+
+@attrs.frozen
+class Ask:
+    """What is asked of a script: about these queues, and then one argument after the other."""
+
+    script: Script
+    queues: Sequence[str] = ()
+    args: Sequence[bytes] = ()
+
+
+class Numbers:
+    """The queues of a request, in the order in which they were first named; a script names them by number."""
+
+    def __init__(self, queues: Iterable[str] = ()) -> None:
+        self._numbers: dict[str, bytes] = {}
+        for queue in queues:
+            self.of(queue)
+
+    @property
+    def queues(self) -> list[str]:
+        """All that were named."""
+        return list(self._numbers)
+
+    def of(self, queue: str) -> bytes:
+        """The queue's number."""
+        return self._numbers.setdefault(queue, b"%d" % (len(self._numbers) + 1))
+
+
+def read_records(queues: Sequence[str], records: Iterable[Any]) -> Iterator[Job | None]:
+    """The jobs of the records that a script answers."""
+    for number, id, pairs in records:
+        yield rows.read_job(queues[number - 1], id.decode(), pairs)
+
+
+def read_rings(queues: Sequence[str], hints: Iterable[int]) -> dict[str, Hint]:
+    """What has happened, by queue."""
+    return {queue: Hint(bits) for queue, bits in zip(queues, hints, strict=True) if bits}
+
+
+# --- insert -------------------------------------------------------------------------------------
+
+
+def _new(job: Job, number: bytes) -> list[bytes]:
+    fields = rows.new_fields(job)
+    return [
+        number,
+        job.id.encode(),
+        b"" if job.unique_key is None else job.unique_key.encode(),
+        b"" if job.delay is None else seconds(job.delay),
+        seconds(job.run_at),
+        b"" if job.ttl is None else seconds(job.ttl),
+        integer(len(fields)),
+        *fields,
+    ]
+
+
+def insert(jobs: Sequence[Job]) -> Ask:
+    """Add these jobs."""
+    numbers = Numbers()
+    args = [integer(len(jobs))]
+    for job in jobs:
+        args += _new(job, numbers.of(job.queue))
+    return Ask(SCRIPTS["insert"], numbers.queues, args)
+
+
+def inserted(ask: Ask, jobs: Sequence[Job], reply: Sequence[Any]) -> tuple[Inserted, dict[str, Hint]]:
+    """The stamped jobs, the known ones in their places."""
+    now, before = float(reply[0]), int(reply[1])
+    stored = [stamp(job, seq, now) for seq, job in enumerate(jobs, before + 1)]
+    created = [True] * len(jobs)
+    for index, record in reply[2]:
+        [known] = read_records(ask.queues, [record])
+        if known is not None:
+            stored[index], created[index] = known, False
+    return Inserted(now, stored, created), read_rings(ask.queues, reply[3])
+
+
+# --- claim --------------------------------------------------------------------------------------
+
+
+def claim(queues: Iterable[str], limit: int, worker: str, lease: float, idle: bool) -> Ask:
+    """Lease ready jobs."""
+    args = [integer(limit), worker.encode(), seconds(lease), integer(idle)]
+    return Ask(SCRIPTS["claim"], list(dict.fromkeys(queues)), args)
+
+
+def claimed(ask: Ask, worker: str, lease: float, reply: Sequence[Any]) -> Claimed:
+    """The jobs, each with the Claim step that the script has stored.  Conformance compares it with the pure one."""
+    now = float(reply[0])
+    until = now + lease
+    return Claimed(
+        now,
+        [
+            job.having(
+                {
+                    "state": State.ACTIVE,
+                    "version": job.version + 1,
+                    "run": job.run + 1,
+                    "worker": worker,
+                    "lease_until": until,
+                    "started_at": now,
+                }
+            )
+            for job in read_records(ask.queues, reply[1])
+            if job is not None
+        ],
+        next_due=float(reply[2]) if reply[2] else None,
+        paused=frozenset(ask.queues[number - 1] for number in reply[3]),
+        last_life=bool(reply[4]),
+    )
+
+
+# --- settle -------------------------------------------------------------------------------------
+
+
+def _step(change: Change, number: bytes) -> list[bytes]:
+    shelf, given, cleared = rows.changed_fields(change)
+    return [
+        number,
+        change.id.encode(),
+        integer(change.seq),
+        integer(change.version),
+        b"" if change.lease_until is None else seconds(change.lease_until),
+        shelf,
+        integer(len(given)),
+        *given,
+        integer(len(cleared)),
+        *cleared,
+    ]
+
+
+def settle(changes: Sequence[Change]) -> Ask:
+    """Store these changes."""
+    numbers = Numbers()
+    args = [integer(len(changes))]
+    for change in changes:
+        args.append(integer(1 + len(change.also)))
+        for part in (change, *change.also):
+            args += _step(part, numbers.of(part.queue))
+        args.append(integer(len(change.inserts)))
+        for job in change.inserts:
+            args += _new(job, numbers.of(job.queue))
+    return Ask(SCRIPTS["settle"], numbers.queues, args)
+
+
+def settled(ask: Ask, reply: Sequence[Any]) -> tuple[Settled, dict[str, Hint]]:
+    """The verdicts."""
+    return Settled(float(reply[0]), [_VERDICTS[verdict] for verdict in reply[1]]), read_rings(ask.queues, reply[2])
+
+
+# --- renew --------------------------------------------------------------------------------------
+
+
+def renew(worker: Presence, leases: Sequence[Lease], claimed_from: Iterable[str]) -> Ask:
+    """Extend these leases, and look for others in the queues that the worker has *claimed_from*."""
+    numbers = Numbers(claimed_from)
+    args = [worker.worker.encode(), seconds(worker.lease), _presence_encoder.encode(worker), integer(len(leases))]
+    for lease in leases:
+        args += (numbers.of(lease.queue), lease.id.encode(), integer(lease.run), rows.pack_progress(lease.progress))
+    return Ask(SCRIPTS["renew"], numbers.queues, args)
+
+
+def renewed(ask: Ask, leases: Sequence[Lease], reply: Sequence[Any]) -> Renewed:
+    """What is lost, and what was not listed."""
+    return Renewed(
+        float(reply[0]),
+        {leases[index]: _LOSSES[why] for index, why in reply[1]},
+        [(queue, id.decode()) for queue, ids in zip(ask.queues, reply[2], strict=True) for id in ids],
+    )
+
+
+_presence_encoder: Final = msgspec.json.Encoder()
+_presence_decoder: Final = msgspec.json.Decoder(Presence)
+
+
+def read_presence(data: bytes) -> Presence:
+    """What a worker said of itself."""
+    return _presence_decoder.decode(data)

@@ -1,0 +1,81 @@
+-- Lease ready or due jobs of these queues, in their order; one on its last life goes first, and alone.
+-- Arguments: limit, worker, lease, whether the worker is idle.
+-- Reply: now, the records as they were before, when the next timed job comes due, which queues are paused, whether a
+-- job on its last life waits.
+
+local PROMOTIONS = 1000
+local limit, worker, lease, idle = take_number(), take(), take_number(), take() == '1'
+local until_then = text(now + lease)
+
+local open, paused = {}, {}
+for i, base in ipairs(KEYS) do
+  if redis.call('EXISTS', base .. 'paused') == 1 then
+    paused[#paused + 1] = i
+  else
+    open[#open + 1] = i
+  end
+end
+
+-- Let due jobs join the ready ones, earliest first.  Their state stays, so their version does, too.
+local function promote(base, most)
+  local due = redis.call('ZRANGEBYSCORE', base .. 'timed', '-inf', text(now), 'LIMIT', 0, most)
+  for _, name in ipairs(due) do
+    local job = read(base, string.sub(name, SEQ + 1))
+    if job then
+      job.shelf = last_life(job) and 'alone' or 'ready'
+      redis.call('HSET', base .. 'job:' .. job.id, 'shelf', job.shelf)
+      redis.call('ZADD', base .. job.shelf, entry(job))
+    end
+  end
+  bulk('ZREM', base .. 'timed', due)
+  return #due
+end
+
+-- The Claim step, for the first jobs of a shelf.
+local function lease_from(index, shelf, most, claimed)
+  local base = KEYS[index]
+  local names = most > 0 and redis.call('ZRANGE', base .. shelf, 0, most - 1) or {}
+  local held, ids, expiring = {}, {}, {}
+  for _, name in ipairs(names) do
+    local id = string.sub(name, RANK + SEQ + 1)
+    local found = record(index, id)
+    local job = {}
+    for i = 1, #found[3], 2 do job[found[3][i]] = found[3][i + 1] end
+    if job.seq then
+      redis.call('HSET', base .. 'job:' .. id,
+        'state', 'active', 'shelf', 'held', 'version', (job.version or 0) + 1, 'run', (job.run or 0) + 1,
+        'worker', worker, 'lease_until', until_then, 'started_at', text(now))
+      claimed[#claimed + 1], ids[#ids + 1] = found, id
+      held[#held + 1], held[#held + 2] = until_then, job.seq .. id
+      if job.expires_at then expiring[#expiring + 1] = job.seq .. id end
+      count(base, job.state, -1)
+      count(base, 'active', 1)
+    end
+  end
+  bulk('ZREM', base .. shelf, names)
+  bulk('ZADD', base .. 'held', held)
+  bulk('SADD', base .. 'held:' .. worker, ids)
+  bulk('ZREM', base .. 'expiring', expiring)
+end
+
+local left, next_due = PROMOTIONS, nil
+for _, index in ipairs(open) do
+  left = left - promote(KEYS[index], left)
+  local first = redis.call('ZRANGE', KEYS[index] .. 'timed', 0, 0, 'WITHSCORES')
+  if first[2] and (not next_due or tonumber(first[2]) < next_due) then next_due = tonumber(first[2]) end
+end
+
+local function poisoned()
+  for _, index in ipairs(open) do
+    if redis.call('EXISTS', KEYS[index] .. 'alone') == 1 then return index end
+  end
+end
+
+local claimed, frail = {}, poisoned()
+if frail and idle and limit > 0 then
+  lease_from(frail, 'alone', 1, claimed)
+else
+  for _, index in ipairs(open) do lease_from(index, 'ready', limit - #claimed, claimed) end
+end
+finish()
+return {text(now), claimed, next_due and text(next_due) or '', paused, poisoned() and 1 or 0}

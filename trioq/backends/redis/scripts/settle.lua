@@ -1,0 +1,152 @@
+-- Compare and swap each change; one of several parts is stored whole or not at all.
+-- Arguments: the number of changes; for each the number of its steps, each step (see `take_step`), and the number of
+-- its new jobs, each new job (see `take_new`).
+-- Reply: now, a verdict for each change, hints.
+
+local STORED, STALE, KEY_TAKEN = 'stored', 'stale', 'key taken'
+
+local function take_step()
+  return {
+    base = KEYS[take_number()], id = take(), seq = take(), version = take(), lease_until = take(), shelf = take(),
+    set = take_list(), unset = take_list(),
+  }
+end
+
+-- A draft is what the steps of one change see of those before them: an index can't take back what it knows.
+
+local NO_DRAFT = {jobs = {}, keys = {}}
+
+local function see(drafted, base, id)
+  local name = base .. id
+  if drafted.jobs[name] == nil then drafted.jobs[name] = read(base, id) or false end
+  return drafted.jobs[name]
+end
+
+local function see_holder(drafted, base, key)
+  local id = drafted.keys[base .. key]
+  if id == nil then return holder(base, key) end
+  return id or nil
+end
+
+-- Whether the record is what storing the step made: a repeated write is no stale one.
+local function is_stored(step)
+  local key = step.base .. 'job:' .. step.id
+  local found = redis.call('HMGET', key, 'seq', 'version')
+  if found[1] ~= step.seq or tonumber(found[2] or 0) ~= tonumber(step.version) + 1 then return false end
+  for i = 1, #step.set, 2 do
+    if redis.call('HGET', key, step.set[i]) ~= step.set[i + 1] then return false end
+  end
+  for _, name in ipairs(step.unset) do
+    if redis.call('HEXISTS', key, name) == 1 then return false end
+  end
+  return true
+end
+
+-- Why the step can't be stored over this record, if so.
+local function refusal(step, job, drafted)
+  if not job or job.seq ~= step.seq or job.version ~= step.version then return STALE end
+  if step.lease_until ~= '' and job.lease_until ~= step.lease_until then return STALE end
+  if job.unique_key and not FINAL[step.shelf] then
+    local other = see_holder(drafted or NO_DRAFT, step.base, job.unique_key)
+    if other and other ~= job.id then return KEY_TAKEN end
+  end
+end
+
+-- The record after the step, on its shelf.
+local function stepped(job, step)
+  local after = {}
+  for name, value in pairs(job) do after[name] = value end
+  for i = 1, #step.set, 2 do after[step.set[i]] = step.set[i + 1] end
+  for _, name in ipairs(step.unset) do after[name] = nil end
+  after.version = after.version or '0'
+  after.shelf = step.shelf
+  if step.shelf == 'ready' and last_life(after) then after.shelf = 'alone' end
+  return after
+end
+
+local function note(drafted, job)
+  drafted.jobs[job.base .. job.id] = job
+  if not job.unique_key then return end
+  local key = job.base .. job.unique_key
+  if not FINAL[job.shelf] then
+    drafted.keys[key] = job.id
+  elseif see_holder(drafted, job.base, job.unique_key) == job.id then
+    drafted.keys[key] = false
+  end
+end
+
+local moved = {}  -- the keys of the jobs that were moved
+
+-- Write the step.
+local function swap(step, job)
+  local after = stepped(job, step)
+  local key = step.base .. 'job:' .. step.id
+  if moved[key] then move_now() end
+  moved[key] = true
+  unshelve(job)
+  step.set[#step.set + 1], step.set[#step.set + 2] = 'shelf', after.shelf
+  redis.call('HSET', key, unpack(step.set))
+  if #step.unset > 0 then redis.call('HDEL', key, unpack(step.unset)) end
+  shelve(after)
+  local was_final, is_final = FINAL[job.shelf] or false, FINAL[after.shelf] or false
+  if was_final ~= is_final then
+    later(leaving, 'ZREM', step.base .. (was_final and 'past' or 'live'), job.seq .. job.id)
+    later(entering, 'ZADD', step.base .. (is_final and 'past' or 'live'), job.seq, job.seq .. job.id)
+    keep_key(after)
+  end
+  if after.state ~= job.state then
+    count(step.base, job.state, -1)
+    count(step.base, after.state, 1)
+  end
+  ring(step.base, is_final and FINISHED or READY)
+  if job.shelf == 'held' and after.state == 'cancelled' then ring(step.base, CANCELLED) end
+end
+
+local function settle_one(step)
+  local job = read(step.base, step.id)
+  local refused = refusal(step, job)
+  if not refused then
+    swap(step, job)
+  elseif is_stored(step) then
+    return STORED
+  end
+  return refused or STORED
+end
+
+local function all_stored(steps)
+  for _, step in ipairs(steps) do
+    if not is_stored(step) then return false end
+  end
+  return true
+end
+
+-- Try everything on a draft, and only then write it.
+local function settle_whole(steps, news)
+  if all_stored(steps) then return STORED end
+  local drafted = {jobs = {}, keys = {}}
+  for _, step in ipairs(steps) do
+    local job = see(drafted, step.base, step.id)
+    local refused = refusal(step, job, drafted)
+    if refused then return refused end
+    note(drafted, stepped(job, step))
+  end
+  for _, new in ipairs(news) do
+    if see(drafted, new.base, new.id) then return STALE end
+    local key = new.unique_key ~= '' and new.unique_key or nil
+    if key and see_holder(drafted, new.base, key) then return KEY_TAKEN end
+    note(drafted, {base = new.base, id = new.id, unique_key = key, shelf = 'ready'})
+  end
+  for _, step in ipairs(steps) do swap(step, read(step.base, step.id)) end
+  local before = reserve(#news)
+  for i, new in ipairs(news) do add(new, before + i) end
+  return STORED
+end
+
+local verdicts = {}
+for i = 1, take_number() do
+  local steps, news = {}, {}
+  for j = 1, take_number() do steps[j] = take_step() end
+  for j = 1, take_number() do news[j] = take_new() end
+  verdicts[i] = (#steps > 1 or #news > 0) and settle_whole(steps, news) or settle_one(steps[1])
+end
+return {text(now), verdicts, finish()}
