@@ -34,7 +34,7 @@ from .._hints import Doorbells
 from . import looks, moves
 from .calls import Merger, Office
 from .keys import Keys
-from .listener import SILENCE, Listener
+from .listener import Listener
 from .moves import Ask
 from .rows import integer, seconds
 from .scripts import SCRIPTS
@@ -78,6 +78,7 @@ class RedisBackend(Backend):
 
     def _begin(self) -> None:
         """What belongs to one time of being open."""
+        self._home = self._address  #: the server that has our keys, as far as is known
         self._office = Office(self._connect, self._address.where)
         self._inserts = Merger(self._office, self._insert, _part_of_inserted)
         self._settles = Merger(self._office, self._settle, _part_of_settled)
@@ -110,6 +111,8 @@ class RedisBackend(Backend):
             link = await self._open_link(address, nursery)
             try:
                 await self._require_layout(link)
+                self._home = address
+                self._listener.start_over()
                 return link
             except Exception as error:
                 link.close()
@@ -129,7 +132,7 @@ class RedisBackend(Backend):
             raise SchemaTooNew(self._address.where, layout, LAYOUT)
 
     async def _connect_ear(self, nursery: trio.Nursery) -> Link:
-        return await self._open_link(self._address, nursery, silence=SILENCE)
+        return await self._open_link(self._home, nursery)
 
     async def _greet(self, link: Link) -> None:
         """Warn of a server that throws jobs away when it is full."""

@@ -6,6 +6,7 @@ so that it never does, and after that only without its answer.  Knows no jobs, a
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -15,10 +16,12 @@ import trio
 
 from ..._core.errors import BackendUnavailable, TrioqError
 from .._base import PATIENCE
-from .errors import is_lost, translate
+from .errors import is_denied, is_lost, translate
 
 if TYPE_CHECKING:
     from .client import Link
+
+_log: Final = logging.getLogger("trioq.redis")
 
 #: Items in one merged request, at most, unless a single call has more: a script keeps the server busy for a few
 #: milliseconds then.
@@ -66,6 +69,8 @@ class Office:
         self._connect = connect
         self._where = where
         self._link: Link | None = None
+        self._admitted = False  #: whether the server has ever done what it was asked
+        self._turned_away = False  #: whether it has said since then that we may not
         self._connecting = trio.Lock()
         self._nursery: trio.Nursery | None = None
         self._ended = trio.Event()
@@ -126,15 +131,18 @@ class Office:
                 link = await self._linked()
                 calls = [call for call in calls if call.leave()]
                 result = await work(link) if calls else None
+                self._admitted, self._turned_away = True, False
             if waiting.cancelled_caught:
                 self._forget(link)
                 error = BackendUnavailable(f"{self._where} did not answer within {PATIENCE:g} s")
         except Exception as raised:  # each of its users raises it
             if is_lost(raised):
                 self._forget(link)
-            error = translate(raised, self._where)
+            error = translate(raised, self._where, self._admitted)
             if error is not raised:
                 error.__cause__ = raised
+            if self._admitted and is_denied(raised):
+                self._complain(error)
         except trio.Cancelled:
             error = BackendUnavailable(f"{self._where}: closed while the request was under way")
             raise
@@ -142,6 +150,12 @@ class Office:
             for call in calls:
                 call.result, call.error = result, error
                 call.done.set()
+
+    def _complain(self, error: TrioqError) -> None:
+        """Say once what somebody must change: whoever asks may take it for an outage, and wait."""
+        if not self._turned_away:
+            self._turned_away = True
+            _log.error("%s", error)
 
     async def _linked(self) -> Link:
         async with self._connecting:

@@ -112,10 +112,10 @@ class Link:
         self._connection = connection
 
     @classmethod
-    async def open(cls, address: Address, nursery: trio.Nursery, silence: int | None = None) -> Self:
-        """Connect, within 3 s.  *silence*: after so many seconds without a word, the server is taken for gone."""
+    async def open(cls, address: Address, nursery: trio.Nursery) -> Self:
+        """Connect, within 3 s."""
         kind = TCPConnection if isinstance(address.location, TCPLocation) else UnixDomainSocketConnection
-        connection = cast("Any", kind)(address.location, max_idle_time=silence, **address.options)
+        connection = cast("Any", kind)(address.location, **address.options)
         with trio.move_on_after(_CONNECT) as connecting:
             await nursery.start(_run, connection)
         if connecting.cancelled_caught:

@@ -25,11 +25,16 @@ _UNAVAILABLE: Final[Mapping[str, str]] = {
     "max number of clients reached": "it has no room for another client. Raise maxclients",
 }
 
-#: Those after which it won't.
-_REFUSED: Final[Mapping[str, str]] = {
+#: Those that say who may do what.  It won't help to try again, unless it was allowed before: then somebody has changed
+#: that, and may change it back, and meanwhile running jobs go on and their outcomes wait.
+_DENIED: Final[Mapping[str, str]] = {
     "NOAUTH": "it wants a password. Put it into the URL: redis://:PASSWORD@HOST",
     "WRONGPASS": "the user name or the password of the URL is wrong",
     "NOPERM": "this user may not do that. trioq needs ~{PREFIX}:* resetchannels &{PREFIX}:* +@all -@dangerous +info",
+}
+
+#: Those after which it never helps.
+_REFUSED: Final[Mapping[str, str]] = {
     "WRONGTYPE": "another program has keys of the same names. Choose another prefix",
 }
 
@@ -48,7 +53,7 @@ _CODES: Final[Mapping[str, str]] = {
 }
 
 #: A script's error has the code somewhere in its text, with or without a dash.
-_CODE: Final = re.compile(r"(?<!\w)-?(" + "|".join([*_UNAVAILABLE, *_REFUSED]) + r")\b")
+_CODE: Final = re.compile(r"(?<!\w)-?(" + "|".join([*_UNAVAILABLE, *_DENIED, *_REFUSED]) + r")\b")
 
 
 #: In a script, a permission that is missing has no code, and each server words it in its own way.
@@ -77,14 +82,22 @@ def is_lost(error: BaseException) -> bool:
     return bool(broken) or code_of(error) in ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "MOVED", "CLUSTERDOWN")
 
 
-def translate(error: Exception, where: str) -> TrioqError:
-    """What the caller is told.  Raise it ``from`` the original."""
+def is_denied(error: BaseException) -> bool:
+    """Whether the server knows us, or not, and does not let us."""
+    return code_of(error) in _DENIED
+
+
+def translate(error: Exception, where: str, admitted: bool) -> TrioqError:
+    """What the caller is told.  Raise it ``from`` the original.  *admitted*: the server has let us in before."""
     if isinstance(error, TrioqError):
         return error
     told = f"{type(error).__name__}: {error}"
     code = code_of(error)
     if code in _UNAVAILABLE:
         return BackendUnavailable(f"{where}: {_UNAVAILABLE[code]} ({told})")
+    if code in _DENIED:
+        kind = BackendUnavailable if admitted else BackendError
+        return kind(f"{where}: {_DENIED[code]} ({told})")
     if code in _REFUSED:
         return BackendError(f"{where}: {_REFUSED[code]} ({told})")
     if is_lost(error):

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("trioq.redis")
 
-#: Seconds after which a server that says nothing, not even that it is there, is taken for gone.
-SILENCE: Final = 25
-_PING: Final = 15.0
-_PONG: Final = 5.0
+#: Seconds between two proofs that the server is heard, and what each may take: then somebody else must look.  The sum
+#: leaves a quarter of a second to start a job within one, should all hints get lost without a word.
+_PROOFS: Final = 0.5
+_DOUBT: Final = 0.25
 
-#: Between two rings for everybody, and two tries, while nobody hears anything.
+#: Between two rings for everybody, and between two tries to connect, while nothing proves that hints are heard.
 _DEAF: Final = 0.5
+
+#: Seconds after which a server that gives no proof is taken for gone.
+_SILENCE: Final = 5.0
 
 #: Seconds to wait for a channel, before going on without.
 _SUBSCRIBING: Final = 1.0
@@ -37,6 +41,9 @@ class Listener:
 
     It has a link of its own: pushes and replies on one connection would wait for each other.  *me* marks what this
     process has published itself: it rang then already.
+
+    A connection that nobody has closed can be dead for hours, and a worker that trusts it sleeps.  So the server must
+    prove twice a second that it is there, and while it does not, everybody is rung for, that they look themselves.
     """
 
     def __init__(
@@ -54,8 +61,9 @@ class Listener:
         self._queues: dict[str, str] = {}  #: channel -> queue
         self._heard: dict[str, trio.Event] = {}  #: channel -> set once it is subscribed
         self._link: Link | None = None
-        self._wanted = trio.Event()  #: somebody has begun to watch
+        self._wanted = trio.Event()  #: set while somebody watches
         self._asked = trio.Event()  #: something was asked of the server, and is to be looked after
+        self._proven_until = -inf  #: until then, by Trio's clock, hints are known to be heard
 
     @asynccontextmanager
     async def listening(self, queues: Iterable[str]) -> AsyncIterator[None]:
@@ -79,7 +87,9 @@ class Listener:
         channel = self._channel(queue)
         self._queues[channel] = queue
         self._heard[channel] = trio.Event()
-        self._wanted.set()
+        if not self._wanted.is_set():
+            self._wanted.set()
+            self._proven_until = trio.current_time() + _DOUBT
         if self._link is not None:
             self._say(b"SUBSCRIBE", channel)
 
@@ -89,7 +99,10 @@ class Listener:
             return
         del self._watched[queue]
         channel = self._channel(queue)
-        del self._queues[channel], self._heard[channel]
+        del self._queues[channel]
+        self._heard.pop(channel).set()  # no proof is to wait for it any more
+        if not self._watched:
+            self._wanted = trio.Event()
         if self._link is not None:
             self._say(b"UNSUBSCRIBE", channel)
 
@@ -101,24 +114,43 @@ class Listener:
         except Exception as error:
             _log.debug("cannot %s: %s", command.decode(), error)
 
+    def start_over(self) -> None:
+        """Connect anew: the store may be on another server now, and the one that we hear may not know it."""
+        if self._link is not None:
+            self._link.close()
+
     async def run(self) -> None:
-        """Listen for ever.  While it hears nothing, it rings for everybody now and then, so that somebody looks."""
+        """Listen for ever, once somebody watches."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ring_while_deaf)
+            while True:
+                await self._wanted.wait()
+                try:
+                    await self._listen()
+                except Exception as error:
+                    _log.debug("the hints are not heard: %s", error)
+                finally:
+                    self._link = None
+                self._doorbells.ring(ALL_HINTS)
+                await trio.sleep(_DEAF)
+
+    async def _listen(self) -> None:
+        async with trio.open_nursery() as nursery:
+            self._link = await self._connect(nursery)
+            nursery.start_soon(self._ask_for_proofs, self._link)
+            self._subscribe_all()
+            async for push in self._link.pushes():
+                self._take(push)
+            nursery.cancel_scope.cancel()
+
+    async def _ring_while_deaf(self) -> None:
+        """Ring for everybody now and then, while nothing proves that hints are heard."""
         while True:
             await self._wanted.wait()
-            try:
-                async with trio.open_nursery() as nursery:
-                    self._link = await self._connect(nursery)
-                    nursery.start_soon(self._ping, self._link)
-                    self._subscribe_all()
-                    async for push in self._link.pushes():
-                        self._take(push)
-                    nursery.cancel_scope.cancel()
-            except Exception as error:
-                _log.debug("the hints are not heard: %s", error)
-            finally:
-                self._link = None
-            self._doorbells.ring(ALL_HINTS)
-            await trio.sleep(_DEAF)
+            await trio.sleep_until(self._proven_until)
+            if trio.current_time() >= self._proven_until:
+                self._doorbells.ring(ALL_HINTS)
+                await trio.sleep(_DEAF)
 
     def _subscribe_all(self) -> None:
         for channel, heard in self._heard.items():
@@ -127,19 +159,21 @@ class Listener:
         if self._heard:
             self._say(b"SUBSCRIBE", *self._heard)
 
-    async def _ping(self, link: Link) -> None:
-        """Ask now and then whether the server is there: a connection that nobody has closed can be dead for hours.
+    async def _ask_for_proofs(self, link: Link) -> None:
+        """Ask again and again whether the server is there, and has let us listen to all channels.
 
         After a subscription at once: where that is refused, what comes back for the ping is the refusal.
         """
         while True:
-            with trio.move_on_after(_PING):
-                await self._asked.wait()
+            await self._wanted.wait()
             self._asked = trio.Event()
-            with trio.fail_after(_PONG):
+            with trio.fail_after(_SILENCE):
                 await link.ask(b"PING")
                 for heard in list(self._heard.values()):
                     await heard.wait()
+            self._proven_until = trio.current_time() + _PROOFS + _DOUBT
+            with trio.move_on_after(_PROOFS):
+                await self._asked.wait()
 
     def _take(self, push: Any) -> None:
         kind, name, *rest = push
