@@ -30,6 +30,19 @@ async def test_kill_9_loses_no_job_and_another_worker_finishes_it_within_the_lea
     assert [(record.crashes, record.failures) for record in records] == [(1, 0)] * 5
 
 
+async def test_by_default_a_hundred_jobs_of_a_killed_process_are_finished_elsewhere_within_twenty_seconds(
+    queue, journal, start_worker
+):
+    doomed = await start_worker(worker_concurrency=100)
+    jobs = [await queue.enqueue("hold", [60]) for _ in range(100)]
+    for _ in jobs:
+        await journal.wait_for("hold 1")
+    await start_worker(worker_concurrency=100)
+    doomed.signal(signal.SIGKILL)
+    with trio.fail_after(20):
+        assert [await job.result() for job in jobs] == ["run 2"] * 100
+
+
 async def test_a_process_that_was_frozen_past_its_lease_writes_nothing_any_more(queue, journal, start_worker):
     frozen = await start_worker(lease=LEASE)
     job = await queue.enqueue("hold", [60])
