@@ -38,7 +38,7 @@ class Proxy:
     """Passes on what is said, until it is told to hold it up: then it takes it, and connections, and says nothing."""
 
     def __init__(self, server: Server, port: int) -> None:
-        self._server = server
+        self.server = server  #: where new connections lead
         self.url = f"redis://ann:pw@127.0.0.1:{port}"
         self._held = AsyncValue[Callable[[bool], bool]](none)
         self._breaks = False
@@ -65,7 +65,7 @@ class Proxy:
             return
         self._clients.add(client)
         with suppress(OSError):
-            async with client, await trio.open_tcp_stream("127.0.0.1", self._server.port) as server:
+            async with client, await trio.open_tcp_stream("127.0.0.1", self.server.port) as server:
                 with suppress(BaseExceptionGroup):
                     async with trio.open_nursery() as both:
                         listens = AsyncValue(False)

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from . import blind, core, memory, sqlite, worker
+from . import blind, core, memory, redis, sqlite, worker
 from .catchers import Catcher, Properties, Tests, Worlds
 from .mutant import Mutant
 
@@ -39,6 +39,12 @@ _WORLDS: Final = {
     "memory": Worlds("worlds on memory", 240, "memory", 300),
     "sqlite": Worlds("worlds on sqlite", 240, "sqlite", 100),
 }
+#: Redis runs in real time, so no world has it: an ordinary test asks it the contract.
+_OF_REDIS: Final = (
+    Tests("the contract on Redis", 120, "backends/test_conformance.py", "valkey"),
+    Properties("programs on Redis", 240, ("redis_matches_model",), "valkey", of="programs"),
+    Tests("tests of Redis", 300, "backends", "test_redis and not redis-6.2"),
+)
 #: Modules of the worker that no world uses.
 _OF_NO_WORLD: Final = ("functions", "threads")
 _CORNERS: Final = Properties("corners", 60, ("corners",), "memory", of="corners")
@@ -51,6 +57,8 @@ def _of_the_core(mutant: Mutant) -> Sequence[Catcher]:
 
 
 def _of_a_backend(mutant: Mutant) -> Sequence[Catcher]:
+    if "redis" in mutant.file:
+        return _OF_REDIS
     name = "sqlite" if "sqlite" in mutant.file else "memory"
     return [_CONTRACT[name], _PROGRAMS[name], _WORLDS[name], Tests("tests of backends", 200, "backends")]
 
@@ -90,6 +98,7 @@ PARTS: Final = (
     Part("The pure core", core.MUTANTS),
     Part("The memory backend", memory.MUTANTS),
     Part("The SQLite backend", sqlite.MUTANTS),
+    Part("The Redis backend", redis.MUTANTS),
     Part("Workers", worker.MUTANTS),
     Part("By somebody who has not seen the properties", blind.MUTANTS),
 )

@@ -161,16 +161,23 @@ class Worlds(Catcher):
 
 @attrs.frozen
 class Tests(Catcher):
-    """The ordinary tests of some folder: for faults in threads, signals and disks, which no world has."""
+    """The ordinary tests of some folder, or those that a word picks.
+
+    For faults in threads, signals and disks, which no world has.
+    """
 
     folder: str
+    word: str = ""
 
     def _command(self) -> Sequence[str]:
-        return [*_PYTEST, f"--timeout={_HANGS}", f"tests/{self.folder}"]
+        return [*_PYTEST, f"--timeout={_HANGS}", f"tests/{self.folder}", *(["-k", self.word] if self.word else [])]
 
     def _read(self, output: str) -> Catch | None:
         failed = _FAILED.search(output)
         if failed is None:
             return None
         file, test = failed.groups()
-        return Catch(f"{file}.{(test or file).partition('[')[0]}", _tests(output), "tests")
+        name, _, parameters = (test or file).partition("[")
+        if file == "test_conformance":
+            return Catch(f"trioq.testing.check_{parameters.partition('-')[0]}", _tests(output), "checks")
+        return Catch(f"{file}.{name}", _tests(output), "tests")

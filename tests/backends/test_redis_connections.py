@@ -10,10 +10,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
+import trio.testing
 
+from tests.proxy import introduce, proxy_before
 from tests.servers import Server
 from trioq import BackendError, BackendUnavailable
-from trioq.abc import Backend, Presence
+from trioq.abc import Backend, Hint, Presence
 from trioq.backends.redis import RedisBackend
 from trioq.lifecycle import Complete, Job, step
 
@@ -69,6 +71,14 @@ async def test_a_connection_that_was_reset_is_replaced(server: Server) -> None:
             server.command("CLIENT", "KILL", "TYPE", "normal")
             await until_it_answers(backend)
             assert list((await backend.insert([a_job(str(number))])).created) == [True]
+
+
+async def test_a_connection_that_was_reset_while_nobody_asked_is_replaced_without_a_word(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.queues()
+        server.command("CLIENT", "KILL", "TYPE", "normal")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert list((await backend.insert([a_job()])).created) == [True]
 
 
 async def test_a_server_that_was_not_there_at_the_start_is_unavailable(server: Server) -> None:
@@ -241,6 +251,26 @@ async def test_a_replica_is_unavailable_until_it_is_a_primary(server: Server) ->
         server.command("REPLICAOF", "NO", "ONE")
         await until_it_answers(backend)
         assert list((await backend.insert([a_job("2")])).created) == [True]
+
+
+async def test_after_a_failover_jobs_and_hints_are_where_the_url_leads(server: Server) -> None:
+    promoted = Server(server.program)
+    try:
+        async with proxy_before(server) as proxy, RedisBackend(proxy.url) as backend, backend.watch(["q"]) as hints:
+            await backend.insert([a_job("1")])
+            introduce(promoted)
+            proxy.server = promoted
+            server.command("REPLICAOF", "127.0.0.1", "1")  # it lives on, and knows of nothing that happens there
+            with pytest.raises(BackendUnavailable, match="it is a replica"):
+                await backend.insert([a_job("2")])
+            assert list((await backend.insert([a_job("2")])).created) == [True]
+            async with RedisBackend(promoted.url) as there:
+                with trio.fail_after(5):
+                    await there.pause("q")
+                    while await hints.receive() != Hint.PAUSED:
+                        await there.pause("q")
+    finally:
+        promoted.close()
 
 
 async def test_a_full_server_takes_nothing_and_says_what_to_do(server: Server) -> None:

@@ -132,3 +132,22 @@ async def test_a_job_that_moves_twice_in_one_batch_lies_where_it_came_to_last(se
         assert await backend.prune(everything) == 0
         assert list((await backend.settle([again])).verdicts) == ["stored"]
         assert await backend.prune(everything) == 1
+
+
+async def test_jobs_are_handed_out_in_the_order_in_which_they_came_due_to_the_millisecond() -> None:
+    now = 1_800_000_000.0
+    async with RedisBackend(shared("valkey").url, "order", clock=lambda: now) as backend:
+        delays = {"third": 0.003, "first": 0.001, "second": 0.002}
+        await backend.insert([Job(id=id, queue="q", task="t", delay=delay) for id, delay in delays.items()])
+        now += 1
+        await backend.insert([Job(id="last", queue="q", task="t")])
+        claimed = await backend.claim(["q"], 10, "w", 15, idle=False)
+        assert [job.id for job in claimed.jobs] == ["first", "second", "third", "last"]
+
+
+async def test_the_earliest_of_several_queues_is_the_next_to_come_due() -> None:
+    now = 1_800_000_000.0
+    async with RedisBackend(shared("valkey").url, "due", clock=lambda: now) as backend:
+        delays = {"a": 20.0, "b": 10.0, "c": 30.0}
+        await backend.insert([Job(id="1", queue=queue, task="t", delay=delay) for queue, delay in delays.items()])
+        assert (await backend.claim(["a", "b", "c", "d"], 10, "w", 15, idle=False)).next_due == now + 10

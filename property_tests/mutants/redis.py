@@ -1,0 +1,334 @@
+"""Faults in the Redis backend: in its scripts, and the Python around them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .mutant import Mutant
+
+_SCRIPTS: Final = "backends/redis/scripts"
+_PRELUDE: Final = f"{_SCRIPTS}/prelude.lua"
+_CLAIM: Final = f"{_SCRIPTS}/claim.lua"
+_SETTLE: Final = f"{_SCRIPTS}/settle.lua"
+_RENEW: Final = f"{_SCRIPTS}/renew.lua"
+_CALLS: Final = "backends/redis/calls.py"
+_MOVES: Final = "backends/redis/moves.py"
+_LISTENER: Final = "backends/redis/listener.py"
+
+MUTANTS: Final = (
+    # --- the scripts ---
+    Mutant(
+        "a settle ignores the version",
+        _SETTLE,
+        "job.seq ~= step.seq or job.version ~= step.version then",
+        "job.seq ~= step.seq then",
+    ),
+    Mutant(
+        "a settle ignores the seq: a removed job's writer hits the new one of its id",
+        _SETTLE,
+        "if not job or job.seq ~= step.seq or job",
+        "if not job or job",
+    ),
+    Mutant(
+        "a reclaim ignores that the lease was renewed",
+        _SETTLE,
+        "if step.lease_until ~= '' and job.lease_until ~= step.lease_until then return STALE end",
+        "",
+    ),
+    Mutant(
+        "a repeated write is called stale",
+        _SETTLE,
+        "  elseif is_stored(step) then\n    return STORED\n",
+        "",
+    ),
+    Mutant(
+        "every write that comes too late is called stored",
+        _SETTLE,
+        "if redis.call('HGET', key, step.set[i]) ~= step.set[i + 1] then return false end",
+        "",
+    ),
+    Mutant(
+        "a change of several parts is stored half",
+        _SETTLE,
+        "    if refused then return refused end\n    note(",
+        "    if refused then return refused end\n    swap(step, job)\n    note(",
+    ),
+    Mutant(
+        "a composite change forgets its new jobs",
+        _SETTLE,
+        "for i, new in ipairs(news) do add(new, before + i) end",
+        "",
+    ),
+    Mutant(
+        "a requeue takes a unique key that another live job holds",
+        _SETTLE,
+        "if other and other ~= job.id then return KEY_TAKEN end",
+        "",
+    ),
+    Mutant(
+        "a job that moves twice in one batch lies in two places",
+        _SETTLE,
+        "  if moved[key] then move_now() end\n",
+        "",
+    ),
+    Mutant(
+        "the cancel of a held job rings for nobody",
+        _SETTLE,
+        "if job.shelf == 'held' and after.state == 'cancelled' then ring(step.base, CANCELLED) end",
+        "",
+    ),
+    Mutant(
+        "a job that came back on its last life is claimed with the others",
+        _SETTLE,
+        "if step.shelf == 'ready' and last_life(after) then after.shelf = 'alone' end",
+        "",
+    ),
+    Mutant(
+        "an ended job keeps its unique key",
+        _PRELUDE,
+        "    redis.call('HDEL', job.base .. 'keys', job.unique_key)\n  end\nend\n\n-- Forget",
+        "  end\nend\n\n-- Forget",
+    ),
+    Mutant(
+        "a removed job leaves its unique key behind",
+        _PRELUDE,
+        "if job.unique_key and holder(job.base, job.unique_key) == job.id then",
+        "if false then",
+    ),
+    Mutant(
+        "a unique key belongs to whoever asked last",
+        f"{_SCRIPTS}/insert.lua",
+        "new.unique_key ~= '' and holder(new.base, new.unique_key) or nil",
+        "nil",
+    ),
+    Mutant(
+        "a job is on its last life one crash too late",
+        _PRELUDE,
+        ">= tonumber(job.max_crashes) - 1",
+        ">= tonumber(job.max_crashes)",
+    ),
+    Mutant(
+        "a claim serves the largest priority first",
+        _PRELUDE,
+        "tonumber(job.priority) + 32768",
+        "32768 - tonumber(job.priority)",
+    ),
+    Mutant(
+        "ready jobs are in order to the second",
+        _PRELUDE,
+        "'%05d%020.9f', tonumber(job.priority) + 32768, tonumber(job.run_at)",
+        "'%05d%020.9f', tonumber(job.priority) + 32768, math.floor(tonumber(job.run_at))",
+    ),
+    Mutant(
+        "times lose their last digits",
+        _PRELUDE,
+        "return string.format('%.17g', number)",
+        "return string.format('%.14g', number)",
+    ),
+    Mutant(
+        "after FLUSHALL seqs begin again",
+        _PRELUDE,
+        "redis.call('SET', key, string.format('%.0f', seconds * 1000000 + micros))",
+        "redis.call('SET', key, '1000000000000000')",
+    ),
+    Mutant(
+        "a queue without jobs is listed for ever",
+        _PRELUDE,
+        "    redis.call('SREM', GLOBAL .. 'queues', name)\n",
+        "",
+    ),
+    Mutant(
+        "hints are not published",
+        _PRELUDE,
+        "redis.pcall('PUBLISH', base .. 'hints', rung[base] .. ' ' .. ARGV[3])",
+        "",
+    ),
+    Mutant("a claim counts no run", _CLAIM, "'run', (job.run or 0) + 1,", "'run', math.max(job.run or 0, 1),"),
+    Mutant(
+        "a claim leaves the version",
+        _CLAIM,
+        "'version', (job.version or 0) + 1,",
+        "'version', job.version or 0,",
+    ),
+    Mutant(
+        "a claim fills its limit from each queue",
+        _CLAIM,
+        "lease_from(index, 'ready', limit - #claimed, claimed)",
+        "lease_from(index, 'ready', limit, claimed)",
+    ),
+    Mutant(
+        "a claim ignores a pause",
+        _CLAIM,
+        "    paused[#paused + 1] = i\n",
+        "    paused[#paused + 1] = i\n    open[#open + 1] = i\n",
+    ),
+    Mutant(
+        "a poison pill goes to a busy worker",
+        _CLAIM,
+        "if frail and idle and limit > 0 then",
+        "if frail and limit > 0 then",
+    ),
+    Mutant(
+        "every timed job is promoted, due or not",
+        _CLAIM,
+        "'timed', '-inf', text(now), 'LIMIT'",
+        "'timed', '-inf', '+inf', 'LIMIT'",
+    ),
+    Mutant(
+        "due jobs are promoted a moment late",
+        _CLAIM,
+        "'timed', '-inf', text(now), 'LIMIT'",
+        "'timed', '-inf', '(' .. text(now), 'LIMIT'",
+    ),
+    Mutant(
+        "next_due is that of the last queue and not the earliest",
+        _CLAIM,
+        "if first[2] and (not next_due or tonumber(first[2]) < next_due) then",
+        "if first[2] then",
+    ),
+    Mutant(
+        "a claimed job may still expire",
+        _CLAIM,
+        "  bulk('ZREM', base .. 'expiring', expiring)\n",
+        "",
+    ),
+    Mutant(
+        "a claim tells nobody whose lease it is",
+        _CLAIM,
+        "  bulk('SADD', base .. 'held:' .. worker, ids)\n",
+        "",
+    ),
+    Mutant(
+        "a renewal ignores the run: a stale owner revives its lease",
+        _RENEW,
+        "elseif job.run == run and job.shelf == 'held' then",
+        "elseif job.shelf == 'held' then",
+    ),
+    Mutant(
+        "a renewal extends the record and not the index: healthy jobs are reclaimed",
+        _RENEW,
+        "    redis.call('ZADD', base .. 'held', until_then, job.seq .. id)\n",
+        "",
+    ),
+    Mutant(
+        "a renewal without progress wipes the one before",
+        _RENEW,
+        "if progress ~= '' then redis.call('HSET', key, 'progress', progress) end",
+        "redis.call('HDEL', key, 'progress') if progress ~= '' then redis.call('HSET', key, 'progress', progress) end",
+    ),
+    Mutant(
+        "a cancelled job's lease is called reclaimed",
+        _RENEW,
+        "job.run == run and job.state == 'cancelled' and 'cancelled' or 'reclaimed'",
+        "'reclaimed'",
+    ),
+    Mutant(
+        "an active job can be removed",
+        f"{_SCRIPTS}/remove.lua",
+        "job and job.shelf ~= 'held' and 1 or 0",
+        "job and 1 or 0",
+    ),
+    Mutant(
+        "prune forgets how many are kept",
+        f"{_SCRIPTS}/prune.lua",
+        "redis.call('ZCARD', key) - most, batch - dropped)",
+        "redis.call('ZCARD', key) - most - 1, batch - dropped)",
+    ),
+    Mutant(
+        "a page begins with the last record of the one before",
+        f"{_SCRIPTS}/find.lua",
+        "'(' .. cursor, '+inf'",
+        "cursor, '+inf'",
+    ),
+    Mutant(
+        "a worker counts as there long after its lease",
+        f"{_SCRIPTS}/workers.lua",
+        "'(' .. text(now), '+inf'",
+        "'(' .. text(now - 60), '+inf'",
+    ),
+    Mutant(
+        "a resume resumes nothing",
+        f"{_SCRIPTS}/pause.lua",
+        "  redis.call('DEL', base .. 'paused')\n",
+        "",
+    ),
+    # --- the Python around them ---
+    Mutant(
+        "the reply to a claim says another lease than the store",
+        _MOVES,
+        '                    "lease_until": until,\n',
+        '                    "lease_until": now,\n',
+    ),
+    Mutant(
+        "a colon in the name of a queue leads into another",
+        "backends/redis/keys.py",
+        '_ESCAPES: Final = {"%": "%25", ":": "%3A"}',
+        "_ESCAPES: Final[dict[str, str]] = {}",
+    ),
+    Mutant(
+        "each of a merged group gets the answer to the first",
+        _CALLS,
+        "            start += len(items)\n",
+        "",
+    ),
+    Mutant(
+        "what is refused fails its whole group",
+        _CALLS,
+        "            for each in group:\n                await self._send([each])\n            return\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "a call that was cancelled in its group goes with it",
+        _CALLS,
+        "self.withdrawn = not self.left\n        return self.withdrawn",
+        "return not self.left",
+    ),
+    Mutant(
+        "a write that has left is cancelled like a read",
+        _CALLS,
+        "            if call.withdraw():\n                raise\n        waiting.shield",
+        "            raise\n        waiting.shield",
+    ),
+    Mutant(
+        "a connection that broke is kept",
+        _CALLS,
+        "if self._link is None or not self._link.usable:",
+        "if self._link is None:",
+    ),
+    Mutant(
+        "a link to a replica is kept",
+        "backends/redis/errors.py",
+        'code_of(error) in ("READONLY", "MASTERDOWN",',
+        'code_of(error) in ("MASTERDOWN",',
+    ),
+    Mutant(
+        "a script that the server has forgotten is not sent again",
+        "backends/redis/client.py",
+        'create_request(b"EVAL", script.text,',
+        'create_request(b"EVALSHA", script.sha,',
+    ),
+    Mutant(
+        "a listener that hears nothing sleeps",
+        _LISTENER,
+        "            nursery.start_soon(self._ring_while_deaf)\n",
+        "",
+    ),
+    Mutant(
+        "after a failover the old server is listened to",
+        "backends/redis/backend.py",
+        "                self._listener.start_over()\n",
+        "",
+    ),
+    Mutant(
+        "a password that was changed spoils what is under way",
+        "backends/redis/errors.py",
+        "kind = BackendUnavailable if admitted else BackendError",
+        "kind = BackendError",
+    ),
+    Mutant(
+        "its own message rings again",
+        _LISTENER,
+        "if sender != self._me and bits.isdigit():",
+        "if bits.isdigit():",
+    ),
+)
