@@ -9,6 +9,7 @@ It starts a server of its own, without persistence.  The producer runs in a proc
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -31,12 +32,17 @@ trio.run(main)
 """
 
 IDLE_WORKER = """
-import sys, time, trio, trioq
+import json, sys, time, trio, trioq
 queue = trioq.Queue("pickup", backend=sys.argv[1])
+latencies = []
 @queue.task
-async def stamp(sent: float) -> float:
-    return time.monotonic() - sent
-trio.run(trioq.Worker(queue, handle_signals=True).start)
+async def stamp(sent: float) -> None:
+    latencies.append((time.monotonic() - sent) * 1e3)
+    if len(latencies) == int(sys.argv[2]):
+        worker.stop()
+worker = trioq.Worker(queue)
+trio.run(worker.start)
+print(json.dumps(latencies))
 """
 
 
@@ -106,21 +112,19 @@ async def drain(server: Server, jobs: int, concurrency: int) -> tuple[float, ...
 
 async def pick_up(server: Server, jobs: int) -> list[float]:
     """Milliseconds from right before enqueue to the first line of the handler, in an idle worker's process."""
-    queue = trioq.Queue("pickup", backend=server.url)
-    latencies = []
-    async with queue:
-        process = subprocess.Popen([sys.executable, "-c", IDLE_WORKER, server.url])
-        try:
-            for number in range(jobs + 1):
-                job = await queue.enqueue("stamp", [time.monotonic()])
-                latency = await job.result()
-                if number:  # the first one waited for the process to come up
-                    latencies.append(latency * 1e3)
-                await trio.sleep(0.02)
-        finally:
-            process.terminate()
-            process.wait()
-    return sorted(latencies)
+    command = [sys.executable, "-c", IDLE_WORKER, server.url, str(jobs + 1)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        async with trioq.Queue("pickup", backend=server.url) as queue:
+            for _ in range(jobs + 1):
+                await queue.enqueue("stamp", [time.monotonic()])
+                await trio.sleep(0.03)
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    latencies: list[float] = json.loads(printed)
+    return sorted(latencies[1:])  # the first one waited for the process to come up
 
 
 def main() -> None:
