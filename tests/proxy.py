@@ -6,7 +6,6 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 
 import trio
 from trio_util import AsyncValue
@@ -98,6 +97,6 @@ async def proxy_before(server: Server) -> AsyncIterator[Proxy]:
     async with trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         proxy = Proxy(server, listener.socket.getsockname()[1])
-        nursery.start_soon(partial(trio.serve_listeners, proxy.serve, [listener]))
+        await nursery.start(trio.serve_listeners, proxy.serve, [listener])
         yield proxy
         nursery.cancel_scope.cancel()
