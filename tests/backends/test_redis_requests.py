@@ -150,3 +150,24 @@ async def test_nothing_is_left_of_jobs_that_were_pruned(server: Server) -> None:
             "{trioq}:layout",
             "{trioq}:seq",
         ]
+
+
+async def test_there_are_as_many_keys_as_the_retention_says_however_many_jobs_there_were(server: Server) -> None:
+    backend = RedisBackend(server.url)
+    queue = Queue("q", backend=backend)
+
+    @queue.task
+    async def noop() -> None:
+        pass
+
+    limits = Retention(keep_completed=3_600, keep_completed_max=50, keep_dead=3_600, keep_dead_max=50)
+    sizes = []
+    async with queue:
+        for turn in range(3):
+            calls = (noop.options(unique_key=f"{turn}-{number}", ttl=60).bind() for number in range(500))
+            await queue.enqueue_many(calls)
+            await Worker(queue).run_until_idle()
+            assert await backend.prune(limits) == (450 if turn == 0 else 500)
+            sizes.append(int(server.command("DBSIZE")[1:]))
+    assert sizes == [sizes[0]] * 3
+    assert sizes[0] <= 50 + 10, "one for each kept job, and some for the queue and the store"

@@ -158,6 +158,8 @@ class Office:
             _log.error("%s", error)
 
     async def _linked(self) -> Link:
+        if self._link is not None and self._link.usable:
+            return self._link  # without the wait that even a free lock is: a request goes at once
         async with self._connecting:
             if self._link is None or not self._link.usable:
                 self._link = None
