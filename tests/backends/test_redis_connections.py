@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from tests.proxy import introduce, proxy_before
-from tests.servers import Server
+from tests.servers import Server, on_one
 from trioq import BackendError, BackendUnavailable
 from trioq.abc import Backend, Hint, Presence
 from trioq.backends.redis import RedisBackend
@@ -95,6 +95,7 @@ async def test_a_name_that_leads_nowhere_is_unavailable() -> None:
             pass
 
 
+@on_one
 async def test_fifty_restarts_starve_nobody(server: Server) -> None:
     async with RedisBackend(server.url) as backend, backend.watch(["q"]):
         for _ in range(50):
@@ -104,6 +105,7 @@ async def test_fifty_restarts_starve_nobody(server: Server) -> None:
         assert _clients(server) <= 4
 
 
+@on_one
 async def test_a_thousand_cancelled_calls_starve_nobody(server: Server) -> None:
     async with RedisBackend(server.url) as backend:
         for number in range(100):
@@ -131,6 +133,7 @@ def _clients(server: Server) -> int:
 # --- silence ------------------------------------------------------------------------------------
 
 
+@on_one
 async def test_a_write_to_a_server_that_falls_silent_is_unavailable_within_its_patience(server: Server) -> None:
     async with RedisBackend(server.url) as backend:
         presence = Presence(worker="w", name="w", host="h", slots=1, lease=1.5)
@@ -150,6 +153,7 @@ async def test_a_write_to_a_server_that_falls_silent_is_unavailable_within_its_p
         await until_it_answers(backend)
 
 
+@on_one
 async def test_a_silent_server_is_given_up_after_five_seconds_and_another_connection_is_made(server: Server) -> None:
     async with RedisBackend(server.url) as backend:
         os.kill(server.pid, signal.SIGSTOP)

@@ -13,7 +13,7 @@ import trio
 
 import trioq
 from tests.proxy import Proxy, all_of_them, ears, introduce, none, proxy_before
-from tests.servers import Server
+from tests.servers import Server, on_one
 from trioq.abc import Hint
 from trioq.backends._hints import ALL_HINTS
 from trioq.backends.redis import RedisBackend
@@ -160,6 +160,7 @@ async def test_a_flushed_store_loses_its_jobs_and_no_worker(server: Server, at_w
             assert await (await work.hold.enqueue()).result() == "held"
 
 
+@on_one
 async def test_a_server_that_forgets_its_scripts_is_nothing_to_speak_of(server: Server, at_work) -> None:
     work = Work(server.url)
     async with work.queue, trioq.event_emitter.subscribe("backend:*") as events, at_work(work.worker()):
@@ -173,6 +174,7 @@ async def test_a_server_that_forgets_its_scripts_is_nothing_to_speak_of(server: 
             raise AssertionError(f"{await anext(events)} tells of nothing")
 
 
+@on_one
 @pytest.mark.parametrize("from_the_start", [True, False])
 async def test_jobs_start_within_a_second_while_no_hint_gets_through(
     server: Server, proxy: Proxy, at_work, from_the_start: bool
@@ -193,6 +195,7 @@ async def test_jobs_start_within_a_second_while_no_hint_gets_through(
             await trio.sleep(0.37)
 
 
+@on_one
 async def test_hints_are_heard_again_once_they_get_through(server: Server, proxy: Proxy) -> None:
     async with RedisBackend(proxy.url) as here, RedisBackend(server.url) as there, here.watch(["q"]) as hints:
         proxy.hold(ears)
@@ -205,6 +208,7 @@ async def test_hints_are_heard_again_once_they_get_through(server: Server, proxy
                 await there.pause("q")
 
 
+@on_one
 async def test_a_server_that_is_heard_rings_for_nothing(server: Server) -> None:
     async with RedisBackend(server.url) as backend, backend.watch(["q"]) as hints:
         with trio.move_on_after(0.3):
