@@ -128,8 +128,8 @@ MUTANTS: Final = (
     Mutant(
         "after FLUSHALL seqs begin again",
         _PRELUDE,
-        "redis.call('SET', key, string.format('%.0f', seconds * 1000000 + micros))",
-        "redis.call('SET', key, '1000000000000000')",
+        "seconds * 1000000 + micros)\n  redis.call('SET'",
+        "1000000000000000)\n  redis.call('SET'",
     ),
     Mutant(
         "a queue without jobs is listed for ever",
@@ -201,8 +201,8 @@ MUTANTS: Final = (
     Mutant(
         "a renewal ignores the run: a stale owner revives its lease",
         _RENEW,
-        "elseif job.run == run and job.shelf == 'held' then",
-        "elseif job.shelf == 'held' then",
+        "elseif job.run == run and job.shelf == 'held' and job.worker == worker then",
+        "elseif job.shelf == 'held' and job.worker == worker then",
     ),
     Mutant(
         "a renewal extends the record and not the index: healthy jobs are reclaimed",

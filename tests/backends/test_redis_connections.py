@@ -15,7 +15,7 @@ import trio.testing
 from tests.proxy import introduce, proxy_before
 from tests.servers import Server, on_one
 from trioq import BackendError, BackendUnavailable
-from trioq.abc import Backend, Hint, Presence
+from trioq.abc import Backend, Hint, Lease, Loss, Presence
 from trioq.backends.redis import RedisBackend
 from trioq.lifecycle import Complete, Job, step
 
@@ -224,6 +224,26 @@ async def test_a_flushed_store_is_an_empty_one_and_nothing_of_before_fits_what_c
         late = await backend.settle([step(old, Complete(b"1"), new.started_at or 0.0)])
         assert list(late.verdicts) == ["stale"]
         assert list((await backend.settle([step(new, Complete(b"1"), new.started_at or 0.0)])).verdicts) == ["stored"]
+
+
+async def test_after_a_restart_that_lost_the_tail_nothing_of_before_fits_what_comes_after(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.insert([a_job("0")])
+        server.command("SAVE")
+        await backend.insert([a_job("1")])
+        old = (await backend.claim(["q"], 9, "old", 15, idle=False)).jobs[1]
+        server.kill()
+        server.start()
+        await backend.insert([a_job("1")])
+        new = (await backend.claim(["q"], 9, "new", 15, idle=False)).jobs[1]
+        assert (new.id, new.run) == (old.id, old.run)
+        assert new.seq > old.seq, "not even a lost one comes back"
+        late = await backend.settle([step(old, Complete(b"1"), new.started_at or 0.0)])
+        assert list(late.verdicts) == ["stale"]
+        lease = Lease(queue="q", id="1", run=old.run)
+        for worker, lost in (("old", {lease: Loss.RECLAIMED}), ("new", {})):
+            presence = Presence(worker=worker, name="w", host="h", slots=1, lease=15)
+            assert (await backend.renew(presence, [lease])).lost == lost
 
 
 # --- it refuses ---------------------------------------------------------------------------------

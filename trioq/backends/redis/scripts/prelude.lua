@@ -230,15 +230,13 @@ end
 
 -- --- new jobs ---------------------------------------------------------------------------------------
 
--- The last seq before so many new ones.  It counts on from the server's clock, so that not even FLUSHALL brings a seq
--- back, and a change that was made before it matches no job that came after it.
+-- The last seq before so many new ones.  It is never behind the server's clock, so that neither FLUSHALL nor a restart
+-- that lost the tail brings a seq back, and a change that was made before it matches no job that came after it.
 local function reserve(how_many)
-  local key = GLOBAL .. 'seq'
-  if redis.call('EXISTS', key) == 0 then
-    local seconds, micros = server_time()
-    redis.call('SET', key, string.format('%.0f', seconds * 1000000 + micros))
-  end
-  return redis.call('INCRBY', key, how_many) - how_many
+  local seconds, micros = server_time()
+  local before = math.max(tonumber(redis.call('GET', GLOBAL .. 'seq') or 0), seconds * 1000000 + micros)
+  redis.call('SET', GLOBAL .. 'seq', string.format('%.0f', before + how_many))
+  return before
 end
 
 -- The arguments of a new job.

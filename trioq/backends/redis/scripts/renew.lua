@@ -15,7 +15,7 @@ for i = 1, take_number() do
   listed[base .. id] = true
   if not job then
     lost[#lost + 1] = {i - 1, 'gone'}
-  elseif job.run == run and job.shelf == 'held' then
+  elseif job.run == run and job.shelf == 'held' and job.worker == worker then
     local key = base .. 'job:' .. id
     redis.call('HSET', key, 'lease_until', until_then)
     if progress ~= '' then redis.call('HSET', key, 'progress', progress) end

@@ -137,7 +137,7 @@ local function settle_whole(steps, news)
     note(drafted, {base = new.base, id = new.id, unique_key = key, shelf = 'ready'})
   end
   for _, step in ipairs(steps) do swap(step, read(step.base, step.id)) end
-  local before = reserve(#news)
+  local before = #news > 0 and reserve(#news)
   for i, new in ipairs(news) do add(new, before + i) end
   return STORED
 end
