@@ -163,12 +163,17 @@ class Program:
             Lease(job.queue, job.id, job.run, self.draw(st.sampled_from([None, 0, {"done": 0.5}]), "progress"))
             for _ in range(self.draw(st.integers(0, 3), "leases"))
             for job in self.some_job()
+            if self.may_list(worker.worker, job)
         ]
         reply = await self.backend.renew(worker, leases)
         self.hear(reply.now)
         assert reply.lost == self.model.renew(worker, leases, reply.now)
         listed = {(lease.queue, lease.id) for lease in leases}
         assert sorted(reply.unlisted) == sorted(self.model.held_by(worker.worker) - listed)
+
+    def may_list(self, worker: str, job: Job) -> bool:
+        """Whether this worker may list the lease of a job that it has read: the run alone fences."""
+        return True
 
     async def sweep(self) -> None:
         """What any worker does now and then: reclaim and expire what is overdue."""

@@ -98,7 +98,7 @@ MUTANTS: Final = (
     Mutant(
         "a unique key belongs to whoever asked last",
         f"{_SCRIPTS}/insert.lua",
-        "new.unique_key ~= '' and holder(new.base, new.unique_key) or nil",
+        "new.unique_key ~= '' and owner(new.base, new.unique_key) or nil",
         "nil",
     ),
     Mutant(

@@ -234,6 +234,7 @@ async def test_after_a_restart_that_lost_the_tail_nothing_of_before_fits_what_co
         old = (await backend.claim(["q"], 9, "old", 15, idle=False)).jobs[1]
         server.kill()
         server.start()
+        await until_it_answers(backend)
         await backend.insert([a_job("1")])
         new = (await backend.claim(["q"], 9, "new", 15, idle=False)).jobs[1]
         assert (new.id, new.run) == (old.id, old.run)

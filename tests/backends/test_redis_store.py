@@ -9,11 +9,11 @@ import pytest
 import trio
 
 from tests.servers import Server, shared
-from trioq import SchemaTooNew, open_backend
-from trioq.abc import Retention
+from trioq import BackendError, SchemaTooNew, TrioqError, open_backend
+from trioq.abc import Filter, Presence, Retention
 from trioq.backends.redis import RedisBackend
 from trioq.backends.redis.keys import Keys, queue_named
-from trioq.lifecycle import Cancel, Job, Requeue, step
+from trioq.lifecycle import Cancel, Complete, Job, Requeue, State, step
 
 NAMES = ["emails", "{", "}", "{}", "}{", "a{b}c", "%7B", "%", "%%25", ":", "a:b", "*", "'; DROP", "\\", "~" * 200]
 
@@ -112,6 +112,83 @@ async def test_a_record_that_was_evicted_is_passed_over(server: Server) -> None:
         server.command("DEL", "{trioq}:q:job:2")
         await trio.sleep(0.6)
         assert [job.id for job in (await backend.overdue(10)).jobs] == ["3"]
+
+
+async def test_what_is_left_of_an_evicted_record_is_not_taken_for_the_next_one_of_its_id(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        first = [Job(id=id, queue="q", task="t", ttl=60.0, delay=delay) for id, delay in (("1", None), ("2", 0.05))]
+        await backend.insert(first)
+        server.command("DEL", "{trioq}:q:job:1", "{trioq}:q:job:2")
+        again = (await backend.insert([Job(id=id, queue="q", task="t", delay=1_000.0) for id in "12"])).jobs
+        await trio.sleep(0.1)
+        assert list((await backend.claim(["q"], 10, "w", 15, idle=False)).jobs) == []
+        page = await backend.find(Filter(queue="q", states=frozenset(State)))
+        assert [(job.id, job.seq) for job in page.jobs] == [(job.id, job.seq) for job in again]
+
+
+async def test_a_unique_key_is_free_once_its_jobs_record_was_evicted(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.insert([Job(id="1", queue="q", task="t", unique_key="k")])
+        server.command("DEL", "{trioq}:q:job:1")
+        reply = await backend.insert([Job(id="2", queue="q", task="t", unique_key="k")])
+        assert list(reply.created) == [True]
+        assert [job.id for job in (await backend.claim(["q"], 10, "w", 15, idle=False)).jobs] == ["2"]
+
+
+async def test_prune_does_not_drop_a_job_for_an_evicted_one_of_its_id(server: Server) -> None:
+    everything = Retention(keep_completed=0, keep_completed_max=0, keep_dead=0, keep_dead_max=0)
+    async with RedisBackend(server.url) as backend:
+        [job] = (await backend.insert([Job(id="1", queue="q", task="t")])).jobs
+        await backend.settle([step(job, Cancel(), job.run_at)])
+        server.command("DEL", "{trioq}:q:job:1")
+        await backend.insert([Job(id="1", queue="q", task="t")])
+        await backend.prune(everything)
+        assert [job.id for job in (await backend.claim(["q"], 10, "w", 15, idle=False)).jobs] == ["1"]
+
+
+async def test_a_lease_whose_record_was_evicted_is_not_asked_after_for_ever(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.insert([Job(id=id, queue="q", task="t") for id in "12"])
+        await backend.claim(["q"], 10, "w", 15, idle=False)
+        server.command("DEL", "{trioq}:q:job:1")
+        presence = Presence(worker="w", name="w", host="h", slots=1, lease=15)
+        assert list((await backend.renew(presence, [])).unlisted) == [("q", "2")]
+
+
+@pytest.mark.parametrize(
+    ("breaks", "mends"),
+    [
+        (["ACL", "SETUSER", "default", "-zadd"], ["ACL", "SETUSER", "default", "+zadd"]),
+        (["SET", "{trioq}:q:ready", "another's"], ["DEL", "{trioq}:q:ready"]),
+        (["SET", "{trioq}:q:live", "another's"], ["DEL", "{trioq}:q:live"]),
+        (["SET", "{trioq}:q:keys", "another's"], ["DEL", "{trioq}:q:keys"]),
+    ],
+)
+async def test_an_insert_that_broke_off_half_way_can_be_repeated(
+    server: Server, breaks: list[str], mends: list[str]
+) -> None:
+    jobs = [Job(id=id, queue="q", task="t", unique_key=f"k{id}") for id in "12"]
+    async with RedisBackend(server.url) as backend:
+        server.command(*breaks)
+        with pytest.raises(TrioqError, match="may not do that|another program has keys"):
+            await backend.insert(jobs)
+        server.command(*mends)
+        assert list((await backend.insert(jobs)).created) == [True, True]
+        claimed = (await backend.claim(["q"], 10, "w", 15, idle=False)).jobs
+        assert [job.id for job in claimed] == ["1", "2"]
+        settled = await backend.settle([step(job, Complete(b"1"), job.run_at) for job in claimed])
+        assert list(settled.verdicts) == ["stored", "stored"]
+
+
+async def test_a_change_that_breaks_off_leaves_no_other_half_stored(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.insert([Job(id=id, queue="q", task="t") for id in "123"])
+        jobs = (await backend.claim(["q"], 10, "w", 15, idle=False)).jobs
+        server.command("SET", "{trioq}:q:job:2", "another's")
+        with pytest.raises(BackendError, match="another program has keys"):
+            await backend.settle([step(job, Complete(b"1"), job.run_at) for job in jobs])
+        everything = Retention(keep_completed=0, keep_completed_max=0, keep_dead=0, keep_dead_max=0)
+        assert await backend.prune(everything) == 2, "the first and the third are on their shelf"
 
 
 async def test_times_are_the_servers(server: Server) -> None:

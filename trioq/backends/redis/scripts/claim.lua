@@ -21,7 +21,7 @@ local function promote(base, most)
   local due = redis.call('ZRANGEBYSCORE', base .. 'timed', '-inf', text(now), 'LIMIT', 0, most)
   for _, name in ipairs(due) do
     local job = read(base, string.sub(name, SEQ + 1))
-    if job then
+    if job and job.seq == string.sub(name, 1, SEQ) then
       job.shelf = last_life(job) and 'alone' or 'ready'
       redis.call('HSET', base .. 'job:' .. job.id, 'shelf', job.shelf)
       redis.call('ZADD', base .. job.shelf, entry(job))
@@ -41,7 +41,7 @@ local function lease_from(index, shelf, most, claimed)
     local found = record(index, id)
     local job = {}
     for i = 1, #found[3], 2 do job[found[3][i]] = found[3][i + 1] end
-    if job.seq then
+    if job.seq == string.sub(name, RANK + 1, RANK + SEQ) then
       redis.call('HSET', base .. 'job:' .. id,
         'state', 'active', 'shelf', 'held', 'version', (job.version or 0) + 1, 'run', (job.run or 0) + 1,
         'worker', worker, 'lease_until', until_then, 'started_at', text(now))

@@ -22,9 +22,9 @@ table.sort(names)  -- they begin with the seq
 local found, last = {}, nil
 for i = 1, math.min(page, #names) do
   local id = string.sub(names[i], SEQ + 1)
-  local job = redis.call('HMGET', base .. 'job:' .. id, 'state', 'task')
+  local job = redis.call('HMGET', base .. 'job:' .. id, 'state', 'task', 'seq')
   last = string.sub(names[i], 1, SEQ)
-  if job[1] and wanted[job[1]] and (task == '' or task == job[2]) then
+  if job[3] == last and wanted[job[1]] and (task == '' or task == job[2]) then
     found[#found + 1] = record(1, id)
     if #found == limit then return {text(now), found, last} end
   end

@@ -9,8 +9,8 @@ for i = 1, how_many do
   local index = tonumber(ARGV[at + 1])
   local new = take_new()
   local id = new.id
-  if redis.call('EXISTS', new.base .. 'job:' .. id) == 0 then
-    id = new.unique_key ~= '' and holder(new.base, new.unique_key) or nil
+  if not is_there(new.base, id) then
+    id = new.unique_key ~= '' and owner(new.base, new.unique_key) or nil
   end
   if id then
     known[#known + 1] = {i - 1, record(index, id)}

@@ -10,9 +10,9 @@ local function look(queue, index)
   local names = redis.call('ZRANGEBYSCORE', base .. index, '-inf', text(now), 'LIMIT', 0, limit - #found)
   for _, name in ipairs(names) do
     local id = string.sub(name, SEQ + 1)
-    local fields = redis.call('HGETALL', base .. 'job:' .. id)
-    if #fields > 0 then
-      found[#found + 1] = {queue, id, fields}
+    local key = base .. 'job:' .. id
+    if redis.call('HGET', key, 'seq') == string.sub(name, 1, SEQ) then
+      found[#found + 1] = {queue, id, redis.call('HGETALL', key)}
     else
       redis.call('ZREM', base .. index, name)  -- its record was evicted
     end

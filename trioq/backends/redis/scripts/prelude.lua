@@ -79,6 +79,7 @@ local counted = {}  -- base -> state -> by how much
 local rung = {}     -- base -> hints
 local grown = {}    -- bases that got a job, or may have lost their last one
 local leaving, entering = {ZREM = {}, SREM = {}}, {ZADD = {}, SADD = {}}  -- command -> key -> elements
+local knowing = {ZADD = {}}  -- the same, of `live` and `past`: what is known is on its shelf, should a script break off
 
 -- Move in an index once all is decided: one command for many jobs.  What leaves, leaves first, so whoever moves one job
 -- twice says `move_now` in between.
@@ -93,7 +94,7 @@ local function later(commands, command, key, element, name)
 end
 
 local function move_now()
-  for _, commands in ipairs({leaving, entering}) do
+  for _, commands in ipairs({leaving, entering, knowing}) do
     for command, keys in pairs(commands) do
       for key, elements in pairs(keys) do bulk(command, key, elements) end
       commands[command] = {}
@@ -168,9 +169,31 @@ local function last_life(job)
   return tonumber(job.crashes or 0) >= tonumber(job.max_crashes) - 1
 end
 
--- The id of the live job that has a unique key.
+local added = {}  -- the keys of the jobs that this script has added
+
+-- Whether there is such a job: its record is there, and the index knows it.  What a script left that broke off half-way
+-- is none, and is dropped.
+local function is_there(base, id)
+  local key = base .. 'job:' .. id
+  local seq = redis.call('HGET', key, 'seq')
+  if not seq then return false end
+  local name = seq .. id
+  if added[key] or redis.call('ZSCORE', base .. 'live', name) or redis.call('ZSCORE', base .. 'past', name) then
+    return true
+  end
+  redis.call('DEL', key)
+  return false
+end
+
+-- The id that a unique key leads to.
 local function holder(base, key)
   return redis.call('HGET', base .. 'keys', key) or nil
+end
+
+-- The id of the live job that has a unique key.  One whose record was evicted has none.
+local function owner(base, key)
+  local id = holder(base, key)
+  return id and is_there(base, id) and id or nil
 end
 
 -- --- where a job lies ---------------------------------------------------------------------------------
@@ -263,7 +286,8 @@ local function add(new, seq)
   end
   for i = 1, #stamped do fields[#fields + 1] = stamped[i] end
   redis.call('HSET', job.base .. 'job:' .. job.id, unpack(fields))
-  later(entering, 'ZADD', job.base .. 'live', job.seq, job.seq .. job.id)
+  added[job.base .. 'job:' .. job.id] = true
+  later(knowing, 'ZADD', job.base .. 'live', job.seq, job.seq .. job.id)
   shelve(job)
   keep_key(job)
   count(job.base, job.state, 1)

@@ -14,7 +14,13 @@ local dropped = 0
 local function drop_all(base, shelf, names)
   for _, name in ipairs(names) do
     local job = read(base, string.sub(name, SEQ + 1))
-    if job then drop(job) else redis.call('ZREM', base .. shelf, name) end
+    if job and job.seq == string.sub(name, 1, SEQ) then
+      drop(job)
+    else  -- its record was evicted
+      redis.call('ZREM', base .. shelf, name)
+      redis.call('ZREM', base .. 'past', name)
+      grown[base] = true
+    end
     dropped = dropped + 1
   end
   move_now()

@@ -29,7 +29,12 @@ local unlisted = {}
 for i, base in ipairs(KEYS) do
   unlisted[i] = {}
   for _, id in ipairs(redis.call('SMEMBERS', base .. 'held:' .. worker)) do
-    if not listed[base .. id] then table.insert(unlisted[i], id) end
+    local job = not listed[base .. id] and read(base, id)
+    if job and job.shelf == 'held' and job.worker == worker then
+      table.insert(unlisted[i], id)
+    elseif not listed[base .. id] then  -- its record was evicted
+      redis.call('SREM', base .. 'held:' .. worker, id)
+    end
   end
 end
 return {text(now), lost, unlisted}

@@ -24,7 +24,7 @@ end
 
 local function see_holder(drafted, base, key)
   local id = drafted.keys[base .. key]
-  if id == nil then return holder(base, key) end
+  if id == nil then return owner(base, key) end
   return id or nil
 end
 
@@ -91,7 +91,7 @@ local function swap(step, job)
   local was_final, is_final = FINAL[job.shelf] or false, FINAL[after.shelf] or false
   if was_final ~= is_final then
     later(leaving, 'ZREM', step.base .. (was_final and 'past' or 'live'), job.seq .. job.id)
-    later(entering, 'ZADD', step.base .. (is_final and 'past' or 'live'), job.seq, job.seq .. job.id)
+    later(knowing, 'ZADD', step.base .. (is_final and 'past' or 'live'), job.seq, job.seq .. job.id)
     keep_key(after)
   end
   if after.state ~= job.state then
@@ -131,7 +131,7 @@ local function settle_whole(steps, news)
     note(drafted, stepped(job, step))
   end
   for _, new in ipairs(news) do
-    if see(drafted, new.base, new.id) then return STALE end
+    if drafted.jobs[new.base .. new.id] or is_there(new.base, new.id) then return STALE end
     local key = new.unique_key ~= '' and new.unique_key or nil
     if key and see_holder(drafted, new.base, key) then return KEY_TAKEN end
     note(drafted, {base = new.base, id = new.id, unique_key = key, shelf = 'ready'})
@@ -142,11 +142,19 @@ local function settle_whole(steps, news)
   return STORED
 end
 
-local verdicts = {}
+local function settle(steps, news)
+  return (#steps > 1 or #news > 0) and settle_whole(steps, news) or settle_one(steps[1])
+end
+
+-- One that breaks off must not leave the others half-stored: their records would be written, and on no shelf.
+local verdicts, broken = {}, nil
 for i = 1, take_number() do
   local steps, news = {}, {}
   for j = 1, take_number() do steps[j] = take_step() end
   for j = 1, take_number() do news[j] = take_new() end
-  verdicts[i] = (#steps > 1 or #news > 0) and settle_whole(steps, news) or settle_one(steps[1])
+  local whole, verdict = pcall(settle, steps, news)
+  if whole then verdicts[i] = verdict else broken = broken or verdict end
 end
-return {text(now), verdicts, finish()}
+local hints = finish()
+if broken then return type(broken) == 'table' and broken or redis.error_reply(broken) end
+return {text(now), verdicts, hints}
