@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 import pytest
 import trio
 
 from tests.servers import PROGRAMS, Server
 from trioq import BackendUnavailable
+from trioq.abc import Retention
 from trioq.backends.redis import RedisBackend
 from trioq.lifecycle import Complete, Job, step
 
 SLOTS = 16_384
+LIMITS = Retention(keep_completed=0, keep_completed_max=0, keep_dead=0, keep_dead_max=0)
 
 
 @pytest.fixture(params=PROGRAMS)
 def cluster(request: pytest.FixtureRequest) -> Iterator[list[Server]]:
     """Two servers, each with half of the slots."""
     options = ("--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")
-    servers = [Server(PROGRAMS[request.param], *options) for _ in range(2)]
-    try:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(closing(Server(PROGRAMS[request.param], *options))) for _ in range(2)]
         for server, first in zip(servers, (0, SLOTS // 2), strict=True):
             for start in range(first, first + SLOTS // 2, 2_048):
                 server.command("CLUSTER", "ADDSLOTS", *(str(slot) for slot in range(start, start + 2_048)))
@@ -33,9 +36,6 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[list[Server]]:
             assert time.monotonic() < deadline, "the servers don't find each other"
             time.sleep(0.05)
         yield servers
-    finally:
-        for server in servers:
-            server.close()
 
 
 def _knows_all(server: Server) -> bool:
@@ -55,6 +55,20 @@ async def test_a_store_is_found_from_either_server_and_spans_queues(cluster: lis
         assert set(settled.verdicts) == {"stored"}
         assert await here.queues() == ["a", "b"]
         assert list((await there.overdue(10)).jobs) == []
+
+
+async def test_a_slot_on_its_way_to_another_server_is_unavailable_to_whoever_asks_for_no_queue(
+    cluster: list[Server],
+) -> None:
+    slot = _number(cluster[0].command("CLUSTER", "KEYSLOT", "{trioq}:"))
+    owner, other = cluster if slot < SLOTS // 2 else reversed(cluster)
+    name = other.command("CLUSTER", "MYID").split(b"\r\n")[1]
+    async with RedisBackend(owner.url) as backend:
+        await backend.insert([Job(id="1", queue="q", task="t")])
+        owner.command("CLUSTER", "SETSLOT", str(slot), "MIGRATING", name)
+        for call in (backend.queues, backend.workers, lambda: backend.overdue(1), lambda: backend.prune(LIMITS)):
+            with pytest.raises(BackendUnavailable, match="the cluster is moving these keys"):
+                await call()
 
 
 async def test_a_store_that_moves_is_followed(cluster: list[Server]) -> None:

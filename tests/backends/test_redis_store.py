@@ -170,7 +170,7 @@ async def test_an_insert_that_broke_off_half_way_can_be_repeated(
     jobs = [Job(id=id, queue="q", task="t", unique_key=f"k{id}") for id in "12"]
     async with RedisBackend(server.url) as backend:
         server.command(*breaks)
-        with pytest.raises(TrioqError, match="may not do that|another program has keys"):
+        with pytest.raises(TrioqError, match=r"may not do that|another program has keys"):
             await backend.insert(jobs)
         server.command(*mends)
         assert list((await backend.insert(jobs)).created) == [True, True]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from ..._core.job import State
 from .._base import PAGE, Filter, Found, Hint, Overdue, Page, Presence, Retention
@@ -13,10 +13,13 @@ from .moves import Ask, read_presence, read_records, read_rings
 from .rows import integer, seconds
 from .scripts import SCRIPTS
 
+#: What asks for no queue names a key all the same: else a cluster sends nobody on before something was written.
+_ALL_QUEUES: Final = ("",)
+
 
 def overdue(limit: int) -> Ask:
     """What ran out, of all queues."""
-    return Ask(SCRIPTS["overdue"], args=[integer(limit)])
+    return Ask(SCRIPTS["overdue"], _ALL_QUEUES, [integer(limit)])
 
 
 def found_overdue(reply: Sequence[Any]) -> Overdue:
@@ -87,7 +90,7 @@ def has_paused(ask: Ask, reply: Sequence[Any]) -> tuple[float, dict[str, Hint]]:
 
 def queues() -> Ask:
     """The queues that have a record or are paused."""
-    return Ask(SCRIPTS["queues"])
+    return Ask(SCRIPTS["queues"], _ALL_QUEUES)
 
 
 def queue_names(reply: Sequence[bytes]) -> list[str]:
@@ -104,7 +107,8 @@ def prune(limits: Retention, batch: int) -> Ask:
     """Drop what is past retention."""
     return Ask(
         SCRIPTS["prune"],
-        args=[
+        _ALL_QUEUES,
+        [
             integer(batch),
             seconds(limits.keep_completed),
             integer(limits.keep_completed_max),
@@ -116,7 +120,7 @@ def prune(limits: Retention, batch: int) -> Ask:
 
 def workers() -> Ask:
     """Who has renewed."""
-    return Ask(SCRIPTS["workers"])
+    return Ask(SCRIPTS["workers"], _ALL_QUEUES)
 
 
 def presences(reply: Sequence[bytes | None]) -> list[Presence]:
