@@ -130,6 +130,36 @@ def _clients(server: Server) -> int:
     return server.command("CLIENT", "LIST").count(b" addr=")
 
 
+async def test_who_gives_up_while_it_opens_leaves_nothing_behind(server: Server) -> None:
+    before = trio.lowlevel.current_statistics().tasks_living
+    for checkpoints in range(12):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_open, RedisBackend(server.url))
+            for _ in range(checkpoints):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+    await trio.testing.wait_all_tasks_blocked()
+    assert trio.lowlevel.current_statistics().tasks_living == before
+
+
+async def _open(backend: Backend) -> None:
+    async with backend:
+        await trio.sleep_forever()
+
+
+async def test_a_backend_that_opens_again_hurries_for_no_lease_of_before(server: Server) -> None:
+    backend = RedisBackend(server.url)
+    backend.patience = 1.0
+    async with backend:
+        await backend.claim(["q"], 1, "w", 60, idle=False)
+        await backend.claim(["q"], 1, "hasty", 1.5, idle=False)
+    async with backend:
+        os.kill(server.pid, signal.SIGSTOP)
+        with pytest.raises(BackendUnavailable, match="no answer within 1 s"):
+            await backend.settle([])
+        os.kill(server.pid, signal.SIGCONT)
+
+
 # --- silence ------------------------------------------------------------------------------------
 
 

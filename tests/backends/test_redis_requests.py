@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from tests.servers import Server
-from trioq import BackendError, Queue, Worker
+from trioq import BackendError, BackendUnavailable, Queue, Worker
 from trioq.abc import Filter, Retention
 from trioq.backends.redis import RedisBackend
 from trioq.lifecycle import Cancel, Complete, Job, State, step
@@ -66,6 +66,72 @@ async def test_concurrent_single_calls_merge_while_one_is_under_way(server: Serv
                 nursery.start_soon(enqueue, number)
         assert created == [True] * 500
         assert requests(server) - before <= 10
+
+
+async def test_what_merges_is_no_more_than_a_few_megabytes(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        before = requests(server)
+        async with trio.open_nursery() as nursery:
+            for number in range(7):
+                nursery.start_soon(backend.insert, [a_job(str(number), payload=b"x" * 2**20)])
+        assert requests(server) - before == 1 + 2, (
+            "four and three; the first is sent by its script's name, and then whole"
+        )
+        jobs = (await backend.claim(["q"], 7, "w", 15, idle=False)).jobs
+        before = requests(server)
+        async with trio.open_nursery() as nursery:
+            for job in jobs:
+                nursery.start_soon(backend.settle, [step(job, Complete(b"x" * 2**20), job.run_at)])
+        assert requests(server) - before == 1 + 2, (
+            "four and three; the first is sent by its script's name, and then whole"
+        )
+
+
+async def test_a_group_that_everybody_has_left_is_not_sent(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        before = requests(server)
+        os.kill(server.pid, signal.SIGSTOP)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(backend.insert, [a_job("under way")])
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            with trio.move_on_after(0.05):
+                await backend.insert([a_job("left")])
+            os.kill(server.pid, signal.SIGCONT)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert requests(server) - before == 2, "the first script is sent by its name, and then whole"
+
+
+async def test_who_was_never_sent_is_told_so(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        backend.patience = 0.3
+        os.kill(server.pid, signal.SIGSTOP)
+
+        async def insert(told: str) -> None:
+            with pytest.raises(BackendUnavailable, match=told):
+                await backend.insert([a_job(told)])
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(insert, "whether the write was stored is unknown")
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            nursery.start_soon(insert, "it was not sent")
+        os.kill(server.pid, signal.SIGCONT)
+
+
+async def test_each_of_a_group_that_failed_raises_an_error_of_its_own(server: Server) -> None:
+    errors: list[BackendUnavailable] = []
+    async with RedisBackend(server.url) as backend:
+        server.kill()
+
+        async def insert(number: int) -> None:
+            with pytest.raises(BackendUnavailable, match="can't be reached") as caught:
+                await backend.insert([a_job(str(number))])
+            errors.append(caught.value)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(5):
+                nursery.start_soon(insert, number)
+    assert len({id(error) for error in errors}) == 5
+    assert all(error.__cause__ is not None for error in errors)
 
 
 async def test_an_item_that_is_refused_fails_alone(server: Server) -> None:

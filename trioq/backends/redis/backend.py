@@ -72,16 +72,16 @@ class RedisBackend(Backend):
         self._warned = False
         #: The queues that each worker has claimed from here: where a claim may lie whose answer was lost.
         self._claimed_from: dict[str, dict[str, None]] = {}
-        #: Of each worker that claims or renews here: its lease, and until when, by Trio's clock.
-        self._leases: dict[str, tuple[float, float]] = {}
         self._begin()
 
     def _begin(self) -> None:
         """What belongs to one time of being open."""
+        #: Of each worker that claims or renews here: its lease, and until when, by the clock of this Trio run.
+        self._leases: dict[str, tuple[float, float]] = {}
         self._home = self._address  #: the server that has our keys, as far as is known
         self._office = Office(self._connect, self._address.where)
-        self._inserts = Merger(self._office, self._insert, _part_of_inserted)
-        self._settles = Merger(self._office, self._settle, _part_of_settled)
+        self._inserts = Merger(self._office, self._insert, _part_of_inserted, _size_of_job)
+        self._settles = Merger(self._office, self._settle, _part_of_settled, _size_of_change)
         self._doorbells = Doorbells()
         self._listener = Listener(self._connect_ear, self._keys.channel, self._doorbells, self._me)
 
@@ -92,8 +92,8 @@ class RedisBackend(Backend):
 
     async def _start(self) -> None:
         self._begin()
-        await self._office.open()
         try:
+            await self._office.open()
             await self._office.read(self._greet)
         except BaseException:
             with trio.CancelScope(shield=True):
@@ -274,3 +274,13 @@ def _part_of_inserted(whole: Inserted, part: slice) -> Inserted:
 
 def _part_of_settled(whole: Settled, part: slice) -> Settled:
     return attrs.evolve(whole, verdicts=whole.verdicts[part])
+
+
+def _size_of_job(job: Job) -> int:
+    return len(job.payload)
+
+
+def _size_of_change(change: Change) -> int:
+    result = change.fields.get("result")
+    inserts = sum(map(_size_of_job, change.inserts))
+    return inserts + (len(result) if isinstance(result, bytes) else 0) + sum(map(_size_of_change, change.also))

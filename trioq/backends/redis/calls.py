@@ -27,6 +27,10 @@ _log: Final = logging.getLogger("trioq.redis")
 #: milliseconds then.
 _MERGED: Final = 1_000
 
+#: Bytes in one merged request, as far as they count: hundreds of large payloads at once would come through within
+#: nobody's patience.
+_MERGED_BYTES: Final = 4 * 2**20
+
 A = TypeVar("A")
 T = TypeVar("T")
 
@@ -73,6 +77,8 @@ class Office:
         self._turned_away = False  #: whether it has said since then that we may not
         self._connecting = trio.Lock()
         self._nursery: trio.Nursery | None = None
+        self._begun = False
+        self._life = trio.CancelScope()
         self._ended = trio.Event()
 
     # -- lifetime --
@@ -80,21 +86,23 @@ class Office:
     async def open(self) -> None:
         """Begin, as a system task: users come and go in any order, and none of their nurseries would do."""
         ready = trio.Event()
+        self._begun = True
         trio.lowlevel.spawn_system_task(self._live, ready)
         await ready.wait()
 
     async def _live(self, ready: trio.Event) -> None:
         try:
-            async with trio.open_nursery() as self._nursery:
-                ready.set()
-                await trio.sleep_forever()
+            with self._life:
+                async with trio.open_nursery() as self._nursery:
+                    ready.set()
+                    await trio.sleep_forever()
         finally:
             self._ended.set()
 
     async def close(self) -> None:
-        """End: what is under way is answered that nobody knows its outcome."""
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
+        """End, also what has hardly begun: what is under way is answered that nobody knows its outcome."""
+        self._life.cancel()
+        if self._begun:
             await self._ended.wait()
 
     @property
@@ -196,15 +204,15 @@ async def wait_known(call: Call, patience: float) -> Any:
         await call.done.wait()
     if call.done.is_set():
         return call.answer()
-    call.withdraw()
-    raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
+    outcome = "it was not sent" if call.withdraw() else "whether the write was stored is unknown"
+    raise BackendUnavailable(f"no answer within {patience:g} s: {outcome}")
 
 
 class Merger(Generic[T, A]):
     """Merges concurrent calls of one verb: those that come while a request is under way go together in the next.
 
     When nothing is under way, a call goes at once.  *ask* does many items' work over a link, *part* takes one call's
-    share of its answer.
+    share of its answer, *size* tells about how many bytes an item is.
     """
 
     def __init__(
@@ -212,10 +220,12 @@ class Merger(Generic[T, A]):
         office: Office,
         ask: Callable[[Link, Sequence[T]], Awaitable[A]],
         part: Callable[[A, slice], A],
+        size: Callable[[T], int],
     ) -> None:
         self._office = office
         self._ask = ask
         self._part = part
+        self._size = size
         self._waiting: deque[tuple[Call, Sequence[T]]] = deque()
         self._busy = False
 
@@ -247,10 +257,14 @@ class Merger(Generic[T, A]):
 
     def _next(self) -> list[tuple[Call, Sequence[T]]]:
         group: list[tuple[Call, Sequence[T]]] = []
-        size = 0
-        while self._waiting and (not group or size + len(self._waiting[0][1]) <= _MERGED):
+        count = size = 0
+        while self._waiting:
+            _, items = self._waiting[0]
+            count += len(items)
+            size += sum(map(self._size, items))
+            if group and (count > _MERGED or size > _MERGED_BYTES):
+                break
             group.append(self._waiting.popleft())
-            size += len(group[-1][1])
         return group
 
     async def _send(self, group: Sequence[tuple[Call, Sequence[T]]]) -> None:
@@ -263,13 +277,25 @@ class Merger(Generic[T, A]):
             return
         for call, _ in group:
             if not call.done.is_set():
-                call.error = whole.error
+                call.error = _copied(whole.error)
                 call.done.set()
 
     async def _ask_for(self, group: Sequence[tuple[Call, Sequence[T]]], link: Link) -> None:
+        if not group:  # all were withdrawn while the link was made
+            return
         answer = await self._ask(link, [item for _, items in group for item in items])
         start = 0
         for call, items in group:
             call.result = self._part(answer, slice(start, start + len(items)))
             start += len(items)
             call.done.set()
+
+
+def _copied(error: BaseException | None) -> BaseException | None:
+    """One for each who raises it: a shared one would collect the tracebacks of all of them."""
+    if not isinstance(error, TrioqError):
+        return error
+    copied = type(error).__new__(type(error), *error.args)  # its __init__ takes other arguments
+    copied.__dict__.update(error.__dict__)
+    copied.__cause__ = error.__cause__
+    return copied
