@@ -367,3 +367,18 @@ async def test_an_eviction_policy_that_throws_jobs_away_is_warned_of(
             pass
     assert "allkeys-lru" in caplog.text
     assert "noeviction" in caplog.text
+
+
+async def test_a_policy_that_evicts_only_what_expires_is_not_warned_of(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.command("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+    with caplog.at_level(logging.WARNING, "trioq"):
+        async with RedisBackend(server.url) as backend:
+            await backend.insert([a_job(ttl=60.0, unique_key="k")])
+            await backend.claim(["q"], 1, "w", 15, idle=False)
+            await backend.renew(Presence(worker="w", name="w", host="h", slots=1, lease=15), [])
+    assert caplog.text == ""
+    for key in server.command("KEYS", "*").split(b"\r\n"):
+        if key.startswith(b"{trioq}"):
+            assert server.command("PTTL", key) == b":-1\r\n"
