@@ -17,7 +17,7 @@ from tests.servers import Server, on_one
 from trioq import BackendError, BackendUnavailable
 from trioq.abc import Backend, Hint, Lease, Loss, Presence
 from trioq.backends.redis import RedisBackend
-from trioq.lifecycle import Complete, Job, step
+from trioq.lifecycle import Complete, Job, Release, step
 
 
 def a_job(id: str = "1", **fields: object) -> Job:
@@ -275,6 +275,17 @@ async def test_after_a_restart_that_lost_the_tail_nothing_of_before_fits_what_co
         for worker, lost in (("old", {lease: Loss.RECLAIMED}), ("new", {})):
             presence = Presence(worker=worker, name="w", host="h", slots=1, lease=15)
             assert (await backend.renew(presence, [lease])).lost == lost
+
+
+async def test_a_worker_that_has_claimed_a_job_again_renews_its_last_run_and_none_before(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.insert([a_job()])
+        [first] = (await backend.claim(["q"], 9, "w", 15, idle=False)).jobs
+        await backend.settle([step(first, Release(), first.run_at)])
+        [second] = (await backend.claim(["q"], 9, "w", 15, idle=False)).jobs
+        leases = [Lease(queue="q", id="1", run=job.run) for job in (first, second)]
+        presence = Presence(worker="w", name="w", host="h", slots=1, lease=15)
+        assert (await backend.renew(presence, leases)).lost == {leases[0]: Loss.RECLAIMED}
 
 
 # --- it refuses ---------------------------------------------------------------------------------
