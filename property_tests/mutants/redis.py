@@ -11,7 +11,9 @@ _PRELUDE: Final = f"{_SCRIPTS}/prelude.lua"
 _CLAIM: Final = f"{_SCRIPTS}/claim.lua"
 _SETTLE: Final = f"{_SCRIPTS}/settle.lua"
 _RENEW: Final = f"{_SCRIPTS}/renew.lua"
-_CALLS: Final = "backends/redis/calls.py"
+_CALLS: Final = "backends/_calls.py"
+_MERGER: Final = "backends/_merger.py"
+_OFFICE: Final = "backends/redis/office.py"
 _MOVES: Final = "backends/redis/moves.py"
 _LISTENER: Final = "backends/redis/listener.py"
 
@@ -267,13 +269,13 @@ MUTANTS: Final = (
     ),
     Mutant(
         "each of a merged group gets the answer to the first",
-        _CALLS,
+        _MERGER,
         "            start += len(items)\n",
         "",
     ),
     Mutant(
         "what is refused fails its whole group",
-        _CALLS,
+        _MERGER,
         "            for each in group:\n                await self._send([each])\n            return\n",
         "            pass\n",
     ),
@@ -291,7 +293,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a connection that broke is kept",
-        _CALLS,
+        _OFFICE,
         "if self._link is None or not self._link.usable:",
         "if self._link is None:",
     ),

@@ -316,10 +316,10 @@ async def test_leases_are_forgotten_when_the_backend_is_closed(tmp_path: Path) -
     backend = SQLiteBackend(tmp_path / "jobs.db", inline=True)
     for lease in (0.06, None):
         async with backend:
-            assert backend._shortest_lease() == inf
+            assert backend._leases.shortest() == inf
             if lease is not None:
                 await backend.renew(presence(lease), [])
-                assert backend._shortest_lease() == lease
+                assert backend._leases.shortest() == lease
 
 
 async def test_a_request_to_a_closed_thread_names_the_backend(backend: SQLiteBackend) -> None:

@@ -31,11 +31,13 @@ from .._base import (
     Settled,
 )
 from .._hints import Doorbells
+from .._leases import Leases
+from .._merger import Merger
 from . import looks, moves
-from .calls import Merger, Office
 from .keys import Keys
 from .listener import Listener
 from .moves import Ask
+from .office import Office
 from .rows import integer, seconds
 from .scripts import SCRIPTS
 
@@ -79,8 +81,7 @@ class RedisBackend(Backend):
 
     def _begin(self) -> None:
         """What belongs to one time of being open."""
-        #: Of each worker that claims or renews here: its lease, and until when, by the clock of this Trio run.
-        self._leases: dict[str, tuple[float, float]] = {}
+        self._leases = Leases()
         self._home = self._address  #: the server that has our keys, as far as is known
         self._office = Office(self._connect, self._address.where)
         self._inserts = Merger(self._office, self._insert, _part_of_inserted, _size_of_job)
@@ -182,15 +183,6 @@ class RedisBackend(Backend):
         self._ring(rings)
         return answer
 
-    def _note_lease(self, worker: str, lease: float) -> None:
-        self._leases[worker] = (lease, trio.current_time() + lease)
-
-    def _shortest_lease(self) -> float:
-        """Whose outcomes a settle brings isn't told: it hurries as the worker with the shortest lease needs it."""
-        now = trio.current_time()
-        self._leases = {worker: (lease, until) for worker, (lease, until) in self._leases.items() if until > now}
-        return min((lease for lease, _ in self._leases.values()), default=inf)
-
     # -- verbs --
 
     async def insert(self, jobs: Sequence[Job]) -> Inserted:
@@ -198,17 +190,17 @@ class RedisBackend(Backend):
         return await self._inserts.write(jobs, self.patience)
 
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
-        self._note_lease(worker, lease)
+        self._leases.note(worker, lease)
         self._claimed_from.setdefault(worker, {}).update(dict.fromkeys(queues))
         ask = moves.claim(queues, limit, worker, lease, idle)
         return moves.claimed(ask, worker, lease, await self._write(ask, lease))
 
     async def settle(self, changes: Sequence[Change]) -> Settled:
         self.require_open()
-        return await self._settles.write(changes, min(self.patience, self._shortest_lease() / 3))
+        return await self._settles.write(changes, min(self.patience, self._leases.shortest() / 3))
 
     async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
-        self._note_lease(worker.worker, worker.lease)
+        self._leases.note(worker.worker, worker.lease)
         ask = moves.renew(worker, leases, self._claimed_from.get(worker.worker, ()))
         answer = moves.renewed(ask, leases, await self._write(ask, worker.lease))
         if worker.leaving and not leases and not answer.unlisted:

@@ -32,6 +32,7 @@ from .._base import (
     Settled,
 )
 from .._hints import ALL_HINTS, Doorbells
+from .._leases import Leases
 from . import records, store
 from .actor import Actor, Inline
 from .bells import Bells, Rings
@@ -73,8 +74,7 @@ class SQLiteBackend(Backend):
         self._actor: Actor | Inline | None = None
         self._doorbells = Doorbells()
         self._listener: Listener | None = None
-        #: Of each worker that claims or renews here: its lease, and until when, by Trio's clock.
-        self._leases: dict[str, tuple[float, float]] = {}
+        self._leases = Leases()
 
     def __repr__(self) -> str:
         return f"<SQLiteBackend {self._path}>"
@@ -120,7 +120,7 @@ class SQLiteBackend(Backend):
             self._actor.abandon()
         self._actor, self._listener = None, None
         self._doorbells = Doorbells()
-        self._leases = {}
+        self._leases = Leases()
 
     def _open(self, bells: Bells, clock: Callable[[], float]) -> GroupCommit:
         db = open_database(self._database, self._path, self._synchronous)
@@ -187,21 +187,15 @@ class SQLiteBackend(Backend):
 
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
         work = partial(store.claim, queues=queues, limit=limit, worker=worker, lease=lease, idle=idle)
-        self._leases[worker] = (lease, trio.current_time() + lease)
+        self._leases.note(worker, lease)
         return await self._write(work, lease)
 
     async def settle(self, changes: Sequence[Change]) -> Settled:
-        return await self._write(partial(store.settle, changes=changes), self._shortest_lease())
+        return await self._write(partial(store.settle, changes=changes), self._leases.shortest())
 
     async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
-        self._leases[worker.worker] = (worker.lease, trio.current_time() + worker.lease)
+        self._leases.note(worker.worker, worker.lease)
         return await self._write(partial(store.renew, worker=worker, leases=leases), worker.lease)
-
-    def _shortest_lease(self) -> float:
-        """Whose outcomes a settle brings isn't told: it hurries as the worker with the shortest lease needs it."""
-        now = trio.current_time()
-        self._leases = {worker: (lease, until) for worker, (lease, until) in self._leases.items() if until > now}
-        return min((lease for lease, _ in self._leases.values()), default=inf)
 
     async def overdue(self, limit: int) -> Overdue:
         return await self._read(partial(records.overdue, limit=limit))
