@@ -104,6 +104,12 @@ MUTANTS: Final = (
         "nil",
     ),
     Mutant(
+        "what a script left that broke off half-way is taken for a job",
+        _PRELUDE,
+        "  redis.call('DEL', key)\n  return false\n",
+        "  return true\n",
+    ),
+    Mutant(
         "a job is on its last life one crash too late",
         _PRELUDE,
         ">= tonumber(job.max_crashes) - 1",
@@ -138,6 +144,12 @@ MUTANTS: Final = (
         _PRELUDE,
         "    redis.call('SREM', GLOBAL .. 'queues', name)\n",
         "",
+    ),
+    Mutant(
+        "a script that asks for no queue names no key: a cluster lets it begin on the wrong server",
+        "backends/redis/looks.py",
+        '_ALL_QUEUES: Final = ("",)',
+        "_ALL_QUEUES: Final[Sequence[str]] = ()",
     ),
     Mutant(
         "hints are not published",
@@ -207,6 +219,12 @@ MUTANTS: Final = (
         "elseif job.shelf == 'held' and job.worker == worker then",
     ),
     Mutant(
+        "a renewal ignores the holder: after a server lost the tail, two hold the same run",
+        _RENEW,
+        "elseif job.run == run and job.shelf == 'held' and job.worker == worker then",
+        "elseif job.run == run and job.shelf == 'held' then",
+    ),
+    Mutant(
         "a renewal extends the record and not the index: healthy jobs are reclaimed",
         _RENEW,
         "    redis.call('ZADD', base .. 'held', until_then, job.seq .. id)\n",
@@ -274,6 +292,12 @@ MUTANTS: Final = (
         "",
     ),
     Mutant(
+        "a merged group may have any number of bytes",
+        _MERGER,
+        "if group and (count > _MERGED or size > _MERGED_BYTES):",
+        "if group and count > _MERGED:",
+    ),
+    Mutant(
         "what is refused fails its whole group",
         _MERGER,
         "            for each in group:\n                await self._send([each])\n            return\n",
@@ -296,6 +320,18 @@ MUTANTS: Final = (
         _OFFICE,
         "if self._link is None or not self._link.usable:",
         "if self._link is None:",
+    ),
+    Mutant(
+        "who gives up while it opens leaves a task behind",
+        "backends/redis/backend.py",
+        "                await self._office.close()\n            raise\n",
+        "                await trio.lowlevel.checkpoint()\n            raise\n",
+    ),
+    Mutant(
+        "leases of an earlier run hurry a backend that opens again",
+        "backends/redis/backend.py",
+        "        self._leases = Leases()\n",
+        "        self._leases = getattr(self, '_leases', None) or Leases()\n",
     ),
     Mutant(
         "a link to a replica is kept",
