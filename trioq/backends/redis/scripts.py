@@ -9,6 +9,9 @@ from typing import Final
 
 import attrs
 
+#: What each script begins with, in this order.
+_BEGINNING: Final = ("prelude", "ends", "records", "additions")
+
 
 @attrs.frozen(eq=False)
 class Script:
@@ -21,14 +24,13 @@ class Script:
 
 def _load() -> dict[str, Script]:
     folder = files(__package__).joinpath("scripts")
-    prelude = folder.joinpath("prelude.lua").read_bytes()
-    scripts = {}
-    for file in folder.iterdir():
-        name, _, kind = file.name.partition(".")
-        if kind == "lua" and name != "prelude":
-            text = _shortened(prelude + file.read_bytes())
-            scripts[name] = Script(name, text, sha1(text, usedforsecurity=False).hexdigest().encode())
-    return scripts
+    texts = {file.name.removesuffix(".lua"): file.read_bytes() for file in folder.iterdir()}
+    beginning = b"".join(texts.pop(name) for name in _BEGINNING)
+    return {verb: _script(verb, _shortened(beginning + text)) for verb, text in texts.items()}
+
+
+def _script(verb: str, text: bytes) -> Script:
+    return Script(verb, text, sha1(text, usedforsecurity=False).hexdigest().encode())
 
 
 def _shortened(text: bytes) -> bytes:

@@ -1,0 +1,69 @@
+-- What a script puts off to its end: moves in the indexes, counts, and hints.  It follows `prelude`.
+
+local counted = {}  -- base -> state -> by how much
+local rung = {}     -- base -> hints
+local grown = {}    -- bases that got a job, or may have lost their last one
+local leaving, entering = {ZREM = {}, SREM = {}}, {ZADD = {}, SADD = {}}  -- command -> key -> elements
+local knowing = {ZADD = {}}  -- the same, of `live` and `past`: what is known is on its shelf, should a script break off
+
+-- Move in an index once all is decided: one command for many jobs.  What leaves, leaves first, so whoever moves one job
+-- twice says `move_now` in between.
+local function later(commands, command, key, element, name)
+  local elements = commands[command][key]
+  if not elements then
+    elements = {}
+    commands[command][key] = elements
+  end
+  elements[#elements + 1] = element
+  if name then elements[#elements + 1] = name end
+end
+
+local function move_now()
+  for _, commands in ipairs({leaving, entering, knowing}) do
+    for command, keys in pairs(commands) do
+      for key, elements in pairs(keys) do bulk(command, key, elements) end
+      commands[command] = {}
+    end
+  end
+end
+
+local function count(base, state, by)
+  counted[base] = counted[base] or {}
+  counted[base][state] = (counted[base][state] or 0) + by
+end
+
+local function ring(base, hint)
+  rung[base] = bit.bor(rung[base] or 0, hint)
+end
+
+-- A queue is listed while it has a record or is paused.
+local function list_queue(base)
+  local name = string.sub(base, #GLOBAL + 1, -2)
+  if redis.call('EXISTS', base .. 'live', base .. 'past', base .. 'paused') > 0 then
+    redis.call('SADD', GLOBAL .. 'queues', name)
+  else
+    redis.call('SREM', GLOBAL .. 'queues', name)
+    redis.call('DEL', base .. 'counts')
+  end
+end
+
+-- Move in the indexes, write the counts, list the queues and publish the hints; answers the hints of each queue that was asked for.
+-- A hint that can't be published is none: the write is done, and nobody needs hints.
+local function finish()
+  move_now()
+  for base, states in pairs(counted) do
+    for state, by in pairs(states) do
+      if by ~= 0 then redis.call('HINCRBY', base .. 'counts', state, by) end
+    end
+  end
+  for base in pairs(grown) do list_queue(base) end
+  local hints = {}
+  for i, base in ipairs(KEYS) do
+    hints[i] = rung[base] or 0
+    if rung[base] then
+      redis.pcall('PUBLISH', base .. 'hints', rung[base] .. ' ' .. ARGV[3])
+      rung[base] = nil
+    end
+  end
+  return hints
+end
