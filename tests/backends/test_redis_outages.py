@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from statistics import median
 from uuid import uuid4
 
 import attrs
@@ -186,13 +187,16 @@ async def test_jobs_start_within_a_second_while_no_hint_gets_through(
         proxy.hold(ears)
     async with work.queue, at_work(trioq.Worker(work.queue)), RedisBackend(server.url) as there:
         proxy.hold(ears)
-        for _ in range(4):  # at different moments between two looks
+        waits = []
+        for _ in range(5):  # at different moments between two looks
             began = trio.current_time()
             await there.insert([Job(id=uuid4().hex, queue="q", task="hold", payload=b"[[],{}]")])
             await work.started.wait()
-            assert trio.current_time() - began < 3
+            waits.append(trio.current_time() - began)
             work.started = trio.Event()
             await trio.sleep(0.37)
+        # A busy machine may hold up one or two; a worker that only polls takes two seconds each time.
+        assert median(waits) < 1.25
 
 
 @on_one
