@@ -1,6 +1,6 @@
-"""No-op jobs through Redis, end to end: enqueue, claim, run, settle; requests and commands per job; idle pick-up.
+"""No-op jobs through Redis, end to end; requests and commands per job; idle pick-up, and how late delayed jobs are.
 
-    python -m benchmarks.redis [--jobs 20000] [--rounds 3] [--server redis-6.2] [--concurrency 100] [--backlog 0]
+    python -m benchmarks.redis [--jobs 20000] [--rounds 3] [--server redis-6.2] [--concurrency 100]
 
 It starts a server of its own, without persistence.  The producer runs in a process of its own and enqueues one batch of
 1,000 after the other while the worker drains; then the same number is drained from a backlog.
@@ -44,6 +44,10 @@ worker = trioq.Worker(queue)
 trio.run(worker.start)
 print(json.dumps(latencies))
 """
+
+
+#: Seconds: longer than the second that a worker would take which only polls.
+DELAY = 2.0
 
 
 def make_queue(url: str) -> trioq.Queue:
@@ -110,14 +114,14 @@ async def drain(server: Server, jobs: int, concurrency: int) -> tuple[float, ...
     )
 
 
-async def pick_up(server: Server, jobs: int) -> list[float]:
-    """Milliseconds from right before enqueue to the first line of the handler, in an idle worker's process."""
+async def pick_up(server: Server, jobs: int, delay: float = 0.0) -> list[float]:
+    """Milliseconds from right before enqueue to the handler in an idle worker's process, less a *delay* in seconds."""
     command = [sys.executable, "-c", IDLE_WORKER, server.url, str(jobs + 1)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         async with trioq.Queue("pickup", backend=server.url) as queue:
             for _ in range(jobs + 1):
-                await queue.enqueue("stamp", [time.monotonic()])
+                await queue.enqueue("stamp", [time.monotonic() + delay], delay=delay)
                 await trio.sleep(0.03)
         printed, _ = process.communicate(timeout=60)
     finally:
@@ -141,6 +145,7 @@ def main() -> None:
             both.append(trio.run(end_to_end, server, options.jobs, options.concurrency))
             drained.append(trio.run(drain, server, options.jobs, options.concurrency))
         latencies = trio.run(pick_up, server, 200)
+        lateness = trio.run(pick_up, server, 200, DELAY)
     finally:
         server.close()
     print(f"end to end   max {max(both):8,.0f}  median {statistics.median(both):8,.0f}  jobs/s")
@@ -149,8 +154,9 @@ def main() -> None:
     _, requests, commands, here, there = drained[-1]
     print(f"per job      {requests:.4f} requests, {commands:.1f} commands", end=", ")
     print(f"{here * 1e6:.0f} us CPU here, {there * 1e6:.0f} us in the server")
-    p99 = latencies[int(len(latencies) * 0.99)]
-    print(f"pick-up      p50 {statistics.median(latencies):.2f} ms  p99 {p99:.2f} ms  max {latencies[-1]:.2f} ms")
+    for what, figures in (("pick-up", latencies), (f"{DELAY:g} s later", lateness)):
+        p99 = figures[int(len(figures) * 0.99)]
+        print(f"{what:12} p50 {statistics.median(figures):.2f} ms  p99 {p99:.2f} ms  max {figures[-1]:.2f} ms")
 
 
 if __name__ == "__main__":
