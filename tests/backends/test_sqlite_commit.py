@@ -289,7 +289,7 @@ async def test_a_read_is_cancelled_at_once(backend: SQLiteBackend, gate: Gate) -
 async def test_a_write_gives_up_after_a_third_of_the_lease_and_then_never_happens(
     backend: SQLiteBackend, gate: Gate
 ) -> None:
-    with pytest.raises(BackendUnavailable, match="unknown"):
+    with pytest.raises(BackendUnavailable, match="nothing was written"):
         await backend.claim(["q"], 1, "w", lease=0.09, idle=True)
     with pytest.raises(BackendUnavailable, match=r"0\.02 s"):
         await backend.renew(presence(lease=0.06), [])
@@ -344,6 +344,35 @@ async def test_a_lock_that_is_never_given_up_makes_the_store_unavailable(
         await backend.insert([job()])
     backend.patience = 5.0
     assert (await backend.insert([job()])).created == [True]
+
+
+async def test_a_write_that_was_given_up_while_the_loop_was_busy_is_no_success(
+    backend: SQLiteBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread comes to it after it was withdrawn, and before its caller hears that nobody answered."""
+    backend.patience = 0.1
+    lock = locked(tmp_path / "jobs.db")
+    lock.__enter__()
+    withdraw = Request.withdraw
+
+    def withdraw_on_a_busy_loop(request: Request) -> None:
+        withdraw(request)
+        lock.__exit__(None, None, None)
+        while not request.served:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(Request, "withdraw", withdraw_on_a_busy_loop)
+    with pytest.raises(BackendUnavailable, match="nothing was written"):
+        await backend.insert([job()])
+    assert (await backend.counts("q"))[State.WAITING] == 0
+
+
+async def test_a_file_opens_while_somebody_else_writes_to_it(tmp_path: Path) -> None:
+    async with SQLiteBackend(tmp_path / "jobs.db"):
+        pass
+    with locked(tmp_path / "jobs.db"):
+        async with SQLiteBackend(tmp_path / "jobs.db") as backend:
+            assert await backend.queues() == []
 
 
 async def test_closing_does_not_wait_for_a_lock(tmp_path: Path) -> None:

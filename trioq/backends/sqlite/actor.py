@@ -121,9 +121,10 @@ class Actor:
                     raise
             waiting.shield = True
             return await self._answer_to(request)
-        if request.served:  # in time: it was the loop that did not come to it
+        if request.served and not request.withdrawn:  # in time: it was the loop that did not come to it
             return request.answer()
-        raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
+        outcome = "nothing was written" if request.withdrawn else "whether the write was stored is unknown"
+        raise BackendUnavailable(f"no answer within {patience:g} s: {outcome}")
 
     async def _ask(self, request: Request) -> Any:
         if self._stopping:

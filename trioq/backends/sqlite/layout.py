@@ -83,8 +83,13 @@ def _require_folder(path: str) -> None:
 
 
 def _prepare(db: sqlite3.Connection, path: str) -> None:
-    _layout_of(db, path)
-    db.execute("BEGIN IMMEDIATE")
+    found = _layout_of(db, path)
+    try:
+        db.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if found == LAYOUT and is_busy(error):
+            return  # somebody writes all the time, so it can be written; and there is nothing to make
+        raise
     try:
         found = _layout_of(db, path)  # again: another process may have been quicker
         for number, script in migrations():
