@@ -27,6 +27,10 @@ RESTING: Final = 60.0
 #: Jobs in one claim, at most.
 MOST: Final = 1_000
 
+#: A worker with more slots than this claims for half of them at a time, so that one half runs while the store is asked
+#: for the other: else each of the two would wait for the other all the time.
+WHOLE: Final = 20
+
 
 class Dequeue:
     """Takes slots and rate tokens, claims as many jobs, and hands them on; gives back at once what it did not use.
@@ -182,5 +186,6 @@ class Dequeue:
 
 
 def _free(slots: trio.CapacityLimiter) -> int:
-    """How many slots nobody has; a shared limiter may be unlimited, and a claim is not."""
-    return max(0, int(min(slots.available_tokens, MOST - 1)))
+    """How many more slots a claim may have: a shared limiter may be unlimited, and a claim is not."""
+    most = min(MOST, max(WHOLE, slots.total_tokens // 2))
+    return max(0, int(min(slots.available_tokens, most - 1)))
