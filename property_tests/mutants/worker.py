@@ -150,8 +150,8 @@ MUTANTS: Final = (
     Mutant(
         "a drain loses the jobs that are on their way to the limiter",
         _DEQUEUE,
-        "                    with trio.CancelScope(shield=True):\n                        await send.send(batch)\n",
-        "                    await send.send(batch)\n",
+        "                    send.send_nowait(batch)\n",
+        "                    await trio.lowlevel.checkpoint()\n                    send.send_nowait(batch)\n",
     ),
     Mutant(
         "a worker that becomes empty during a claim does not look at once whether a poison pill waits",

@@ -62,6 +62,46 @@ async def test_jobs_that_one_worker_cannot_start_are_there_for_another(autojump_
                 assert sorted(ran_by) == ["a", "a", "b"]
 
 
+@pytest.mark.parametrize(("concurrency", "claims"), [(100, [50, 50]), (30, [20, 10]), (20, [20])])
+async def test_many_slots_are_claimed_for_one_half_after_the_other(
+    autojump_clock, store, queue, at_work, concurrency, claims
+):
+    @queue.task
+    async def nap():
+        await trio.sleep(1)
+
+    async with queue:
+        await queue.enqueue_many(nap.bind() for _ in range(concurrency))
+        async with at_work(trioq.Worker(queue, concurrency=concurrency)):
+            await trio.sleep(0.5)
+            assert (await queue.counts())["active"] == concurrency
+            assert store.sizes["claim"] == claims
+
+
+async def test_the_request_for_one_half_leaves_before_the_handlers_of_the_other_begin(autojump_clock, faulty, at_work):
+    class Distant(faulty):
+        """A store whose requests go through two tasks before they leave."""
+
+        async def claim(self, *args):
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
+            left.append("a claim")
+            return await super().claim(*args)
+
+    left = []
+    queue = trioq.Queue("q", Distant())
+
+    @queue.task
+    async def begin():
+        left.append("a handler")
+
+    async with queue:
+        await queue.enqueue_many(begin.bind() for _ in range(500))
+        async with at_work(trioq.Worker(queue, concurrency=100)):
+            await trio.sleep(0.5)
+    assert left == ["a claim", *["a claim", *["a handler"] * 50] * 10]
+
+
 async def test_an_idle_worker_holds_neither_slots_nor_tokens(autojump_clock, queue, at_work):
     slots = trio.CapacityLimiter(5)
     rate = trioq.RateLimiter(5, 1)

@@ -28,7 +28,8 @@ RESTING: Final = 60.0
 MOST: Final = 1_000
 
 #: A worker with more slots than this claims for half of them at a time, so that one half runs while the store is asked
-#: for the other: else each of the two would wait for the other all the time.
+#: for the other: else each of the two would wait for the other all the time.  For that the request for one half is to
+#: leave before the handlers of the other begin, so there is no checkpoint between a claim's reply and the next claim.
 WHOLE: Final = 20
 
 
@@ -77,9 +78,7 @@ class Dequeue:
                 if shift.cancel_hints != cancels:
                     shift.renew_now.set()  # it may have been about a job that was still on its way here
                 if batch:
-                    # They are ours now: only the limiter may give them back, and it never keeps us waiting.
-                    with trio.CancelScope(shield=True):
-                        await send.send(batch)
+                    send.send_nowait(batch)
                 if await self._wait(reply, asked=len(slots)):
                     return
 
@@ -90,7 +89,7 @@ class Dequeue:
             while shift.unsettled > shift.slots.total_tokens:
                 await shift.settled.wait()
             slots = [object()]
-            await shift.slots.acquire_on_behalf_of(slots[0])
+            await _acquire(shift.slots, slots[0])
             slots += [object() for _ in range(_free(shift.slots))]
             for slot in slots[1:]:
                 shift.slots.acquire_on_behalf_of_nowait(slot)
@@ -183,6 +182,14 @@ class Dequeue:
         """Claim nothing until this worker holds no job."""
         while not self._shift.idle:
             await self._shift.settled.wait()
+
+
+async def _acquire(slots: trio.CapacityLimiter, borrower: object) -> None:
+    """Take a slot, without a checkpoint where one is free: see `WHOLE`."""
+    try:
+        slots.acquire_on_behalf_of_nowait(borrower)
+    except trio.WouldBlock:
+        await slots.acquire_on_behalf_of(borrower)
 
 
 def _free(slots: trio.CapacityLimiter) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import inf
 
 import trio
 
@@ -24,8 +25,9 @@ async def run_pipeline(shift: Shift, dequeue: Dequeue, started: Callable[[], Non
     Shutdown travels the way the jobs do: dequeue and sweep end first, then limiter, handlers and settle as their
     channels close; renew and watch are stopped last, so that every job is renewed from its claim to its settle.
     """
-    # Buffers of 0: a batch is either a stage's, or the next one's.  No stage keeps another waiting for long.
-    to_limiter, claimed = trio.open_memory_channel[list[Running]](0)
+    # Dequeue waits for nobody before it claims again.  What gathers here has its slots already, so it has a bound.
+    to_limiter, claimed = trio.open_memory_channel[list[Running]](inf)
+    # A batch is either the limiter's, or the handlers'.
     to_handlers, admitted = trio.open_memory_channel[list[Running]](0)
     failure: BaseException | None = None
     async with trio.open_nursery() as keepers:
