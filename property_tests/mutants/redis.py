@@ -55,8 +55,8 @@ MUTANTS: Final = (
     Mutant(
         "a change of several parts is stored half",
         _SETTLE,
-        "    if refused then return refused end\n    note(",
-        "    if refused then return refused end\n    swap(step, job)\n    note(",
+        "    if refused then return refused end\n    move(",
+        "    if refused then return refused end\n    swap(step, read(step.base, step.id))\n    move(",
     ),
     Mutant(
         "a composite change forgets its new jobs",
@@ -79,13 +79,13 @@ MUTANTS: Final = (
     Mutant(
         "the cancel of a held job rings for nobody",
         _SETTLE,
-        "if job.shelf == 'held' and after.state == 'cancelled' then ring(step.base, CANCELLED) end",
+        "if shelf == 'held' and job.state == 'cancelled' then ring(step.base, CANCELLED) end",
         "",
     ),
     Mutant(
         "a job that came back on its last life is claimed with the others",
         _SETTLE,
-        "if step.shelf == 'ready' and last_life(after) then after.shelf = 'alone' end",
+        "if step.shelf == 'ready' and last_life(job) then job.shelf = 'alone' end",
         "",
     ),
     Mutant(

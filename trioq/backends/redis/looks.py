@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ..._core.job import State
 from .._base import PAGE, Filter, Found, Hint, Overdue, Page, Presence, Retention
@@ -19,7 +19,7 @@ _ALL_QUEUES: Final = ("",)
 
 def overdue(limit: int) -> Ask:
     """What ran out, of all queues."""
-    return Ask(SCRIPTS["overdue"], _ALL_QUEUES, [integer(limit)])
+    return Ask(SCRIPTS["overdue"], _ALL_QUEUES, [limit])
 
 
 def found_overdue(reply: Sequence[Any]) -> Overdue:
@@ -30,7 +30,7 @@ def found_overdue(reply: Sequence[Any]) -> Overdue:
 
 def get(queue: str, ids: Sequence[str]) -> Ask:
     """Jobs by id."""
-    return Ask(SCRIPTS["get"], [queue], [integer(len(ids)), *(id.encode() for id in ids)])
+    return Ask(SCRIPTS["get"], [queue], [[id.encode() for id in ids]])
 
 
 def got(ask: Ask, reply: Sequence[Any]) -> Found:
@@ -46,13 +46,12 @@ def find(filter: Filter, cursor: int | None, limit: int) -> Ask:
         [filter.queue],
         [
             b"-inf" if cursor is None else integer(cursor),
-            integer(limit),
-            integer(PAGE),
+            limit,
+            PAGE,
             b"" if filter.task is None else filter.task.encode(),
             integer(any(not state.final for state in states)),
             integer(any(state.final for state in states)),
-            integer(len(states)),
-            *(state.value.encode() for state in states),
+            [state.value.encode() for state in states],
         ],
     )
 
@@ -100,7 +99,7 @@ def queue_names(reply: Sequence[bytes]) -> list[str]:
 
 def remove(queue: str, ids: Sequence[str]) -> Ask:
     """Drop records that nobody holds."""
-    return Ask(SCRIPTS["remove"], [queue], [integer(len(ids)), *(id.encode() for id in ids)])
+    return Ask(SCRIPTS["remove"], [queue], [[id.encode() for id in ids]])
 
 
 def prune(limits: Retention, batch: int) -> Ask:
@@ -109,11 +108,11 @@ def prune(limits: Retention, batch: int) -> Ask:
         SCRIPTS["prune"],
         _ALL_QUEUES,
         [
-            integer(batch),
+            batch,
             seconds(limits.keep_completed),
-            integer(limits.keep_completed_max),
+            limits.keep_completed_max,
             seconds(limits.keep_dead),
-            integer(limits.keep_dead_max),
+            limits.keep_dead_max,
         ],
     )
 
@@ -123,6 +122,6 @@ def workers() -> Ask:
     return Ask(SCRIPTS["workers"], _ALL_QUEUES)
 
 
-def presences(reply: Sequence[bytes | None]) -> list[Presence]:
+def presences(reply: Sequence[bytes | Literal[False]]) -> list[Presence]:
     """What they say of themselves."""
-    return [read_presence(told) for told in reply if told is not None]
+    return [read_presence(told) for told in reply if told]

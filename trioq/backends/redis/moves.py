@@ -19,20 +19,24 @@ _VERDICTS: Final = {verdict.value.encode(): verdict for verdict in Verdict}
 _LOSSES: Final = {loss.value.encode(): loss for loss in Loss}
 
 
+#: What a script can be told; a number is told as text where it is compared with a field.
+Arg = bytes | int | Sequence[bytes]
+
+
 @attrs.frozen
 class Ask:
     """What is asked of a script: about these queues, and then one argument after the other."""
 
     script: Script
     queues: Sequence[str] = ()
-    args: Sequence[bytes] = ()
+    args: Sequence[Arg] = ()
 
 
 class Numbers:
     """The queues of a request, in the order in which they were first named; a script names them by number."""
 
     def __init__(self, queues: Iterable[str] = ()) -> None:
-        self._numbers: dict[str, bytes] = {}
+        self._numbers: dict[str, int] = {}
         for queue in queues:
             self.of(queue)
 
@@ -41,9 +45,9 @@ class Numbers:
         """All that were named."""
         return list(self._numbers)
 
-    def of(self, queue: str) -> bytes:
+    def of(self, queue: str) -> int:
         """The queue's number."""
-        return self._numbers.setdefault(queue, b"%d" % (len(self._numbers) + 1))
+        return self._numbers.setdefault(queue, len(self._numbers) + 1)
 
 
 def read_records(queues: Sequence[str], records: Iterable[Any]) -> Iterator[Job | None]:
@@ -60,8 +64,7 @@ def read_rings(queues: Sequence[str], hints: Iterable[int]) -> dict[str, Hint]:
 # --- insert -------------------------------------------------------------------------------------
 
 
-def _new(job: Job, number: bytes) -> list[bytes]:
-    fields = rows.new_fields(job)
+def _new(job: Job, number: int) -> list[Arg]:
     return [
         number,
         job.id.encode(),
@@ -69,15 +72,14 @@ def _new(job: Job, number: bytes) -> list[bytes]:
         b"" if job.delay is None else seconds(job.delay),
         seconds(job.run_at),
         b"" if job.ttl is None else seconds(job.ttl),
-        integer(len(fields)),
-        *fields,
+        rows.new_fields(job),
     ]
 
 
 def insert(jobs: Sequence[Job]) -> Ask:
     """Add these jobs."""
     numbers = Numbers()
-    args = [integer(len(jobs))]
+    args: list[Arg] = [len(jobs)]
     for job in jobs:
         args += _new(job, numbers.of(job.queue))
     return Ask(SCRIPTS["insert"], numbers.queues, args)
@@ -100,7 +102,7 @@ def inserted(ask: Ask, jobs: Sequence[Job], reply: Sequence[Any]) -> tuple[Inser
 
 def claim(queues: Iterable[str], limit: int, worker: str, lease: float, idle: bool) -> Ask:
     """Lease ready jobs."""
-    args = [integer(limit), worker.encode(), seconds(lease), integer(idle)]
+    args: list[Arg] = [limit, worker.encode(), seconds(lease), integer(idle)]
     return Ask(SCRIPTS["claim"], list(dict.fromkeys(queues)), args)
 
 
@@ -133,7 +135,7 @@ def claimed(ask: Ask, worker: str, lease: float, reply: Sequence[Any]) -> Claime
 # --- settle -------------------------------------------------------------------------------------
 
 
-def _step(change: Change, number: bytes) -> list[bytes]:
+def _step(change: Change, number: int) -> list[Arg]:
     shelf, given, cleared = rows.changed_fields(change)
     return [
         number,
@@ -142,22 +144,20 @@ def _step(change: Change, number: bytes) -> list[bytes]:
         integer(change.version),
         b"" if change.lease_until is None else seconds(change.lease_until),
         shelf,
-        integer(len(given)),
-        *given,
-        integer(len(cleared)),
-        *cleared,
+        given,
+        cleared,
     ]
 
 
 def settle(changes: Sequence[Change]) -> Ask:
     """Store these changes."""
     numbers = Numbers()
-    args = [integer(len(changes))]
+    args: list[Arg] = [len(changes)]
     for change in changes:
-        args.append(integer(1 + len(change.also)))
+        args.append(1 + len(change.also))
         for part in (change, *change.also):
             args += _step(part, numbers.of(part.queue))
-        args.append(integer(len(change.inserts)))
+        args.append(len(change.inserts))
         for job in change.inserts:
             args += _new(job, numbers.of(job.queue))
     return Ask(SCRIPTS["settle"], numbers.queues, args)
@@ -174,7 +174,7 @@ def settled(ask: Ask, reply: Sequence[Any]) -> tuple[Settled, dict[str, Hint]]:
 def renew(worker: Presence, leases: Sequence[Lease], claimed_from: Iterable[str]) -> Ask:
     """Extend these leases, and look for others in the queues that the worker has *claimed_from*."""
     numbers = Numbers(claimed_from)
-    args = [worker.worker.encode(), seconds(worker.lease), _presence_encoder.encode(worker), integer(len(leases))]
+    args: list[Arg] = [worker.worker.encode(), seconds(worker.lease), _presence_encoder.encode(worker), len(leases)]
     for lease in leases:
         args += (numbers.of(lease.queue), lease.id.encode(), integer(lease.run), rows.pack_progress(lease.progress))
     return Ask(SCRIPTS["renew"], numbers.queues, args)

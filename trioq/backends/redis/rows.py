@@ -83,6 +83,8 @@ _INSERTED: Final = [(name, name.encode(), encode) for name, (encode, _) in COLUM
 #: Absent while they are 0.
 _COUNTERS: Final = frozenset({"version", "run", "failures", "crashes", "snoozes"})
 
+#: The same, by what they are called in a change: each with its name in the hash.
+_CHANGED: Final = {name: (name.encode(), encode, name in _COUNTERS) for name, (encode, _) in COLUMNS.items()}
 _DECODERS: Final = {name.encode(): (name, decode) for name, (_, decode) in COLUMNS.items()}
 _DEFAULTS: Final = Job(id="", queue="", task="").__dict__
 
@@ -126,12 +128,13 @@ def changed_fields(change: Change) -> tuple[bytes, list[bytes], list[bytes]]:
     given: list[bytes] = []
     cleared: list[bytes] = []
     for name, value in change.fields.items():
-        if name not in COLUMNS:
+        if name not in _CHANGED:
             raise BackendError(f"a change can't set {name!r}: it is kept as it was enqueued")
-        if _absent(name, value):
-            cleared.append(name.encode())
+        key, encode, counts = _CHANGED[name]
+        if value is None or (counts and value == 0):
+            cleared.append(key)
         else:
-            given += (name.encode(), COLUMNS[name][0](value))
+            given += (key, encode(value))
     return _SHELVES[change.state], given, cleared
 
 

@@ -13,7 +13,7 @@ end
 local function take_new()
   return {
     base = KEYS[take_number()], id = take(), unique_key = take(), delay = take(), run_at = take(), ttl = take(),
-    fields = take_list(),
+    fields = take(),
   }
 end
 

@@ -78,4 +78,4 @@ else
   for _, index in ipairs(open) do lease_from(index, 'ready', limit - #claimed, claimed) end
 end
 finish()
-return {text(now), claimed, next_due and text(next_due) or '', paused, poisoned() and 1 or 0}
+return reply({text(now), claimed, next_due and text(next_due) or '', paused, poisoned() and 1 or 0})

@@ -7,7 +7,7 @@
 local cursor, limit, page, task = take(), take_number(), take_number(), take()
 local lives, pasts = take() == '1', take() == '1'
 local wanted = {}
-for _, state in ipairs(take_list()) do wanted[state] = true end
+for _, state in ipairs(take()) do wanted[state] = true end
 
 local base = KEYS[1]
 local names = {}
@@ -26,7 +26,7 @@ for i = 1, math.min(page, #names) do
   last = string.sub(names[i], 1, SEQ)
   if job[3] == last and wanted[job[1]] and (task == '' or task == job[2]) then
     found[#found + 1] = record(1, id)
-    if #found == limit then return {text(now), found, last} end
+    if #found == limit then return reply({text(now), found, last}) end
   end
 end
-return {text(now), found, #names >= page and last or ''}
+return reply({text(now), found, #names >= page and last or ''})

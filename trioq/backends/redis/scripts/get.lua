@@ -3,5 +3,5 @@
 -- Reply: now, a record for each id; without fields where there is no such job.
 
 local found = {}
-for i, id in ipairs(take_list()) do found[i] = record(1, id) end
-return {text(now), found}
+for i, id in ipairs(take()) do found[i] = record(1, id) end
+return reply({text(now), found})

@@ -6,7 +6,7 @@ local how_many = take_number()
 local before = reserve(how_many)
 local known = {}
 for i = 1, how_many do
-  local index = tonumber(ARGV[at + 1])
+  local index = tonumber(arguments[at + 1])
   local new = take_new()
   local id = new.id
   if not is_there(new.base, id) then
@@ -18,4 +18,4 @@ for i = 1, how_many do
     add(new, before + i)
   end
 end
-return {text(now), string.format('%.0f', before), known, finish()}
+return reply({text(now), string.format('%.0f', before), known, finish()})

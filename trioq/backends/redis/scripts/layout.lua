@@ -3,4 +3,4 @@
 -- Reply: the layout that is there.
 
 redis.call('SETNX', GLOBAL .. 'layout', take())
-return redis.call('GET', GLOBAL .. 'layout')
+return reply(redis.call('GET', GLOBAL .. 'layout'))

@@ -23,4 +23,4 @@ local queues = redis.call('SMEMBERS', GLOBAL .. 'queues')
 for _, index in ipairs({'held', 'expiring'}) do
   for _, queue in ipairs(queues) do look(queue, index) end
 end
-return {text(now), found}
+return reply({text(now), found})

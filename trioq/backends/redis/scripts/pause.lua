@@ -11,4 +11,4 @@ else
   ring(base, bit.bor(PAUSED, READY))
 end
 grown[base] = true
-return {text(now), finish()}
+return reply({text(now), finish()})

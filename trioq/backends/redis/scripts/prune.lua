@@ -37,4 +37,4 @@ for _, queue in ipairs(redis.call('SMEMBERS', GLOBAL .. 'queues')) do
   end
 end
 finish()
-return dropped
+return reply(dropped)

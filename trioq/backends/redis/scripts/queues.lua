@@ -1,4 +1,4 @@
 -- The queues that have a record or are paused.
 -- Reply: their names, as they stand in their keys.
 
-return redis.call('SMEMBERS', GLOBAL .. 'queues')
+return reply(redis.call('SMEMBERS', GLOBAL .. 'queues'))

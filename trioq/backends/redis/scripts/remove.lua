@@ -3,10 +3,10 @@
 -- Reply: for each whether it was dropped.
 
 local dropped = {}
-for i, id in ipairs(take_list()) do
+for i, id in ipairs(take()) do
   local job = read(KEYS[1], id)
   dropped[i] = job and job.shelf ~= 'held' and 1 or 0
   if dropped[i] == 1 then drop(job) end
 end
 finish()
-return dropped
+return reply(dropped)

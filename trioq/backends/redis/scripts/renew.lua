@@ -37,4 +37,4 @@ for i, base in ipairs(KEYS) do
     end
   end
 end
-return {text(now), lost, unlisted}
+return reply({text(now), lost, unlisted})

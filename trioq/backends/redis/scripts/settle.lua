@@ -8,7 +8,7 @@ local STORED, STALE, KEY_TAKEN = 'stored', 'stale', 'key taken'
 local function take_step()
   return {
     base = KEYS[take_number()], id = take(), seq = take(), version = take(), lease_until = take(), shelf = take(),
-    set = take_list(), unset = take_list(),
+    set = take(), unset = take(),
   }
 end
 
@@ -52,16 +52,12 @@ local function refusal(step, job, drafted)
   end
 end
 
--- The record after the step, on its shelf.
-local function stepped(job, step)
-  local after = {}
-  for name, value in pairs(job) do after[name] = value end
-  for i = 1, #step.set, 2 do after[step.set[i]] = step.set[i + 1] end
-  for _, name in ipairs(step.unset) do after[name] = nil end
-  after.version = after.version or '0'
-  after.shelf = step.shelf
-  if step.shelf == 'ready' and last_life(after) then after.shelf = 'alone' end
-  return after
+-- Make the record what it is after the step, on its shelf.
+local function move(job, step)
+  for i = 1, #step.set, 2 do job[step.set[i]] = step.set[i + 1] end
+  for _, name in ipairs(step.unset) do job[name] = nil end
+  job.shelf = step.shelf
+  if step.shelf == 'ready' and last_life(job) then job.shelf = 'alone' end
 end
 
 local function note(drafted, job)
@@ -79,27 +75,28 @@ local moved = {}  -- the keys of the jobs that were moved
 
 -- Write the step.
 local function swap(step, job)
-  local after = stepped(job, step)
   local key = step.base .. 'job:' .. step.id
   if moved[key] then move_now() end
   moved[key] = true
   unshelve(job)
-  step.set[#step.set + 1], step.set[#step.set + 2] = 'shelf', after.shelf
+  local shelf, state = job.shelf, job.state
+  move(job, step)
+  step.set[#step.set + 1], step.set[#step.set + 2] = 'shelf', job.shelf
   redis.call('HSET', key, unpack(step.set))
   if #step.unset > 0 then redis.call('HDEL', key, unpack(step.unset)) end
-  shelve(after)
-  local was_final, is_final = FINAL[job.shelf] or false, FINAL[after.shelf] or false
+  shelve(job)
+  local was_final, is_final = FINAL[shelf] or false, FINAL[job.shelf] or false
   if was_final ~= is_final then
     later(leaving, 'ZREM', step.base .. (was_final and 'past' or 'live'), job.seq .. job.id)
     later(knowing, 'ZADD', step.base .. (is_final and 'past' or 'live'), job.seq, job.seq .. job.id)
-    keep_key(after)
+    keep_key(job)
   end
-  if after.state ~= job.state then
-    count(step.base, job.state, -1)
-    count(step.base, after.state, 1)
+  if state ~= job.state then
+    count(step.base, state, -1)
+    count(step.base, job.state, 1)
   end
   ring(step.base, is_final and FINISHED or READY)
-  if job.shelf == 'held' and after.state == 'cancelled' then ring(step.base, CANCELLED) end
+  if shelf == 'held' and job.state == 'cancelled' then ring(step.base, CANCELLED) end
 end
 
 local function settle_one(step)
@@ -128,7 +125,8 @@ local function settle_whole(steps, news)
     local job = see(drafted, step.base, step.id)
     local refused = refusal(step, job, drafted)
     if refused then return refused end
-    note(drafted, stepped(job, step))
+    move(job, step)
+    note(drafted, job)
   end
   for _, new in ipairs(news) do
     if drafted.jobs[new.base .. new.id] or is_there(new.base, new.id) then return STALE end
@@ -157,4 +155,4 @@ for i = 1, take_number() do
 end
 local hints = finish()
 if broken then return type(broken) == 'table' and broken or redis.error_reply(broken) end
-return {text(now), verdicts, hints}
+return reply({text(now), verdicts, hints})

@@ -4,4 +4,4 @@
 local here = redis.call('ZRANGEBYSCORE', GLOBAL .. 'workers', '(' .. text(now), '+inf')
 local found = {}
 for i, worker in ipairs(here) do found[i] = redis.call('HGET', GLOBAL .. 'presence', worker) end
-return found
+return reply(found)
