@@ -39,7 +39,7 @@ from .listener import Listener
 from .moves import Ask
 from .office import Office
 from .rows import integer, seconds
-from .scripts import SCRIPTS, packed, unpacked
+from .scripts import SCRIPTS
 
 if TYPE_CHECKING:
     from .client import Link
@@ -156,8 +156,8 @@ class RedisBackend(Backend):
 
     async def _run(self, link: Link, ask: Ask) -> Any:
         now = b"" if self._clock is None else seconds(self._clock())
-        args = (now, self._keys.shared.encode(), self._me, packed(ask.args))
-        return unpacked(await link.run(ask.script, self._keys.bases(ask.queues), args))
+        header = (now, self._keys.shared.encode(), self._me)
+        return await link.run(ask.script, self._keys.bases(ask.queues), header, ask.args)
 
     async def _read(self, ask: Ask) -> Any:
         self.require_open()

@@ -1,4 +1,4 @@
-"""The one file that knows coredis: an address, and a connection to it.
+"""The one file that knows what the extra brings, coredis and MessagePack: an address, and a connection to it.
 
 It takes coredis' connections, and leaves its pool alone: that loses a place for each connection which dies, or whose
 user is cancelled, while it is lent out, until none is left.  One connection carries any number of requests at a time.
@@ -18,6 +18,7 @@ from ..._core.errors import BackendError, ExtraMissing
 from .scripts import Script
 
 try:
+    import msgpack
     from coredis.connection import (
         BaseConnection,
         TCPConnection,
@@ -140,12 +141,17 @@ class Link:
         """The server's answer to a command."""
         return await self._connection.create_request(command, *args)
 
-    async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
-        """The answer of a script.  A server that has forgotten its text is sent it."""
+    async def run(self, script: Script, keys: Sequence[bytes], header: Sequence[bytes], args: Sequence[Any]) -> Any:
+        """The answer of a script.  A server that has forgotten its text is sent it.
+
+        One string goes there and one comes back: coredis and the server take longer over an argument than its bytes.
+        """
+        given = (len(keys), *keys, *header, msgpack.packb(args, use_bin_type=False))
         try:
-            return await self._connection.create_request(b"EVALSHA", script.sha, len(keys), *keys, *args)
+            reply = await self._connection.create_request(b"EVALSHA", script.sha, *given)
         except NoScriptError:
-            return await self._connection.create_request(b"EVAL", script.text, len(keys), *keys, *args)
+            reply = await self._connection.create_request(b"EVAL", script.text, *given)
+        return msgpack.unpackb(reply, raw=True)
 
     def say(self, command: bytes, *args: bytes | str) -> None:
         """A command that is answered by pushes: SUBSCRIBE and its like."""

@@ -1,14 +1,13 @@
-"""The Lua of ``scripts/``, by verb, and how it is spoken to.  What a script does is told in its file."""
+"""The Lua of ``scripts/``, by verb.  What a script does is told in its file; here it is only read and named."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 import attrs
-import msgpack
 
 #: What each script begins with, in this order.
 _BEGINNING: Final = ("prelude", "ends", "records", "additions")
@@ -21,17 +20,6 @@ class Script:
     name: str
     text: bytes = attrs.field(repr=False)
     sha: bytes = attrs.field(repr=False)  #: the name by which a server finds a text that it has seen
-
-
-def packed(args: Sequence[Any]) -> bytes:
-    """Arguments as one string: coredis and the server take longer over an argument than over its bytes."""
-    packed: bytes = msgpack.packb(args, use_bin_type=False)
-    return packed
-
-
-def unpacked(reply: bytes) -> Any:
-    """What a script has answered; its strings as bytes."""
-    return msgpack.unpackb(reply, raw=True)
 
 
 def _load() -> dict[str, Script]:
