@@ -53,6 +53,12 @@ MUTANTS: Final = (
         "",
     ),
     Mutant(
+        "a settle that a full server refuses takes its job off its shelf",
+        _SETTLE,
+        "  redis.call('HSET', key, unpack(step.set))  -- what",
+        "  unshelve(before)\n  redis.call('HSET', key, unpack(step.set))  -- what",
+    ),
+    Mutant(
         "a change of several parts is stored half",
         _SETTLE,
         "    if refused then return refused end\n    move(",

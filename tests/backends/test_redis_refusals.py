@@ -13,7 +13,7 @@ from tests.servers import Server, until_it_answers
 from trioq import BackendError, BackendUnavailable
 from trioq.abc import Hint, Presence
 from trioq.backends.redis import RedisBackend
-from trioq.lifecycle import Complete, Job, step
+from trioq.lifecycle import Cancel, Complete, Job, step
 
 
 def a_job(id: str = "1", **fields: object) -> Job:
@@ -77,6 +77,21 @@ async def test_a_full_server_takes_nothing_and_says_what_to_do(server: Server) -
         server.command("CONFIG", "SET", "maxmemory", "0")
         assert (await backend.get("q", ["2"])).jobs == [None]
         await backend.insert([a_job("2")])
+
+
+async def test_a_full_server_leaves_a_job_that_it_could_not_settle_where_it_lay(server: Server) -> None:
+    now = 1_700_000_000.0
+    async with RedisBackend(server.url, clock=lambda: now) as backend:
+        held, ready = (await backend.insert([a_job("1", priority=-1), a_job("2")])).jobs
+        [held] = (await backend.claim(["q"], 1, "w", 15, idle=False)).jobs
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        for change in step(held, Complete(b"1"), now), step(ready, Cancel("no room"), now):
+            with pytest.raises(BackendUnavailable, match="nothing was half-written"):
+                await backend.settle([change])
+        server.command("CONFIG", "SET", "maxmemory", "0")
+        now += 60
+        assert [job.id for job in (await backend.overdue(10)).jobs] == ["1"]
+        assert [job.id for job in (await backend.claim(["q"], 9, "w", 15, idle=False)).jobs] == ["2"]
 
 
 async def test_a_user_without_permission_is_told_what_it_takes(server: Server) -> None:

@@ -78,13 +78,15 @@ local function swap(step, job)
   local key = step.base .. 'job:' .. step.id
   if moved[key] then move_now() end
   moved[key] = true
-  unshelve(job)
-  local shelf, state = job.shelf, job.state
+  local before = {}
+  for name, value in pairs(job) do before[name] = value end
   move(job, step)
   step.set[#step.set + 1], step.set[#step.set + 2] = 'shelf', job.shelf
-  redis.call('HSET', key, unpack(step.set))
+  redis.call('HSET', key, unpack(step.set))  -- what a full server refuses: before anything is put off to the end
   if #step.unset > 0 then redis.call('HDEL', key, unpack(step.unset)) end
+  unshelve(before)
   shelve(job)
+  local shelf, state = before.shelf, before.state
   local was_final, is_final = FINAL[shelf] or false, FINAL[job.shelf] or false
   if was_final ~= is_final then
     later(leaving, 'ZREM', step.base .. (was_final and 'past' or 'live'), job.seq .. job.id)
