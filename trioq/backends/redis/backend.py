@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
 import trio
 
 from ..._core.errors import BackendUnavailable, SchemaTooNew
@@ -30,6 +29,7 @@ from .._base import (
     Retention,
     Settled,
 )
+from .._groups import part_of_inserted, part_of_settled, size_of_change, size_of_job
 from .._hints import Doorbells
 from .._leases import Leases
 from .._merger import Merger
@@ -84,8 +84,8 @@ class RedisBackend(Backend):
         self._leases = Leases()
         self._home = self._address  #: the server that has our keys, as far as is known
         self._office = Office(self._connect, self._address.where)
-        self._inserts = Merger(self._office, self._insert, _part_of_inserted, _size_of_job)
-        self._settles = Merger(self._office, self._settle, _part_of_settled, _size_of_change)
+        self._inserts = Merger(self._office, self._insert, part_of_inserted, size_of_job)
+        self._settles = Merger(self._office, self._settle, part_of_settled, size_of_change)
         self._doorbells = Doorbells()
         self._listener = Listener(self._connect_ear, self._keys.channel, self._doorbells, self._me)
 
@@ -258,24 +258,6 @@ class RedisBackend(Backend):
         return looks.presences(await self._read(looks.workers()))
 
     async def migrate(self) -> None:
-        """Opening has done it."""
-        self.require_open()
-        await trio.lowlevel.checkpoint()
-
-
-def _part_of_inserted(whole: Inserted, part: slice) -> Inserted:
-    return attrs.evolve(whole, jobs=whole.jobs[part], created=whole.created[part])
-
-
-def _part_of_settled(whole: Settled, part: slice) -> Settled:
-    return attrs.evolve(whole, verdicts=whole.verdicts[part])
-
-
-def _size_of_job(job: Job) -> int:
-    return len(job.payload)
-
-
-def _size_of_change(change: Change) -> int:
-    result = change.fields.get("result")
-    inserts = sum(map(_size_of_job, change.inserts))
-    return inserts + (len(result) if isinstance(result, bytes) else 0) + sum(map(_size_of_change, change.also))
+        """Opening does it."""
+        async with self:
+            pass

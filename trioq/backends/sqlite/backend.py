@@ -242,9 +242,9 @@ class SQLiteBackend(Backend):
         return await self._read(records.workers)
 
     async def migrate(self) -> None:
-        """Opening has done it."""
-        self.require_open()
-        await trio.lowlevel.checkpoint()
+        """Opening does it."""
+        async with self:
+            pass
 
 
 def _located(path: str) -> tuple[str, str]:

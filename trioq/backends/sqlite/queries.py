@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from importlib.resources import files
 from typing import Final
 
+from .._sql import read_statements
 from . import rows
 
-_MARK: Final = "-- name: "
-
-
-def _statements(text: str) -> Iterator[tuple[str, str]]:
-    for block in text.split(_MARK)[1:]:
-        name, _, body = block.partition("\n")
-        lines = (line for line in body.splitlines() if not line.startswith("--"))
-        yield name.strip(), "\n".join(lines).strip().rstrip(";")
-
-
-def _load() -> dict[str, str]:
-    statements = dict(_statements(files(__package__).joinpath("queries.sql").read_text(encoding="utf-8")))
-    columns, values = ", ".join(rows.COLUMNS), ", ".join("?" * len(rows.COLUMNS))
-    for name, statement in statements.items():
-        statement = statement.replace("{record}", rows.RECORD)
-        statements[name] = statement.replace("{columns}", columns).replace("{values}", values)
-    return statements
-
-
-SQL: Final = _load()
+SQL: Final = read_statements(
+    __package__,
+    {"record": rows.RECORD, "columns": ", ".join(rows.COLUMNS), "values": ", ".join("?" * len(rows.COLUMNS))},
+)
 
 
 # The commands change few sets of columns, so the statements are few; SQLite keeps them prepared by their text.

@@ -1,0 +1,145 @@
+"""What any server's office does: it runs requests in tasks that no user owns, and answers each with what came of it.
+
+How connections are kept, and what a server's errors mean, each office knows itself.  Knows no jobs and no server.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import trio
+
+from .._core.errors import BackendUnavailable, TrioqError
+from ._base import PATIENCE
+from ._calls import Call, Work, wait_cancellable, wait_known
+
+L = TypeVar("L")
+
+
+class Office(ABC, Generic[L]):
+    """Serves requests, each over a connection of the server's kind."""
+
+    def __init__(self, where: str, log: logging.Logger) -> None:
+        self._where = where
+        self._log = log
+        self._admitted = False  #: whether the server has ever done what it was asked
+        self._turned_away = False  #: whether it has said since then that we may not
+        self._nursery: trio.Nursery | None = None
+        self._begun = False
+        self._life = trio.CancelScope()
+        self._ended = trio.Event()
+
+    # -- what each server's office knows itself --
+
+    @abstractmethod
+    async def _take(self) -> L:
+        """A connection to serve a request with."""
+
+    @abstractmethod
+    def _put_back(self, link: L, broken: bool) -> None:
+        """A request is over; *broken* says that the connection is of no more use."""
+
+    @abstractmethod
+    def _is_lost(self, error: Exception) -> bool:
+        """Whether the connection that raised it is of no more use."""
+
+    @abstractmethod
+    def _is_denied(self, error: Exception) -> bool:
+        """Whether the server knows us, or not, and does not let us."""
+
+    @abstractmethod
+    def _translate(self, error: Exception) -> TrioqError:
+        """What the caller is told."""
+
+    async def _do(self, work: Work, link: L) -> Any:
+        """Do the work."""
+        return await work(link)
+
+    # -- lifetime --
+
+    async def open(self) -> None:
+        """Begin, as a system task: users come and go in any order, and none of their nurseries would do."""
+        ready = trio.Event()
+        self._begun = True
+        trio.lowlevel.spawn_system_task(self._live, ready)
+        await ready.wait()
+
+    async def _live(self, ready: trio.Event) -> None:
+        try:
+            with self._life:
+                async with trio.open_nursery() as self._nursery:
+                    ready.set()
+                    await trio.sleep_forever()
+        finally:
+            self._ended.set()
+
+    async def close(self) -> None:
+        """End, also what has hardly begun: what is under way is answered that nobody knows its outcome."""
+        self._life.cancel()
+        if self._begun:
+            await self._ended.wait()
+
+    @property
+    def nursery(self) -> trio.Nursery:
+        """Where tasks run that no user owns.  Each catches what it raises."""
+        assert self._nursery is not None, "it is open"
+        return self._nursery
+
+    # -- the user's side --
+
+    async def read(self, work: Work) -> Any:
+        """Do what only reads.  Cancelled at once: nobody misses what it would have read."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        call = Call(work)
+        self.nursery.start_soon(self.serve, [call], call.work)
+        return await wait_cancellable(call)
+
+    async def write(self, work: Work, patience: float) -> Any:
+        """Do what writes.  Once it has left, its outcome is waited for, *patience* seconds at most."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        call = Call(work)
+        self.nursery.start_soon(self.serve, [call], call.work)
+        return await wait_known(call, patience)
+
+    # -- the server's side --
+
+    async def serve(self, calls: Sequence[Call], work: Work) -> None:
+        """Do *work*, the work of all these calls, and answer it to each."""
+        error: BaseException | None = None
+        result: Any = None
+        link: L | None = None
+        broken = True
+        try:
+            with trio.move_on_after(PATIENCE) as waiting:
+                link = await self._take()
+                calls = [call for call in calls if call.leave()]
+                result = await self._do(work, link) if calls else None
+                self._admitted, self._turned_away = True, False
+                broken = False
+            if waiting.cancelled_caught:
+                error = BackendUnavailable(f"{self._where} did not answer within {PATIENCE:g} s")
+        except Exception as raised:  # each of its users raises it
+            broken = self._is_lost(raised)
+            error = self._translate(raised)
+            if error is not raised:
+                error.__cause__ = raised
+            if self._admitted and self._is_denied(raised):
+                self._complain(error)
+        except trio.Cancelled:
+            error = BackendUnavailable(f"{self._where}: closed while the request was under way")
+            raise
+        finally:
+            if link is not None:
+                self._put_back(link, broken)
+            for call in calls:
+                call.result, call.error = result, error
+                call.done.set()
+
+    def _complain(self, error: BaseException) -> None:
+        """Say once what somebody must change: whoever asks may take it for an outage, and wait."""
+        if not self._turned_away:
+            self._turned_away = True
+            self._log.error("%s", error)
