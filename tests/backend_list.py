@@ -13,6 +13,8 @@ import attrs
 import trio
 from trio.testing import MockClock
 
+from tests import postgres_server
+from tests.postgres_stores import new_backend
 from tests.servers import PROGRAMS, shared
 from trioq.abc import Backend
 from trioq.backends.memory import InMemoryBackend
@@ -58,9 +60,14 @@ def _redis(server: str, folder: Path) -> Backend:
     return RedisBackend(shared(server).url, prefix=f"test-{next(_files)}", clock=_hasty_clock())
 
 
+def _postgres(server: str, folder: Path) -> Backend:
+    return new_backend(postgres_server.shared(server), clock=_hasty_clock())
+
+
 BACKENDS: Final = (
     Subject("memory", lambda folder: InMemoryBackend()),
     Subject("sqlite-inline", lambda folder: SQLiteBackend(_new_file(folder), inline=True)),
     Subject("sqlite-thread", _threaded, virtual=False),
     *(Subject(name, partial(_redis, name), virtual=False) for name in PROGRAMS),
+    *(Subject(name, partial(_postgres, name), virtual=False) for name in postgres_server.PROGRAMS),
 )

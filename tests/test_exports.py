@@ -26,7 +26,7 @@ PROMISED = {
     "trioq": """
         Queue Task Call Job JobHandle Worker RateLimiter current_job Retry Snooze Reject
         Fixed Linear Exponential Steps Settings settings event_emitter
-        InMemoryBackend SQLiteBackend RedisBackend open_backend
+        InMemoryBackend SQLiteBackend RedisBackend PostgresBackend open_backend
         process_job _run_with_limits handle_job next_retry_delay
         abc lifecycle sandbox __version__
     """,
@@ -35,6 +35,7 @@ PROMISED = {
         State Claim Complete Fail Reject Snooze Release Expire Cancel Reclaim Requeue
         IllegalStep Change step admit command_for next_retry_delay broken_rules TABLE
     """,
+    "trioq.postgres": "connect Connection",
     "trioq.sandbox": "run_handler",
     "trioq.testing": "assert_enqueued",
 }

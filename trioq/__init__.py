@@ -41,6 +41,7 @@ from ._core.errors import JobNotFound as JobNotFound
 from ._core.errors import NoCurrentJob as NoCurrentJob
 from ._core.errors import NotAllStored as NotAllStored
 from ._core.errors import NotATrioqDatabase as NotATrioqDatabase
+from ._core.errors import NoTransaction as NoTransaction
 from ._core.errors import NotSerializable as NotSerializable
 from ._core.errors import PayloadTooLarge as PayloadTooLarge
 from ._core.errors import SchemaMissing as SchemaMissing
@@ -68,6 +69,7 @@ from ._task import Call as Call
 from ._task import Options as Options
 from ._task import Task as Task
 from ._version import __version__ as __version__
+from ._within import QueueInTransaction as QueueInTransaction
 from ._worker.functions import _run_with_limits as _run_with_limits
 from ._worker.functions import handle_job as handle_job
 from ._worker.functions import process_job as process_job
@@ -75,6 +77,7 @@ from ._worker.worker import Worker as Worker
 from ._worker.worker import WorkerStatistics as WorkerStatistics
 from .backends import open_backend as open_backend
 from .backends.memory import InMemoryBackend as InMemoryBackend
+from .backends.postgres import PostgresBackend as PostgresBackend
 from .backends.redis import RedisBackend as RedisBackend
 from .backends.sqlite import SQLiteBackend as SQLiteBackend
 

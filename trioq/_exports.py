@@ -11,7 +11,15 @@ from types import FunctionType
 from typing import Any, Final, get_type_hints
 
 #: The modules that a user imports from.  `tests/test_exports.py` walks them.
-PUBLIC: Final = ("trioq", "trioq.abc", "trioq.events", "trioq.lifecycle", "trioq.sandbox", "trioq.testing")
+PUBLIC: Final = (
+    "trioq",
+    "trioq.abc",
+    "trioq.events",
+    "trioq.lifecycle",
+    "trioq.postgres",
+    "trioq.sandbox",
+    "trioq.testing",
+)
 
 
 def publish(module_name: str, namespace: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from copy import copy
 from functools import partial
 from itertools import count
@@ -28,8 +29,9 @@ from ._endings import Endings
 from ._handle import JobHandle
 from ._settings import settings as process_settings
 from ._task import Call, Decorator, Options, Task, check_function, with_options
+from ._within import QueueInTransaction
 from .backends import Backend, open_backend
-from .backends._base import Filter, Verdict
+from .backends._base import Filter, Inserted, Verdict
 from .sandbox import Target
 
 P = ParamSpec("P")
@@ -182,7 +184,7 @@ class Queue:
         """
         handles: list[JobHandle[R]] = []
         try:
-            for chunk in _chunks(calls, self.name):
+            for chunk in self.chunked(calls):
                 stored, taken = await self._insert(chunk)
                 handles += stored
                 if taken is not None:
@@ -206,18 +208,44 @@ class Queue:
 
     async def _insert(self, calls: Sequence[Call[R]]) -> tuple[list[JobHandle[R]], IdTaken | None]:
         reply = await self.backend.insert([call.job for call in calls])
+        for job, created in zip(reply.jobs, reply.created, strict=True):
+            if created:
+                event_emitter.tell(JobEnqueued, job, reply.now)
+        return self.handles(calls, reply)
+
+    def chunked(self, calls: Iterable[Call[R]]) -> Iterator[list[Call[R]]]:
+        """Bound calls of this queue, as many together as one round trip takes."""
+        return _chunks(calls, self.name)
+
+    def handles(self, calls: Sequence[Call[R]], reply: Inserted) -> tuple[list[JobHandle[R]], IdTaken | None]:
+        """The handles of what the store has for these calls; an id that another task has gets none."""
         handles: list[JobHandle[R]] = []
         taken: IdTaken | None = None
         for call, job, created in zip(calls, reply.jobs, reply.created, strict=True):
-            if created:
-                event_emitter.tell(JobEnqueued, job, reply.now)
-            elif job.id == call.job.id and job.task != call.job.task:
+            if not created and job.id == call.job.id and job.task != call.job.task:
                 taken = IdTaken(self.name, job.id, job.task)
                 continue
             # The holder of a unique key may run another task: its result is not to be read as this one's.
             result = call.result if job.task == call.job.task else payload.UNTYPED
             handles.append(JobHandle(self, job.id, created=created, result=result))
         return handles, taken
+
+    @asynccontextmanager
+    async def within(self, connection: object) -> AsyncIterator[QueueInTransaction]:
+        """Enqueue as a part of a transaction of your own: with its commit the jobs are there, and without it never.
+
+        ::
+
+            connection = await trioq.postgres.connect("postgresql://localhost/shop")
+            async with connection.transaction(), queue.within(connection) as tx:
+                await connection.execute("INSERT INTO orders (id) VALUES (%s)", [id])
+                await tx.enqueue(send_receipt.bind(id))
+
+        *connection* is one of `trioq.postgres.connect`, to the database of this queue's `PostgresBackend`, and in a
+        transaction; with any other backend it is Unsupported.  No event tells of these jobs.
+        """
+        await self.backend.insert_within(connection, ())  # whatever is wrong with it shows before anything is written
+        yield QueueInTransaction(self, connection)
 
     # --- jobs ---
 

@@ -78,6 +78,12 @@ WRONG = {
     "demo --backend sqlite:": "names no file",
     "demo --backend sqlite:nowhere/jobs.db": "there is no folder",
     "demo --concurrency 0": "'--concurrency'",
+    "migrate": "Missing argument 'URL'",
+    "migrate what:ever": "no such backend",
+    "migrate postgresql://host:what/jobs?ever": "no URL of a PostgreSQL server",
+    "migrate postgresql://127.0.0.1:1/jobs": "can't be reached",
+    "migrate sqlite:jobs.db --schema jobs": "only PostgreSQL has schemas",
+    "migrate sqlite:app.py": "app.py is not a trioq database",
 }
 
 

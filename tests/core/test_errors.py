@@ -33,6 +33,7 @@ def test_every_error_of_the_core_has_the_one_root() -> None:
         ),
         (errors.BackendBusy([]), None, "or give each thread's trio.run a backend of its own"),
         (errors.SchemaMissing("postgresql://db"), None, "Create it with: trioq migrate postgresql://db"),
+        (errors.SchemaMissing("postgresql://db", "jobs"), None, "trioq migrate postgresql://db --schema jobs"),
         (
             errors.SchemaTooNew("jobs.db", 9, 1),
             None,
@@ -65,6 +66,7 @@ def test_every_error_of_the_core_has_the_one_root() -> None:
         ),
         (errors.UnknownQueue("q", []), LookupError, "no Queue named 'q' lives in this process; there are: none"),
         (errors.UnknownQueue("q", ["a", "b"]), LookupError, "there are: a, b"),
+        (errors.NoTransaction([]), RuntimeError, "Begin one first: `async with connection.transaction(), "),
         (errors.WorkerRunning("ada"), RuntimeError, "worker 'ada' is running already"),
         (
             errors.NoCurrentJob(),

@@ -44,9 +44,10 @@ class BackendBusy(BackendError):
 class SchemaMissing(BackendError):
     """The store has no trioq tables, or older ones."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        super().__init__(f"{url} has no trioq schema, or an older one. Create it with: trioq migrate {url}")
+    def __init__(self, url: str, schema: str = "trioq") -> None:
+        self.url, self.schema = url, schema
+        option = "" if schema == "trioq" else f" --schema {schema}"
+        super().__init__(f"{url} has no trioq schema, or an older one. Create it with: trioq migrate {url}{option}")
 
 
 class SchemaTooNew(BackendError):
@@ -177,6 +178,17 @@ class UnknownQueue(TrioqError, LookupError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name, self.known = name, tuple(known)
         super().__init__(f"no Queue named {name!r} lives in this process; there are: {', '.join(self.known) or 'none'}")
+
+
+class NoTransaction(TrioqError, RuntimeError):
+    """``Queue.within`` was given a connection that is in no transaction."""
+
+    def __init__(self, connection: object) -> None:
+        self.connection = connection
+        super().__init__(
+            "the connection commits each statement by itself, and is in no transaction. Begin one first: "
+            "`async with connection.transaction(), queue.within(connection) as tx: ...`"
+        )
 
 
 class WorkerRunning(TrioqError, RuntimeError):

@@ -27,20 +27,28 @@ def _redis(url: str) -> Backend:
     return RedisBackend(url)
 
 
+def _postgres(url: str) -> Backend:
+    from .postgres import PostgresBackend
+
+    return PostgresBackend(url)
+
+
 #: scheme -> what opens it, imported when it is asked for.
 _SCHEMES: Final[Mapping[str, Callable[[str], Backend]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     **dict.fromkeys(("redis", "rediss", "valkey", "valkeys"), _redis),
+    **dict.fromkeys(("postgresql", "postgres"), _postgres),
 }
 
 
 def open_backend(url: str) -> Backend:
-    """The backend that *url* names, not yet entered: ``memory:``, ``sqlite:jobs.db``, ``redis://host:6379/0``.
+    """The backend that *url* names, not yet entered.
 
-    Each ``memory:`` is a store of its own.
+    ``memory:``, ``sqlite:jobs.db``, ``redis://host:6379/0``, ``postgresql://host/database``.  Each
+    ``memory:`` is a store of its own.
     """
     scheme, colon, _ = url.partition(":")
     if not colon or scheme not in _SCHEMES:
-        raise UnknownScheme(url, ["memory:", "sqlite:FILE", "redis://HOST:PORT/DB"])
+        raise UnknownScheme(url, ["memory:", "sqlite:FILE", "redis://HOST:PORT/DB", "postgresql://HOST/DATABASE"])
     return _SCHEMES[scheme](url)

@@ -311,8 +311,15 @@ class Backend(ABC):
     async def workers(self) -> list[Presence]:
         """The workers that have renewed within their lease, now or a moment ago."""
 
+    async def insert_within(self, transaction: Any, jobs: Sequence[Job]) -> Inserted:
+        """Like `insert`, as a part of *transaction*, somebody's own: the jobs are there once that commits, or never.
+
+        What it is, each backend knows that has such a thing.  With no jobs it only says whether it would do.
+        """
+        raise Unsupported(self, "within")
+
     async def migrate(self) -> None:
-        """Bring the store's layout up to date, where opening it doesn't."""
+        """Bring the store's layout up to date, where opening it doesn't.  It needs not be open."""
         raise Unsupported(self, "migrate")
 
 

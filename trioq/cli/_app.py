@@ -10,11 +10,13 @@ from typer import BadParameter
 
 from .._core.errors import TrioqError
 from .._version import __version__
+from ._migrate import migrate
 from ._worker import worker
 from .demo.command import demo
 
 COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "worker": worker,
+    "migrate": migrate,
     "demo": demo,
 }
 

@@ -18,7 +18,8 @@ import trio
 
 from .._core.backoff import check_seconds
 from .._core.errors import BackendUnavailable
-from ..abc import Backend, Hint
+from .._core.job import Job
+from ..abc import Backend, Hint, Inserted
 from ._relay import WRITES, Relay
 
 P = ParamSpec("P")
@@ -152,6 +153,10 @@ class ChaosBackend(Relay):
     async def migrate(self) -> None:
         """Migrate the inner backend; here nothing goes wrong."""
         await self.inner.migrate()
+
+    async def insert_within(self, transaction: Any, jobs: Sequence[Job]) -> Inserted:
+        """Enqueue in somebody's transaction; here nothing goes wrong, for it goes by another way."""
+        return await self.inner.insert_within(transaction, jobs)
 
     # --- what becomes of a call, or a hint ---
 

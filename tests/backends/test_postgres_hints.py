@@ -1,0 +1,162 @@
+"""Which commits give hints by NOTIFY, and when: at once where that is rare, and else all together, now and then."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+import trioq.postgres
+from tests.postgres_server import PostgresServer, shared
+from tests.postgres_stores import new_backend, new_schema
+from trioq import BackendError, PostgresBackend
+from trioq.abc import Hint, Verdict
+from trioq.backends.postgres import announcer
+from trioq.backends.postgres.listener import channel_of
+from trioq.lifecycle import Cancel, Change, Complete, Job, step
+
+
+def a_job(id: str, **fields: Any) -> Job:
+    return Job(**{"id": id, "queue": "q", "task": "t", **fields})
+
+
+@pytest.fixture
+def server() -> PostgresServer:
+    return shared()
+
+
+@pytest.fixture
+async def backend(server: PostgresServer) -> AsyncIterator[PostgresBackend]:
+    async with new_backend(server) as backend:
+        yield backend
+
+
+async def claim(backend: PostgresBackend, limit: int = 10) -> list[Job]:
+    return list((await backend.claim(["q"], limit, "ada-1", 15, idle=False)).jobs)
+
+
+async def held(backend: PostgresBackend, *ids: str) -> list[Job]:
+    await backend.insert([a_job(id) for id in ids])
+    return await claim(backend, len(ids))
+
+
+async def verdicts(backend: PostgresBackend, *changes: Change) -> list[Verdict]:
+    return list((await backend.settle(changes)).verdicts)
+
+
+@attrs.frozen
+class Ear:
+    """Somebody who listens to the notifications of a store."""
+
+    connection: trioq.postgres.Connection[Any]
+
+    async def messages(self) -> list[str]:
+        """What has come, once nothing more comes for a while."""
+        return [notification.payload async for notification in self.connection.notifies(timeout=0.3)]
+
+
+@pytest.fixture
+async def ear(server: PostgresServer, backend: PostgresBackend) -> AsyncIterator[Ear]:
+    async with await trioq.postgres.connect(server.url, autocommit=True) as connection:
+        await connection.execute(f'LISTEN "{channel_of(backend._schema)}"')
+        yield Ear(connection)
+
+
+def hints(messages: list[str]) -> list[Hint]:
+    return [Hint(int(message.split(" ")[0])) for message in messages]
+
+
+async def test_a_commit_gives_one_hint_of_its_kind_for_each_queue(backend: PostgresBackend, ear: Ear) -> None:
+    await backend.insert([a_job(str(number), queue=queue) for number in range(10) for queue in ("q", "other queue")])
+    messages = await ear.messages()
+    assert sorted(message.split(" ", 2)[2] for message in messages) == ["other queue", "q"]
+    assert hints(messages) == [Hint.READY] * 2
+    jobs = await claim(backend)
+    assert await ear.messages() == [], "a claim concerns nobody else"
+    await backend.settle([step(job, Complete(), 1.0) for job in jobs])
+    assert hints(await ear.messages()) == [Hint.FINISHED]
+
+
+async def test_a_commit_after_a_quiet_moment_gives_its_hint_itself_and_at_once(
+    backend: PostgresBackend, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcer, "_GRACE", 60.0)  # nobody else would give it
+    await backend.insert([a_job("1")])
+    assert hints(await ear.messages()) == [Hint.READY]
+
+
+async def test_only_the_end_of_a_job_that_a_worker_had_concerns_workers(backend: PostgresBackend, ear: Ear) -> None:
+    [job] = await held(backend, "held")
+    [waiting] = (await backend.insert([a_job("waiting")])).jobs
+    await ear.messages()
+    await verdicts(backend, step(waiting, Cancel(), 1.0))
+    assert hints(await ear.messages()) == [Hint.FINISHED]
+    await verdicts(backend, step(job, Cancel(), 1.0))
+    assert hints(await ear.messages()) == [Hint.FINISHED | Hint.CANCELLED]
+
+
+async def test_many_commits_give_few_hints_and_none_of_a_kind_is_lost(backend: PostgresBackend, ear: Ear) -> None:
+    began = trio.current_time()
+    for number in range(100):
+        await backend.insert([a_job(str(number))])
+    await backend.settle([step(job, Complete(), 1.0) for job in await claim(backend, 100)])
+    took = trio.current_time() - began
+    heard = hints(await ear.messages())
+    assert len(heard) <= took / announcer._INTERVAL + 3
+    assert {Hint.READY, Hint.FINISHED} <= {kind for hint in heard for kind in hint}
+
+
+async def test_what_happens_soon_after_a_hint_is_told_together(
+    backend: PostgresBackend, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcer, "_INTERVAL", 0.2)
+    await backend.insert([a_job("1")])
+    for id in "23":
+        await backend.insert([a_job(id)])
+    await backend.settle([step(job, Complete(), 1.0) for job in await claim(backend)])
+    assert hints(await ear.messages()) == [Hint.READY, Hint.READY | Hint.FINISHED]
+
+
+async def test_the_next_commit_carries_what_was_held_back(
+    backend: PostgresBackend, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcer, "_INTERVAL", 0.2)
+    monkeypatch.setattr(announcer, "_GRACE", 60.0)
+    await backend.insert([a_job("1")])
+    await backend.insert([a_job("1", queue="held back")])
+    await trio.sleep(0.2)
+    await backend.insert([a_job("2")])
+    messages = [message.split(" ", 2)[2] for message in await ear.messages()]
+    assert sorted(messages) == ["held back", "q", "q"]
+
+
+async def test_what_a_commit_that_fails_was_to_carry_is_carried_by_another(
+    backend: PostgresBackend, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcer, "_INTERVAL", 0.2)
+    monkeypatch.setattr(announcer, "_GRACE", 60.0)
+    [job] = await held(backend, "1")
+    await backend.insert([a_job("1", queue="held back")])
+    await trio.sleep(0.2)
+    with pytest.raises(BackendError, match="it would break a rule"):
+        await backend.settle([step(job, Complete(), 1.0).noting(lease_until=9.0)])
+    await trio.sleep(0.2)
+    await backend.insert([a_job("2")])
+    messages = [message.split(" ", 2)[2] for message in await ear.messages()]
+    assert sorted(messages) == ["held back", "q", "q"]
+
+
+async def test_what_is_still_to_be_told_is_told_when_the_backend_is_closed(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcer, "_INTERVAL", 60.0)
+    schema = new_schema(server)
+    async with await trioq.postgres.connect(server.url, autocommit=True) as connection:
+        await connection.execute(f'LISTEN "{channel_of(schema)}"')
+        async with PostgresBackend(server.url, schema) as backend:
+            for id in "123":
+                await backend.insert([a_job(id)])
+        assert hints(await Ear(connection).messages()) == [Hint.READY] * 2

@@ -1,0 +1,405 @@
+"""The office of PostgreSQL: few connections serve many, whatever happens to them, and each request is answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import count
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+import trio
+import trio.testing
+
+from tests.postgres_server import PROGRAMS, PostgresServer, shared
+from tests.proxy import Proxy, all_of_them, none
+from trioq import BackendError, BackendUnavailable
+from trioq.backends import _office
+from trioq.backends.postgres.address import Address
+from trioq.backends.postgres.connection import Connection
+from trioq.backends.postgres.office import Office
+
+_numbers = count()
+
+
+@pytest.fixture(scope="module")
+def server() -> PostgresServer:
+    return shared()
+
+
+@pytest.fixture(scope="module")
+def lonely_server() -> Iterator[PostgresServer]:
+    server = PostgresServer(next(iter(PROGRAMS.values())))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def own_server(lonely_server: PostgresServer) -> Iterator[PostgresServer]:
+    """One that a test may freeze and kill."""
+    yield lonely_server
+    lonely_server.restart()
+
+
+class OpenOffice(Office):
+    """An office, and how many connections it has lost."""
+
+    def __init__(self, url: str, size: int) -> None:
+        address = Address.parse(url)
+        self.name = f"office-{next(_numbers)}"
+        address.params["application_name"] = self.name
+        self.losses = 0
+        super().__init__(address.open, address.where, size, self._lose)
+
+    def _lose(self) -> None:
+        self.losses += 1
+
+
+@asynccontextmanager
+async def office_at(url: str, size: int = 3) -> AsyncIterator[OpenOffice]:
+    office = OpenOffice(url, size)
+    await office.open()
+    try:
+        yield office
+    finally:
+        with trio.CancelScope(shield=True):
+            await office.close()
+
+
+@pytest.fixture
+async def office(server: PostgresServer) -> AsyncIterator[OpenOffice]:
+    async with office_at(server.url) as office:
+        yield office
+
+
+def asking(query: str, *values: object) -> Callable[[Connection[Any]], Awaitable[Any]]:
+    """A work: the first value that a query answers."""
+
+    async def work(connection: Connection[Any]) -> Any:
+        cursor = await connection.execute(query, values or None)
+        return (await cursor.fetchone())[0] if cursor.description else None
+
+    return work
+
+
+async def until_it_answers(office: Office) -> None:
+    with trio.fail_after(5):
+        while True:
+            try:
+                assert await office.read(asking("SELECT 1")) == 1
+                return
+            except BackendUnavailable:
+                await trio.sleep(0.01)
+
+
+# --- connections --------------------------------------------------------------------------------
+
+
+async def test_no_more_connections_than_there_are_places(server: PostgresServer, office: OpenOffice):
+    seen: set[int] = set()
+
+    async def ask() -> None:
+        seen.add(await office.read(asking("SELECT pg_backend_pid() FROM pg_sleep(0.01)")))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(30):
+            nursery.start_soon(ask)
+    assert len(seen) == 3
+    assert server.connections(office.name) == 3
+
+
+async def test_who_asks_alone_has_the_same_connection_each_time(office: OpenOffice):
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(office.read, asking("SELECT pg_sleep(0.01)"))
+    assert len({await office.read(asking("SELECT pg_backend_pid()")) for _ in range(10)}) == 1
+
+
+async def test_a_thousand_cancelled_calls_starve_nobody(server: PostgresServer, office: OpenOffice):
+    dice = Random(8)
+
+    async def ask() -> None:
+        with trio.move_on_after(dice.random() * 0.01):
+            await office.read(asking("SELECT pg_sleep(0.001)"))
+            await office.write(asking("SELECT pg_sleep(0.001)"), 5)
+
+    for _ in range(50):
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(ask)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for _ in range(6):
+                nursery.start_soon(office.read, asking("SELECT pg_sleep(0.01)"))
+    assert server.connections(office.name) <= 3
+    assert office.losses == 0
+
+
+async def test_a_server_that_takes_no_writes_is_left(office: OpenOffice):
+    before = await office.read(asking("SELECT pg_backend_pid()"))
+    with pytest.raises(BackendUnavailable, match="failover"):
+        await office.write(asking("DO $$ BEGIN RAISE SQLSTATE '25006'; END $$"), 5)
+    assert await office.read(asking("SELECT pg_backend_pid()")) != before
+    assert office.losses == 1
+
+
+async def test_what_a_work_leaves_behind_is_nobody_elses(office: OpenOffice):
+    first = await office.read(asking("SELECT pg_backend_pid()"))
+    await office.write(asking("BEGIN"), 5)
+    assert await office.read(asking("SELECT pg_backend_pid()")) != first
+
+
+async def test_a_connection_that_ended_while_nobody_asked_is_replaced_without_a_word(
+    server: PostgresServer, office: OpenOffice
+):
+    for _ in range(10):
+        process = await office.read(asking("SELECT pg_backend_pid()"))
+        server.sql("SELECT pg_terminate_backend(%s, 30000)", process)
+        await office.write(asking("SELECT 1"), 5)
+    assert office.losses == 10
+
+
+async def test_a_connection_that_is_ended_in_the_midst_of_a_request_is_an_outage(
+    server: PostgresServer, office: OpenOffice
+):
+    async with trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(BackendUnavailable, match="an administrator ended the connection") as caught:
+                await office.write(asking("SELECT pg_sleep(30)"), 5)
+            assert isinstance(caught.value.__cause__, psycopg.errors.AdminShutdown)
+
+        nursery.start_soon(ask)
+        await trio.sleep(0.1)
+        server.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s AND state = 'active'",
+            office.name,
+        )
+    await office.write(asking("SELECT 1"), 5)
+    assert office.losses == 1
+
+
+async def test_restarts_starve_nobody(own_server: PostgresServer):
+    async with office_at(own_server.url) as office:
+        for number in range(10):
+            async with trio.open_nursery() as nursery:
+                for _ in range(number % 4):
+                    nursery.start_soon(office.read, asking("SELECT pg_sleep(0.01)"))
+            (own_server.kill if number % 2 else own_server.stop)()
+            with pytest.raises(BackendUnavailable, match="can't be reached"):
+                await office.read(asking("SELECT 1"))
+            own_server.start()
+            await until_it_answers(office)
+        assert own_server.connections(office.name) <= 3
+
+
+async def test_closing_tells_who_waits_and_leaves_no_connection(server: PostgresServer):
+    async with office_at(server.url) as office, trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(BackendUnavailable, match="closed while the request was under way"):
+                await office.write(asking("SELECT pg_sleep(30)"), 5)
+
+        nursery.start_soon(ask)
+        nursery.start_soon(office.read, asking("SELECT 1"))
+        await trio.sleep(0.1)
+        began = trio.current_time()
+        await office.close()
+        assert trio.current_time() - began < 2
+    with trio.fail_after(5):
+        while server.connections(office.name):  # noqa: ASYNC110  it is another process that is waited for
+            await trio.sleep(0.01)
+
+
+# --- outcomes -----------------------------------------------------------------------------------
+
+
+async def test_a_write_that_has_left_is_waited_for_also_by_who_is_cancelled(office: OpenOffice):
+    await office.read(asking("SELECT 1"))
+    with trio.move_on_after(0.05) as scope:
+        assert await office.write(asking("SELECT 7 FROM pg_sleep(0.2)"), 5) == 7
+        await trio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
+
+
+async def test_a_read_is_left_at_once(office: OpenOffice):
+    began = trio.current_time()
+    with trio.move_on_after(0.05):
+        await office.read(asking("SELECT pg_sleep(0.5)"))
+    assert trio.current_time() - began < 0.3
+
+
+async def test_a_write_that_waits_for_a_place_never_leaves_once_it_is_cancelled(server: PostgresServer):
+    asked = []
+
+    async def work(connection: Connection[Any]) -> None:
+        asked.append(connection)
+
+    async with office_at(server.url, size=1) as office:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(office.read, asking("SELECT pg_sleep(0.2)"))
+            await trio.sleep(0.05)
+            with trio.move_on_after(0.05) as scope:
+                await office.write(work, 5)
+            assert scope.cancelled_caught
+        await office.read(asking("SELECT 1"))
+    assert asked == []
+
+
+async def test_what_takes_too_long_is_ended_on_the_server(
+    server: PostgresServer, office: OpenOffice, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(_office, "PATIENCE", 0.2)
+    with pytest.raises(BackendUnavailable, match="did not answer within"):
+        await office.write(asking("SELECT pg_sleep(30), 'too long'"), 5)
+    assert server.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%too long''' AND state = 'active'") == [
+        (0,)
+    ]
+    await office.write(asking("SELECT 1"), 5)
+
+
+async def test_a_server_that_stands_still_is_unavailable_within_patience(own_server: PostgresServer):
+    async with office_at(own_server.url) as office:
+        await office.read(asking("SELECT 1"))
+        own_server.freeze()
+        began = trio.current_time()
+        with pytest.raises(
+            BackendUnavailable, match=r"no answer within 0\.3 s: whether the write was stored is unknown"
+        ):
+            await office.write(asking("SELECT 1"), 0.3)
+        assert trio.current_time() - began < 1
+        own_server.thaw()
+        await until_it_answers(office)
+
+
+async def test_what_is_swallowed_on_the_way_costs_no_place(own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_office, "PATIENCE", 0.2)
+    async with trio.open_nursery() as nursery:
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        proxy = Proxy(own_server, listener.socket.getsockname()[1])
+        await nursery.start(trio.serve_listeners, proxy.serve, [listener])
+        url = own_server.url.replace(str(own_server.port), str(listener.socket.getsockname()[1]))
+        async with office_at(url, size=2) as office:
+            await office.read(asking("SELECT 1"))
+            proxy.hold(all_of_them)
+            for _ in range(3):
+                with pytest.raises(BackendUnavailable):
+                    await office.write(asking("SELECT 1"), 0.3)
+            with trio.fail_after(3):
+                while office._places.value < 2:  # noqa: ASYNC110  it says nothing when it changes
+                    await trio.sleep(0.01)
+            proxy.hold(none)
+            proxy.break_all()
+            proxy.mend()
+            await until_it_answers(office)
+        nursery.cancel_scope.cancel()
+
+
+# --- done again ---------------------------------------------------------------------------------
+
+
+async def test_works_that_collide_are_done_again(server: PostgresServer, office: OpenOffice):
+    server.sql("CREATE TABLE tallies AS SELECT 1 AS id, 0 AS n")
+
+    async def add(connection: Connection[Any]) -> None:
+        async with connection.transaction():
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            [(n,)] = await (await connection.execute("SELECT n FROM tallies")).fetchall()
+            await connection.execute("SELECT pg_sleep(0.01)")
+            await connection.execute("UPDATE tallies SET n = %s", (n + 1,))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(office.write, add, 5)
+    assert server.sql("SELECT n FROM tallies") == [(3,)]
+
+
+async def test_a_deadlock_is_untied(own_server: PostgresServer):
+    own_server.sql("CREATE TABLE pairs AS SELECT id, 0 AS n FROM generate_series(1, 2) AS id")
+    own_server.sql("ALTER SYSTEM SET deadlock_timeout = '50ms'")
+    own_server.sql("SELECT pg_reload_conf()")
+
+    async def add(first: int, second: int, connection: Connection[Any]) -> None:
+        async with connection.transaction():
+            for id in (first, second):
+                await connection.execute("UPDATE pairs SET n = n + 1 WHERE id = %s", (id,))
+                await connection.execute("SELECT pg_sleep(0.1)")
+
+    async with office_at(own_server.url) as office, trio.open_nursery() as nursery:
+        nursery.start_soon(office.write, partial(add, 1, 2), 5)
+        nursery.start_soon(office.write, partial(add, 2, 1), 5)
+    assert own_server.sql("SELECT n FROM pairs") == [(2,), (2,)]
+
+
+async def test_what_always_collides_is_unavailable_after_three_tries(office: OpenOffice):
+    tries = []
+
+    async def collide(connection: Connection[Any]) -> None:
+        tries.append(connection)
+        await connection.execute("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$")
+
+    with pytest.raises(BackendUnavailable, match="again and again"):
+        await office.write(collide, 5)
+    assert len(tries) == 3
+    assert len(set(tries)) == 1
+    assert office.losses == 0
+
+
+async def test_what_is_refused_is_not_done_again(office: OpenOffice):
+    tries = []
+
+    async def offend(connection: Connection[Any]) -> None:
+        tries.append(connection)
+        await connection.execute("SELECT 1 / 0")
+
+    with pytest.raises(BackendError, match="division by zero"):
+        await office.write(offend, 5)
+    assert len(tries) == 1
+
+
+async def test_prepared_statements_that_get_lost_are_used_no_more(office: OpenOffice, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "trioq")
+    for _ in range(7):
+        await office.read(asking("SELECT %s::int + 1", 1))
+    # Not as a statement of its own: psycopg would notice.
+    await office.read(asking("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"))
+    for _ in range(7):
+        assert await office.read(asking("SELECT %s::int + 1", 1)) == 2
+    assert await office.read(asking("SELECT count(*) FROM pg_prepared_statements")) == 0
+    assert [record.message for record in caplog.records if "pooler" in record.message] != []
+    assert office.losses == 0
+
+
+async def test_tables_that_change_behind_a_prepared_statement_are_no_error(server: PostgresServer, office: OpenOffice):
+    server.sql("CREATE TABLE growing AS SELECT 1 AS n")
+    for _ in range(7):
+        await office.read(asking("SELECT * FROM growing"))
+    server.sql("ALTER TABLE growing ADD COLUMN word text")
+    assert await office.read(asking("SELECT * FROM growing")) == 1
+
+
+# --- denied -------------------------------------------------------------------------------------
+
+
+async def test_who_was_never_admitted_is_refused_and_who_was_waits(
+    own_server: PostgresServer, caplog: pytest.LogCaptureFixture
+):
+    own_server.sql("CREATE ROLE ann LOGIN")
+    own_server.sql("CREATE TABLE hers AS SELECT 1")
+    async with office_at(own_server.url.replace("postgres@", "ann@")) as office:
+        with pytest.raises(BackendError, match="GRANT") as caught:
+            await office.read(asking("SELECT * FROM hers"))
+        assert not isinstance(caught.value, BackendUnavailable)
+        own_server.sql("GRANT SELECT ON hers TO ann")
+        await office.read(asking("SELECT * FROM hers"))
+        own_server.sql("REVOKE SELECT ON hers FROM ann")
+        for _ in range(3):
+            with pytest.raises(BackendUnavailable, match="GRANT"):
+                await office.read(asking("SELECT * FROM hers"))
+        assert len(caplog.records) == 1
+        own_server.sql("GRANT SELECT ON hers TO ann")
+        await office.read(asking("SELECT * FROM hers"))

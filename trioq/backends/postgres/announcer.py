@@ -1,0 +1,82 @@
+"""Tells other processes what has happened: at once where that is rare, and else all together, now and then.
+
+A commit that notifies takes a lock of the whole server's notifications, and holds it while it waits for its disk: if
+each did so, all of them would wait in one line, the user's own among them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from typing import Final
+
+import trio
+
+from ..._core.errors import TrioqError
+from .._base import Hint
+from .listener import message
+from .moves import Rings
+
+_log: Final = logging.getLogger("trioq.postgres")
+
+#: Seconds between two notifications of ours.
+_INTERVAL: Final = 0.01
+
+#: Seconds that what was held back waits for another commit to carry it, before it is sent by itself.
+_GRACE: Final = 0.01
+
+
+class Announcer:
+    """Decides which commits notify by themselves, and sends what the others have done; *notify* sends messages."""
+
+    def __init__(self, notify: Callable[[Sequence[str]], Awaitable[object]], me: str) -> None:
+        self._notify = notify
+        self._me = me
+        self._quiet_until = -inf
+        self._pending: Rings = {}
+        self._waits = False
+
+    def take_turn(self) -> Rings | None:
+        """What the next commit is to tell besides its own, if it may notify; `later` is to hear of it if it fails.
+
+        None where it may not: then `later` is to hear of what it has done.
+        """
+        if trio.current_time() < self._quiet_until:
+            return None
+        return self._take()
+
+    def later(self, rings: Rings, nursery: trio.Nursery) -> None:
+        """Send this soon, together with what comes until then."""
+        for queue, hint in rings.items():
+            self._pending[queue] = self._pending.get(queue, Hint(0)) | hint
+        if self._pending and not self._waits:
+            self._waits = True
+            nursery.start_soon(self._send_later)
+
+    async def _send_later(self) -> None:
+        try:
+            while self._pending:
+                await trio.sleep_until(self._quiet_until + _GRACE)
+                if trio.current_time() >= self._quiet_until:  # else another commit has carried it
+                    await self.send()
+        finally:
+            self._waits = False
+
+    async def send(self) -> None:
+        """Send what there is, now.  If that fails, others find out by themselves: hints only make it faster."""
+        rings = self._take()
+        try:
+            if rings:
+                await self._notify(self.messages(rings))
+        except TrioqError as error:
+            _log.debug("a hint was not sent: %s", error)
+
+    def _take(self) -> Rings:
+        self._quiet_until = trio.current_time() + _INTERVAL
+        rings, self._pending = self._pending, {}
+        return rings
+
+    def messages(self, rings: Rings) -> list[str]:
+        """As they are sent."""
+        return [message(queue, hint, self._me) for queue, hint in rings.items()]

@@ -1,0 +1,85 @@
+"""psycopg's generators, driven by Trio: they say what they wait for on a socket, and are sent what is ready."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar, cast
+
+import trio
+from psycopg.abc import PQGen, PQGenConn
+from psycopg.waiting import Ready, Wait
+
+T = TypeVar("T")
+
+
+async def drive(steps: PQGen[T], socket: int) -> T:
+    """What comes of these steps, on a socket that stays the same.  Cancelled, it can be driven again.
+
+    A checkpoint, also where there is nothing to wait for.
+    """
+    try:
+        wanted = next(steps)
+    except StopIteration as end:
+        await trio.lowlevel.cancel_shielded_checkpoint()  # what was done can't be withdrawn
+        return cast("T", end.value)
+    try:
+        while True:
+            wanted = steps.send(await _ready(socket, wanted))
+    except StopIteration as end:
+        return cast("T", end.value)
+
+
+async def drive_connecting(steps: PQGenConn[T]) -> T:
+    """The same for steps that say on which socket they wait."""
+    try:
+        socket, wanted = next(steps)
+        while True:
+            socket, wanted = steps.send(await _ready(socket, wanted))
+    except StopIteration as end:
+        return cast("T", end.value)
+
+
+async def _ready(socket: int, wanted: Wait) -> int:
+    """What the socket is ready for, once it is for some of what is wanted."""
+    if wanted == Wait.R:
+        await trio.lowlevel.wait_readable(socket)
+        return Ready.R
+    ready = poll(socket, wanted)
+    if ready:  # nearly always, where something is to be sent
+        await trio.lowlevel.checkpoint()
+        return ready
+    if wanted == Wait.W:
+        await trio.lowlevel.wait_writable(socket)
+        return Ready.W
+    return await _either(socket)
+
+
+def poll(socket: int, wanted: Wait) -> int:
+    """What of it the socket is ready for, now."""
+    asked = select.poll()
+    asked.register(socket, (select.POLLIN if wanted & Wait.R else 0) | (select.POLLOUT if wanted & Wait.W else 0))
+    ready = 0
+    for _, events in asked.poll(0):  # its end is there to be read
+        ready |= (Ready.W if events & select.POLLOUT else 0) | (Ready.R if events & ~select.POLLOUT else 0)
+    return ready
+
+
+async def _either(socket: int) -> int:
+    """Wait until it can be read or written."""
+    ready = 0
+
+    async def wait(possible: Callable[[int], Awaitable[None]], sign: Ready) -> None:
+        nonlocal ready
+        with suppress(trio.ClosedResourceError):
+            await possible(socket)
+            ready |= sign
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait, trio.lowlevel.wait_readable, Ready.R)
+        nursery.start_soon(wait, trio.lowlevel.wait_writable, Ready.W)
+    if not ready:
+        raise trio.ClosedResourceError
+    return ready

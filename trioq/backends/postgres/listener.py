@@ -1,0 +1,203 @@
+"""Hears the hints that other processes send by NOTIFY.  Nobody trusts them: what is missed costs time, no more.
+
+There is one channel for each schema, `channel_of`; a message is what `message` writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from .._base import Hint
+from .._hints import ALL_HINTS, Doorbells
+from .queries import quoted
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+_log: Final = logging.getLogger("trioq.postgres")
+
+#: Seconds between two proofs that notifications are heard, while none comes anyway; each is a query.  An idle worker
+#: claims every 2.5 s without being told: should all hints get lost without a word, that is how long a job waits.
+_PROOFS: Final = 30.0
+
+#: Seconds that a proof may take.
+_DOUBT: Final = 1.0
+
+#: Seconds between two rings for everybody while nothing is heard, so that they look themselves.
+_DEAF: Final = 1.5
+
+#: Seconds between two tries to be heard, where no proof has come back.
+_AGAIN: Final = 10.0
+
+#: Seconds that a watcher waits for the channel before it goes on without.
+_LISTENING: Final = 1.0
+
+_ALL_BITS: Final = ALL_HINTS.value
+
+
+def channel_of(schema: str) -> str:
+    """The channel of a schema, in at most 63 bytes.  Bind it as a value: ``pg_notify(%s, %s)``."""
+    if len(schema.encode()) <= 40:
+        return f"trioq:{schema}"
+    return f"trioq:{hashlib.sha256(schema.encode()).hexdigest()[:40]}"
+
+
+def message(queue: str, hint: Hint, sender: str) -> str:
+    """What a notification says: ``"{bits} {sender} {queue}"``, in at most 240 bytes."""
+    return f"{hint.value} {sender} {queue}"
+
+
+async def _listen(connection: Connection[Any], channel: str) -> None:
+    await connection.execute(f"LISTEN {quoted(channel)}".encode())
+
+
+class Listener:
+    """One connection that listens while somebody in this process watches.
+
+    *connect* makes it, and *notify* sends a message on a channel by another.  *me* marks what this process has sent
+    itself: it rang then already.
+
+    That LISTEN was taken proves nothing.  A pooler that lends server connections for one transaction at a time takes
+    it, and the notifications then come to nobody, or to whomever has that connection; and a connection that nobody
+    has closed can be dead for hours.  So the listener proves at first, and now and then, that it hears: it has a
+    message sent, on another connection, and waits for it.  Whatever is heard is a proof as well.  While nothing is
+    proven, everybody is rung for at short intervals.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection[Any]]],
+        notify: Callable[[str, str], Awaitable[object]],
+        channel: str,
+        doorbells: Doorbells,
+        me: str,
+    ) -> None:
+        self._connect = connect
+        self._notify = notify
+        self._channel = channel
+        self._doorbells = doorbells
+        self._me = me
+        self._watchers = 0
+        self._wanted = trio.Event()  #: set while somebody watches
+        self._tried = trio.Event()  #: set once it is known whether we hear: nobody waits for a second try
+        self._heard = trio.Event()  #: set by the next message
+        self._proven_until = -inf  #: until then, by Trio's clock, hints are taken to be heard
+        self._life: trio.CancelScope | None = None
+        self._complained = False
+
+    @asynccontextmanager
+    async def listening(self, queues: Iterable[str]) -> AsyncIterator[None]:
+        """Hear for as long as the block runs; all queues have one channel."""
+        self._watchers += 1
+        if not self._wanted.is_set():
+            self._wanted.set()
+            self._proven_until = max(self._proven_until, trio.current_time() + _DOUBT)
+        try:
+            with trio.move_on_after(_LISTENING):
+                await self._tried.wait()
+            yield
+        finally:
+            self._watchers -= 1
+            if not self._watchers:
+                self._wanted = trio.Event()
+
+    def start_over(self) -> None:
+        """Connect anew: the store may be on another server now, and the one that we hear may not know it."""
+        if self._life is not None:
+            self._life.cancel()
+
+    async def run(self) -> None:
+        """Listen for ever, once somebody watches."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ring_while_deaf)
+            while True:
+                await self._wanted.wait()
+                pause = 0.0
+                try:
+                    with trio.CancelScope() as self._life:
+                        await self._listen_until_unheard()
+                        pause = _AGAIN
+                except Exception as error:
+                    pause = _DEAF
+                    _log.debug("the hints are not heard: %s", error)
+                self._tried.set()
+                self._proven_until = -inf
+                self._doorbells.ring(ALL_HINTS)
+                await trio.sleep(pause)
+
+    async def _listen_until_unheard(self) -> None:
+        """Listen until the connection breaks, which is an error, or no proof comes."""
+        connection = await self._connect()
+        try:
+            if not await self._hears(connection):
+                self._complain()
+                return
+            await _listen(connection, self._channel)
+            self._proven_until = trio.current_time() + _PROOFS + _DOUBT
+            self._tried.set()
+            self._doorbells.ring(ALL_HINTS)  # what happened before this moment, nobody has told us
+            async with trio.open_nursery() as nursery, aclosing(connection.notifies()) as notifications:
+                nursery.start_soon(self._prove_again_and_again, nursery.cancel_scope)
+                async for notification in notifications:
+                    self._take(notification.payload)
+        finally:
+            connection.drop()
+
+    async def _hears(self, connection: Connection[Any]) -> bool:
+        """Whether notifications come to it, tried on a channel that is nobody else's.
+
+        What is listened to by way of a pooler, the server goes on telling whomever has that connection next.
+        """
+        mine = f"{self._channel}:{self._me}"
+        await _listen(connection, mine)
+        await self._notify(mine, "")
+        async with aclosing(connection.notifies(timeout=_DOUBT, stop_after=1)) as notifications:
+            return bool([each async for each in notifications])
+
+    async def _prove_again_and_again(self, listening: trio.CancelScope) -> None:
+        """Whenever nothing has come for a while, have a message sent and wait for it; end *listening* if none comes."""
+        while True:
+            await self._wanted.wait()
+            await trio.sleep_until(self._proven_until - _DOUBT)
+            if trio.current_time() < self._proven_until - _DOUBT:
+                continue  # something has come meanwhile
+            self._heard = trio.Event()
+            with trio.move_on_after(_DOUBT):
+                await self._notify(self._channel, message("", Hint(0), self._me))
+                await self._heard.wait()
+            if not self._heard.is_set():
+                self._complain()
+                listening.cancel()
+
+    def _take(self, payload: str) -> None:
+        self._heard.set()
+        self._proven_until = trio.current_time() + _PROOFS + _DOUBT
+        bits, _, rest = payload.partition(" ")
+        sender, _, queue = rest.partition(" ")
+        if sender != self._me and bits.isdecimal():
+            self._doorbells.ring(Hint(int(bits) & _ALL_BITS), queue)
+
+    def _complain(self) -> None:
+        if not self._complained:
+            self._complained = True
+            _log.info(
+                "notifications don't come through, so the store is asked every %g s. Is there a pooler in transaction "
+                "mode?  A URL that leads past it, or to one in session mode, makes jobs start at once",
+                _DEAF,
+            )
+
+    async def _ring_while_deaf(self) -> None:
+        """Ring for everybody now and then, while nothing proves that hints are heard."""
+        while True:
+            await self._wanted.wait()
+            await trio.sleep_until(self._proven_until)
+            if trio.current_time() >= self._proven_until:
+                self._doorbells.ring(ALL_HINTS)
+                await trio.sleep(_DEAF)

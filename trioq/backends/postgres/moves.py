@@ -1,0 +1,150 @@
+"""The verbs that move jobs, over a session: insert, claim, renew.  No Trio; settle has a file of its own.
+
+Each is a statement, and that is all when all goes well.  What a statement can't know, for it sees nothing that was
+committed after it had begun, and nothing of what it writes itself, is asked in a second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from ..._core.errors import BackendUnavailable
+from ..._core.job import Job, State
+from ..._core.lifecycle import stamp
+from .._base import PROMOTIONS, Claimed, Hint, Inserted, Lease, Loss, Presence, Renewed
+from . import rows
+
+if TYPE_CHECKING:
+    from .session import Session
+
+Rings = dict[str, Hint]
+
+#: How often an insert is tried for jobs whose ids and keys come and go meanwhile.
+_TRIES: Final = 10
+
+
+# --- insert -------------------------------------------------------------------------------------
+
+
+async def insert(session: Session, jobs: Sequence[Job]) -> tuple[Inserted, Rings]:
+    """Add jobs; those whose id or key is taken answer with the job that has it.
+
+    Of a batch, each job that shares its id or its key with one before it waits for what becomes of that.
+    """
+    stored: list[Job] = list(jobs)
+    created = [False] * len(jobs)
+    left = list(enumerate(jobs))
+    now = 0.0
+    for _ in range(_TRIES):
+        firsts, others = _apart(left)
+        now, seqs = await _insert(session, firsts)
+        for n, job in firsts:
+            if n in seqs:
+                stored[n], created[n] = stamp(job, seqs[n], now), True
+        left = sorted([*((n, job) for n, job in firsts if n not in seqs), *others])
+        if not left:
+            break
+        known = await _known(session, left)
+        stored = [known.get(n, job) for n, job in enumerate(stored)]
+        left = [(n, job) for n, job in left if n not in known]
+        if not left:
+            break
+    else:
+        raise BackendUnavailable("the ids or unique keys of these jobs come and go. Try again")
+    queues = {job.queue for job, new in zip(jobs, created, strict=True) if new}
+    return Inserted(now, stored, created), dict.fromkeys(queues, Hint.READY)
+
+
+def _apart(jobs: Iterable[tuple[int, Job]]) -> tuple[list[tuple[int, Job]], list[tuple[int, Job]]]:
+    """Those whose ids and keys none before them has, and the others."""
+    seen: set[tuple[str, str, str]] = set()
+    firsts: list[tuple[int, Job]] = []
+    others: list[tuple[int, Job]] = []
+    for n, job in jobs:
+        names = {("id", job.queue, job.id)}
+        if job.unique_key is not None:
+            names.add(("key", job.queue, job.unique_key))
+        (firsts if seen.isdisjoint(names) else others).append((n, job))
+        seen |= names
+    return firsts, others
+
+
+async def _insert(session: Session, jobs: Sequence[tuple[int, Job]]) -> tuple[float, dict[int, int]]:
+    """The store's now, and the seqs of those that were added, by their places."""
+    answer = await session.ask(
+        "insert",
+        jobs=rows.document([rows.new_item(n, job) for n, job in jobs]),
+        notifies=session.notifies,
+        carried=list(session.carried),
+        channel=session.terms.channel,
+        ready=f"{Hint.READY.value} {session.terms.sender} ",
+    )
+    [(now, _, seqs, created)] = answer
+    new = set(created)
+    return now, {n: seq for (n, _), seq in zip(jobs, seqs, strict=True) if seq in new}
+
+
+async def _known(session: Session, jobs: Sequence[tuple[int, Job]]) -> dict[int, Job]:
+    asked = [{"n": n, "queue": job.queue, "id": job.id, "unique_key": job.unique_key} for n, job in jobs]
+    return {n: rows.read_job(record) for n, *record in await session.ask("known", jobs=rows.document(asked))}
+
+
+# --- claim --------------------------------------------------------------------------------------
+
+
+async def claim(session: Session, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
+    """Lease ready jobs.  Where some have come due since, these join them first."""
+    asked = list(dict.fromkeys(queues))
+    values = {"queues": asked, "limit": limit, "worker": worker, "lease": lease, "idle": idle}
+    answer = await session.ask("claim", **values, promoted=False)
+    now, next_due, *_ = answer[0]
+    if next_due is not None and next_due <= now:
+        promoting = ("promote", {"queues": asked, "promotions": PROMOTIONS})
+        answer = (await session.ask_all(promoting, ("claim", {**values, "promoted": True})))[-1]
+    now, next_due, last_life, paused, *_ = answer[0]
+    jobs = [rows.read_job(record) for _, _, _, _, *record in answer if record[0] is not None]
+    return Claimed(now, jobs, next_due, frozenset(paused), last_life)
+
+
+# --- renew --------------------------------------------------------------------------------------
+
+
+async def renew(session: Session, worker: Presence, leases: Sequence[Lease]) -> Renewed:
+    """Extend leases, note the worker's presence, and name what is lost and what was not listed."""
+    listed = _last_progress(leases)
+    answer = await session.ask(
+        "renew",
+        leases=rows.document(
+            [
+                {"n": n, "queue": it.queue, "id": it.id, "run": it.run, "progress": rows.pack_progress(progress)}
+                for n, (it, progress) in enumerate(listed.items())
+            ]
+        ),
+        worker=worker.worker,
+        name=worker.name,
+        host=worker.host,
+        slots=worker.slots,
+        lease=worker.lease,
+        leaving=worker.leaving,
+    )
+    now = next(row[0] for row in answer if row[0] is not None)
+    found = {n: (kept, state, run) for _, n, kept, state, run, _, _ in answer if n is not None}
+    lost = {lease: _loss(found.get(n), lease) for n, lease in enumerate(listed) if not found.get(n, (False,))[0]}
+    names = {(lease.queue, lease.id) for lease in listed}
+    return Renewed(now, lost, [(queue, id) for *_, queue, id in answer if id is not None and (queue, id) not in names])
+
+
+def _last_progress(leases: Iterable[Lease]) -> Mapping[Lease, Any]:
+    """Each lease once: a statement changes a row no more than once."""
+    listed: dict[Lease, Any] = {}
+    for lease in leases:
+        if lease.progress is not None or lease not in listed:
+            listed[lease] = lease.progress
+    return listed
+
+
+def _loss(found: tuple[bool, str, int] | None, lease: Lease) -> Loss:
+    if found is None:
+        return Loss.GONE
+    return Loss.CANCELLED if found[1:] == (State.CANCELLED.value, lease.run) else Loss.RECLAIMED

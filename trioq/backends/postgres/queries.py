@@ -1,0 +1,81 @@
+"""The statements of ``queries.sql`` for a schema, by name.  Their text lives there; values are bound where they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Final
+
+from .._sql import fill, read_statements
+from .rows import CLEARED, COLUMNS, COUNTERS, FIXED, STAMPED
+
+#: What a statement that reads whole jobs selects.
+_RECORD: Final = ", ".join(f"j.{name}" for name in COLUMNS) + ", j.options, j.shelf"
+
+#: The store's now: the server's clock, unless another is given.
+_CLOCK: Final = "SELECT coalesce(%(now)s::float8, extract(epoch FROM clock_timestamp())::float8) AS now"
+
+#: The queues that a claim asks, but for the paused ones, in the order given.
+_ASKED: Final = (
+    "SELECT a.queue FROM unnest(%(queues)s::text[]) WITH ORDINALITY AS a (queue, place) "
+    "WHERE NOT EXISTS (SELECT FROM {paused} AS p WHERE p.queue = a.queue) ORDER BY a.place"
+)
+
+#: From each queue that has a record to the next; the last row is no queue.
+_NAMED: Final = (
+    "(SELECT queue FROM {jobs} ORDER BY queue LIMIT 1) UNION ALL "
+    "SELECT (SELECT j.queue FROM {jobs} AS j WHERE j.queue > named.queue ORDER BY j.queue LIMIT 1) "
+    "FROM named WHERE named.queue IS NOT NULL"
+)
+
+_GIVEN: Final = ["options", *(name for name in COLUMNS if name not in STAMPED)]
+
+
+def _typed(names: Iterable[str]) -> str:
+    """The columns of a JSON document: bytes are Base64 in it."""
+    types = ((name, COLUMNS.get(name, "bytea")) for name in names)
+    return ", ".join(f"{name} {'text' if kind == 'bytea' else kind}" for name, kind in types)
+
+
+def _value(name: str) -> str:
+    value = f"given.{name}"
+    if COLUMNS.get(name, "bytea") == "bytea":
+        value = f"decode({value}, 'base64')"
+    return f"coalesce({value}, 0)" if name in COUNTERS else value
+
+
+def _assignment(name: str) -> str:
+    value = _value(name) if name not in COUNTERS else f"given.{name}"
+    kept = f"coalesce({value}, j.{name})"
+    if name not in CLEARED:
+        return f"{name} = {kept}"
+    return f"{name} = CASE WHEN given.cleared & {CLEARED[name]} = 0 THEN {kept} END"
+
+
+def quoted(name: str) -> str:
+    """An identifier, whatever it has in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@lru_cache(maxsize=64)
+def statements(schema: str) -> Mapping[str, bytes]:
+    """The statements for the tables of *schema*."""
+    # In a statement, what is bound begins with a percent sign.
+    prefix = f"{quoted(schema)}.".replace("%", "%%")
+    tables = {name: prefix + name for name in ("jobs", "paused", "workers", "trioq_migrations")}
+    changeable = [name for name in COLUMNS if name not in FIXED]
+    replacements = {
+        **tables,
+        "seqs": "'" + prefix.replace("'", "''") + "seqs'",
+        "clock": _CLOCK,
+        "asked": fill(_ASKED, tables),
+        "named": fill(_NAMED, tables),
+        "record": _RECORD,
+        "new": f"n integer, asked_at float8, delay float8, ttl float8, {_typed(_GIVEN)}",
+        "columns": ", ".join(_GIVEN),
+        "values": ", ".join(map(_value, _GIVEN)),
+        "changed": "n integer, queue text, id text, seq bigint, was integer, leased float8, cleared integer, "
+        f"hint integer, shelf text, {_typed(changeable)}",
+        "assignments": ", ".join(map(_assignment, changeable)),
+    }
+    return {name: text.encode() for name, text in read_statements(__package__, replacements).items()}

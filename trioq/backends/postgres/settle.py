@@ -1,0 +1,213 @@
+"""Settle, over a session: compare and swap.  No Trio.
+
+Changes that stand alone go in one statement; the parts of one that is stored as a whole follow each other, in a
+transaction that is undone where one of them can't be stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from ..._core.job import Job, State
+from ..._core.lifecycle import Change
+from .._base import Hint, Settled, Verdict
+from .moves import Rings, insert
+from .rows import change_item, document, is_stored, read_job
+
+if TYPE_CHECKING:
+    from .session import Session
+
+#: A change, and its place in the batch.
+Placed = tuple[int, Change]
+
+_UNIQUE_VIOLATION: Final = "23505"
+
+
+async def settle(session: Session, changes: Sequence[Change]) -> tuple[Settled, Rings]:
+    """Compare and swap each change."""
+    batches = [list(batch) for _, batch in groupby(enumerate(changes), _kind)]
+    settling = _Settling(session, len(changes), nested=len(batches) > 1)
+    async with session.transaction() if settling.nested else nullcontext():
+        for batch in batches or [[]]:
+            await settling.store(batch)
+    return Settled(settling.now, settling.verdicts), settling.rings
+
+
+def _kind(placed: Placed) -> tuple[int, bool]:
+    """What may share a statement with its neighbours: what is whole goes alone, what may take a key with its like."""
+    n, change = placed
+    return (n + 1 if _is_whole(change) else 0, _revives(change))
+
+
+def _is_whole(change: Change) -> bool:
+    return bool(change.also or change.inserts)
+
+
+def _revives(change: Change) -> bool:
+    """Whether it brings an ended job to life: nothing else takes a unique key."""
+    return change.fields.get("finished_at", 0) is None
+
+
+#: What a change to a state rings, as it travels: flags are slow, and there is one for each change.
+_BITS: Final = {state: (Hint.FINISHED if state.final else Hint.READY).value for state in State}
+_BITS[State.CANCELLED] |= Hint.CANCELLED.value
+
+
+class _NotStored(Exception):
+    """Part of a change that is stored as a whole can't be: undo the rest."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+
+
+class _Settling:
+    """What has become of a batch so far."""
+
+    def __init__(self, session: Session, count: int, nested: bool) -> None:
+        self.now = 0.0
+        self.verdicts = [Verdict.STALE] * count
+        self._bits: dict[str, int] = {}
+        self.nested = nested  #: it goes on inside a transaction
+        self._session = session
+
+    @property
+    def rings(self) -> Rings:
+        """What has happened, by queue."""
+        return {queue: Hint(bits) for queue, bits in self._bits.items()}
+
+    async def store(self, batch: Sequence[Placed]) -> None:
+        """Store changes of one kind."""
+        if not batch:
+            self.now, _ = await self._swap(batch)
+        elif _is_whole(batch[0][1]):
+            await self._store_whole(*batch[0])
+        elif _revives(batch[0][1]):
+            await self._revive(batch)
+        else:
+            await self._store_each(batch)
+
+    # -- those that stand alone --
+
+    async def _store_each(self, left: Sequence[Placed]) -> None:
+        """Swap each; then look at those that were not, and try those again that come after another of their job."""
+        while left:
+            firsts, others = _apart(left)
+            self.now, swapped = await self._swap(firsts)
+            for n, change in firsts:
+                if n in swapped:
+                    self.verdicts[n] = Verdict.STORED
+                    self._bits[change.queue] = self._bits.get(change.queue, 0) | swapped[n]
+            refused = [(n, change) for n, change in firsts if n not in swapped]
+            jobs = await self._look([*refused, *others])
+            for n, change in refused:
+                self.verdicts[n] = _refusal(change, jobs.get((change.queue, change.seq)))
+            left = []
+            for n, change in others:
+                job = jobs.get((change.queue, change.seq))
+                if job is not None and job.version == change.version:
+                    left.append((n, change))
+                else:
+                    self.verdicts[n] = _refusal(change, job)
+
+    async def _revive(self, batch: Sequence[Placed]) -> None:
+        """As a batch; where two of it want one key, or somebody else has just taken one, each by itself."""
+        try:
+            async with self._session.transaction() if self.nested else nullcontext():
+                await self._store_each(batch)
+        except Exception as error:
+            if not _takes_key(error):
+                raise
+            if len(batch) > 1:
+                for each in batch:
+                    await self._revive([each])
+            else:
+                self.verdicts[batch[0][0]] = Verdict.KEY_TAKEN
+
+    # -- those that belong together --
+
+    async def _store_whole(self, n: int, change: Change) -> None:
+        try:
+            async with self._session.transaction():
+                rings = await self._store_parts(change)
+        except _NotStored as failed:
+            self.verdicts[n] = failed.verdict
+        except Exception as error:
+            if not _takes_key(error):
+                raise
+            self.verdicts[n] = Verdict.KEY_TAKEN
+        else:
+            self.verdicts[n] = Verdict.STORED
+            for queue, bits in rings:
+                self._bits[queue] = self._bits.get(queue, 0) | bits
+
+    async def _store_parts(self, change: Change) -> list[tuple[str, int]]:
+        """Each part after the one before; what that rings."""
+        rings: list[tuple[str, int]] = []
+        for part in (change, *change.also):
+            self.now, swapped = await self._swap([(0, part)])
+            if not swapped:
+                verdict = _refusal(part, (await self._look([(0, part)])).get((part.queue, part.seq)))
+                if verdict is not Verdict.STORED:
+                    raise _NotStored(verdict)
+            rings += [(part.queue, bits) for bits in swapped.values()]
+        if len(rings) <= len(change.also):  # some have been stored before: then all must have been
+            if rings:
+                raise _NotStored(Verdict.STALE)
+            return []
+        added, news = await insert(self._session, change.inserts)
+        for wanted, job, new in zip(change.inserts, added.jobs, added.created, strict=True):
+            if not new:
+                raise _NotStored(Verdict.STALE if job.id == wanted.id else Verdict.KEY_TAKEN)
+        return [*rings, *((queue, hint.value) for queue, hint in news.items())]
+
+    # -- what is asked --
+
+    async def _swap(self, changes: Sequence[Placed]) -> tuple[float, dict[int, int]]:
+        """The store's now, and what those ring that were stored, by their places."""
+        by_seq = sorted(changes, key=lambda placed: placed[1].seq)
+        answer = await self._session.ask(
+            "settle",
+            changes=document([change_item(n, change, _BITS[change.state]) for n, change in by_seq]),
+            cancelled=Hint.CANCELLED.value,
+            notifies=self._session.notifies,
+            carried=list(self._session.carried),
+            channel=self._session.terms.channel,
+            sender=f" {self._session.terms.sender} ",
+        )
+        return answer[0][0], {n: bits for _, _, n, bits in answer if n is not None}
+
+    async def _look(self, changes: Sequence[Placed]) -> dict[tuple[str, int], Job]:
+        """The jobs of these changes as they are now."""
+        if not changes:
+            return {}
+        seqs = {(change.queue, change.seq): None for _, change in changes}
+        asked = {"queues": [queue for queue, _ in seqs], "seqs": [seq for _, seq in seqs]}
+        found = map(read_job, await self._session.ask("by_seq", **asked))
+        return {(job.queue, job.seq): job for job in found}
+
+
+def _apart(changes: Sequence[Placed]) -> tuple[list[Placed], list[Placed]]:
+    """The first change of each job, and the others: a statement changes a row no more than once."""
+    firsts: dict[tuple[str, int], Placed] = {}
+    others = []
+    for n, change in changes:
+        if firsts.setdefault((change.queue, change.seq), (n, change))[0] != n:
+            others.append((n, change))
+    return list(firsts.values()), others
+
+
+def _refusal(change: Change, job: Job | None) -> Verdict:
+    """Why it was not swapped: it was stored before, or a key is taken, or the job has moved on."""
+    if job is None or job.id != change.id:
+        return Verdict.STALE
+    if is_stored(change, job):
+        return Verdict.STORED
+    return Verdict.KEY_TAKEN if job.version == change.version and _revives(change) else Verdict.STALE
+
+
+def _takes_key(error: Exception) -> bool:
+    """Whether a job was refused because of what is unique: an id is not, where a change is stored."""
+    return getattr(error, "sqlstate", None) == _UNIQUE_VIOLATION
