@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from . import blind, core, memory, redis, sqlite, worker
+from . import blind, core, memory, postgres, redis, sqlite, worker
 from .catchers import Catcher, Properties, Tests, Worlds
 from .mutant import Mutant
 
@@ -39,12 +39,20 @@ _WORLDS: Final = {
     "memory": Worlds("worlds on memory", 240, "memory", 300),
     "sqlite": Worlds("worlds on sqlite", 240, "sqlite", 100),
 }
-#: Redis runs in real time, so no world has it: an ordinary test asks it the contract.
-_OF_REDIS: Final = (
-    Tests("the contract on Redis", 120, "backends/test_conformance.py", "valkey"),
-    Properties("programs on Redis", 240, ("redis_matches_model",), "valkey", of="programs"),
-    Tests("tests of Redis", 300, "backends", "test_redis and not redis-6.2"),
-)
+#: A server runs in real time, so no world has it: an ordinary test asks it the contract.  Of each kind one is asked.
+_OF_A_SERVER: Final = {
+    "redis": (
+        Tests("the contract on Redis", 120, "backends/test_conformance.py", "valkey"),
+        Properties("programs on Redis", 240, ("redis_matches_model",), "valkey", of="programs"),
+        Tests("tests of Redis", 300, "backends", "test_redis and not redis-6.2"),
+    ),
+    "postgres": (
+        Tests("the contract on PostgreSQL", 120, "backends/test_conformance.py", "postgresql-18"),
+        Tests("tests of transactions", 60, "api/test_within.py"),
+        Tests("tests of PostgreSQL", 300, "backends", "test_postgres and (18 or not postgresql)"),
+        Properties("programs on PostgreSQL", 240, ("postgres_matches_model",), "18", of="programs"),
+    ),
+}
 #: Modules of the worker that no world uses.
 _OF_NO_WORLD: Final = ("functions", "threads")
 _CORNERS: Final = Properties("corners", 60, ("corners",), "memory", of="corners")
@@ -57,8 +65,9 @@ def _of_the_core(mutant: Mutant) -> Sequence[Catcher]:
 
 
 def _of_a_backend(mutant: Mutant) -> Sequence[Catcher]:
-    if "redis" in mutant.file:
-        return _OF_REDIS
+    for kind, of_it in _OF_A_SERVER.items():
+        if kind in mutant.file:
+            return of_it
     name = "sqlite" if "sqlite" in mutant.file else "memory"
     return [_CONTRACT[name], _PROGRAMS[name], _WORLDS[name], Tests("tests of backends", 200, "backends")]
 
@@ -99,6 +108,7 @@ PARTS: Final = (
     Part("The memory backend", memory.MUTANTS),
     Part("The SQLite backend", sqlite.MUTANTS),
     Part("The Redis backend", redis.MUTANTS),
+    Part("The PostgreSQL backend", postgres.MUTANTS),
     Part("Workers", worker.MUTANTS),
     Part("By somebody who has not seen the properties", blind.MUTANTS),
 )
