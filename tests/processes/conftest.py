@@ -16,6 +16,8 @@ import pytest
 import trio
 
 import trioq
+from tests import postgres_server
+from tests.postgres_stores import new_database
 from tests.servers import PROGRAMS, Server
 
 HERE = Path(__file__).parent
@@ -80,11 +82,14 @@ def processes() -> Iterator[list[trio.Process]]:
             process.kill()
 
 
-@pytest.fixture(params=["sqlite", next(iter(PROGRAMS))])
+@pytest.fixture(params=["sqlite", "postgresql", next(iter(PROGRAMS))])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The store: one of each kind that processes can share.  What servers differ in, ``tests/backends`` asks of all."""
     if request.param == "sqlite":
         yield f"sqlite:{tmp_path}/jobs.db"
+        return
+    if request.param == "postgresql":
+        yield new_database(postgres_server.shared())
         return
     server = Server(PROGRAMS[request.param])
     yield server.url
