@@ -37,7 +37,7 @@ python_use_unqualified_type_names = True
 autodoc_member_order = "bysource"
 
 # What isn't ours is no link: the inventories of others would have to be fetched at each build.
-_OTHERS = "|".join(sorted(sys.stdlib_module_names | {"attr", "attrs", "msgspec", "trio", "trio_util"}))
+_OTHERS = "|".join(sorted(sys.stdlib_module_names | {"attr", "attrs", "msgspec", "psycopg", "trio", "trio_util"}))
 nitpick_ignore_regex = [("py:.*", rf"({_OTHERS})\..+"), ("py:.*", "|".join(dir(builtins)))]
 
 

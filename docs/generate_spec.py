@@ -28,6 +28,7 @@ RUNNERS: Final = {
     "test_conformance.test_a_backend_keeps_the_contract",
     "test_lifecycle.TestOneJob",
     "test_redis_matches_model.test_any_program_leaves_redis_and_the_model_in_the_same_place",
+    "test_postgres_matches_model.test_any_program_leaves_postgresql_and_the_model_in_the_same_place",
     "test_simulation.test_no_world_breaks_a_rule",
 }
 
