@@ -13,7 +13,7 @@ import pytest
 import trio
 
 import trioq
-from tests.proxy import Proxy, all_of_them, ears, introduce, none, proxy_before
+from tests.proxy import Proxy, all_of_them, ears, none, proxy_before
 from tests.servers import Server, on_one
 from trioq.abc import Hint
 from trioq.backends._hints import ALL_HINTS
@@ -34,6 +34,15 @@ class Trouble:
     told: str
 
 
+def _introduce(server: Server) -> None:
+    """Make ann known to the server; a restart forgets her."""
+    server.command("ACL", "SETUSER", "ann", "on", ">pw", "~*", "&*", "+@all")
+
+
+def _url(proxy: Proxy) -> str:
+    return f"redis://ann:pw@127.0.0.1:{proxy.port}"
+
+
 def _crash(server: Server, proxy: Proxy) -> None:
     server.command("SAVE")
     server.kill()
@@ -41,7 +50,7 @@ def _crash(server: Server, proxy: Proxy) -> None:
 
 def _restart(server: Server, proxy: Proxy) -> None:
     server.start()
-    introduce(server)
+    _introduce(server)
 
 
 def _change_password(server: Server, proxy: Proxy) -> None:
@@ -99,6 +108,7 @@ TROUBLES = [
 
 @pytest.fixture
 async def proxy(server: Server) -> AsyncIterator[Proxy]:
+    _introduce(server)
     async with proxy_before(server) as proxy:
         yield proxy
 
@@ -128,7 +138,7 @@ class Work:
 async def test_what_can_be_survived_is_and_is_told_when_it_begins_and_when_it_ends(
     server: Server, proxy: Proxy, trouble: Trouble, at_work, caplog: pytest.LogCaptureFixture
 ) -> None:
-    work = Work(proxy.url)
+    work = Work(_url(proxy))
     async with work.queue, trioq.event_emitter.subscribe("backend:*") as events, at_work(work.worker()):
         job = await work.hold.enqueue()
         await work.started.wait()
@@ -181,7 +191,7 @@ async def test_jobs_start_within_a_second_while_no_hint_gets_through(
     server: Server, proxy: Proxy, at_work, from_the_start: bool
 ) -> None:
     """The connection that listens is held up, and nobody says so; the other one works."""
-    work = Work(proxy.url)
+    work = Work(_url(proxy))
     work.let_go.set()
     if from_the_start:
         proxy.hold(ears)
@@ -201,7 +211,7 @@ async def test_jobs_start_within_a_second_while_no_hint_gets_through(
 
 @on_one
 async def test_hints_are_heard_again_once_they_get_through(server: Server, proxy: Proxy) -> None:
-    async with RedisBackend(proxy.url) as here, RedisBackend(server.url) as there, here.watch(["q"]) as hints:
+    async with RedisBackend(_url(proxy)) as here, RedisBackend(server.url) as there, here.watch(["q"]) as hints:
         proxy.hold(ears)
         with trio.fail_after(SOON):
             for _ in range(3):

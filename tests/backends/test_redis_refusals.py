@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.proxy import introduce, proxy_before
+from tests.proxy import proxy_before
 from tests.servers import Server, until_it_answers
 from trioq import BackendError, BackendUnavailable
 from trioq.abc import Hint, Presence
@@ -51,9 +51,12 @@ async def test_a_replica_is_unavailable_until_it_is_a_primary(server: Server) ->
 async def test_after_a_failover_jobs_and_hints_are_where_the_url_leads(server: Server) -> None:
     promoted = Server(server.program)
     try:
-        async with proxy_before(server) as proxy, RedisBackend(proxy.url) as backend, backend.watch(["q"]) as hints:
+        async with (
+            proxy_before(server) as proxy,
+            RedisBackend(f"redis://127.0.0.1:{proxy.port}") as backend,
+            backend.watch(["q"]) as hints,
+        ):
             await backend.insert([a_job("1")])
-            introduce(promoted)
             proxy.server = promoted
             server.command("REPLICAOF", "127.0.0.1", "1")  # it lives on, and knows of nothing that happens there
             with pytest.raises(BackendUnavailable, match="it is a replica"):
