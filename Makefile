@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
 MINUTES ?= 20
+FAULTS ?=
 MUTANT ?=
 
 export HYPOTHESIS_PROFILE ?= dev
@@ -17,13 +18,14 @@ PYTHON ?= $(shell for name in $(NAMES); do $$name $(WILL_DO) >/dev/null 2>&1 && 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a virtual environment is none
-.PHONY: help demo test soak mutants mutmut check lint format async types typing imports docs wheel clean
+.PHONY: help demo test soak faults faults-full mutants mutmut check lint format async types typing imports docs wheel clean
 
 help:
 	@echo "make demo     watch real jobs go through a durable queue (DEMO_ARGS='--help' for its options)"
 	@echo "make test     run the tests (TEST_ARGS='-k lease', HYPOTHESIS_PROFILE=ci)"
 	@echo "make check    all of: lint format async types typing imports docs wheel"
 	@echo "make soak     simulate worlds that nobody has seen yet, and count them (MINUTES=20)"
+	@echo "make faults   break real processes and servers for a quarter of an hour, and count (FAULTS='kill redis')"
 	@echo "make mutants  break trioq on purpose, one fault at a time, and see who notices (MUTANT='lease')"
 	@echo "make mutmut   the same with each change that a tool can make to the pure core (MUTANT='delay')"
 	@echo "make clean    remove the virtual environment and everything that was built"
@@ -36,6 +38,14 @@ test: $(VENV)/.has-test
 
 soak: $(VENV)/.has-test
 	$(BIN)/python -m property_tests.soak --minutes $(MINUTES)
+
+# A sample of every experiment, added to the sums in docs/faults; and until each has been run often enough: hours, in
+# as many pieces as you like.  Words pick a few: those whose name, with its store, has all of them.
+faults: $(VENV)/.has-test
+	$(BIN)/python -m faults $(FAULTS)
+
+faults-full: $(VENV)/.has-test
+	$(BIN)/python -m faults --full $(FAULTS)
 
 # Both write their page of docs/spec, unless words pick a few: those whose sentence, file or lines have one of them.
 mutants: $(VENV)/.has-test
@@ -56,12 +66,12 @@ format: $(VENV)/.has-dev
 
 # It reads no folders and no pyproject.toml.  ASYNC9 wants a checkpoint on every path of private functions, too;
 # ASYNC114 wants every startable function listed here.  Outside trioq/, async functions may block, and need not await.
-# Tests and benchmarks may also swallow a cancellation to look at it, poll, and open a nursery to show one.
+# Tests, experiments and benchmarks may also swallow a cancellation to look at it, poll, and open a nursery to show one.
 TESTS_MAY = ASYNC124,ASYNC2,ASYNC103,ASYNC104,ASYNC110,ASYNC112,ASYNC401
 FLAKE8_ASYNC = -name '*.py' -exec $(BIN)/flake8-async --disable=ASYNC9,ASYNC114
 async: $(VENV)/.has-dev
 	find trioq $(FLAKE8_ASYNC) {} +
-	find $(wildcard tests property_tests benchmarks docs examples scripts) $(FLAKE8_ASYNC),$(TESTS_MAY) {} +
+	find $(wildcard tests property_tests faults benchmarks docs examples scripts) $(FLAKE8_ASYNC),$(TESTS_MAY) {} +
 
 types: $(VENV)/.has-dev
 	$(BIN)/mypy

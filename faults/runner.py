@@ -1,0 +1,65 @@
+"""Runs the trials of experiments, several at the same time: most of a trial is waiting for a lease to run out."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from .experiment import Bench, Experiment
+from .processes import Nest
+from .result import Result
+from .stores import STORES
+from .stores.store import Store
+
+#: Seconds that a trial may take.
+_LONGEST: float = 300
+
+
+async def run_trials(
+    experiment: Experiment, kind: str, trials: int, nest: Nest, turn: trio.CapacityLimiter, *, quick: bool = False
+) -> Result:
+    """So many trials of an experiment on one kind of store, each in its *turn*.
+
+    A trial that ends in an error is a violation.
+    """
+    results: list[Result] = []
+
+    async def run(number: int, store: Store) -> None:
+        try:
+            with trio.fail_after(_LONGEST):
+                results.append(await experiment.run(Bench(nest, store, number, quick)))
+        except Exception as error:
+            traceback.print_exc()
+            results.append(Result(trials=1) + Result.wrong([f"the trial broke off: {error!r}"]))
+
+    async def run_alone(number: int) -> None:
+        async with turn, _opened(kind) as store:
+            await run(number, store)
+
+    async def run_with_others(number: int, store: Store) -> None:
+        async with turn:
+            await run(number, store)
+
+    if experiment.alone:
+        async with trio.open_nursery() as nursery:
+            for number in range(trials):
+                nursery.start_soon(run_alone, number)
+    else:
+        async with _opened(kind) as store, trio.open_nursery() as nursery:
+            for number in range(trials):
+                nursery.start_soon(run_with_others, number, store)
+    return sum(results, Result())
+
+
+@asynccontextmanager
+async def _opened(kind: str) -> AsyncIterator[Store]:
+    """In a thread: others are measured while a server starts or ends."""
+    store = await trio.to_thread.run_sync(STORES[kind])
+    try:
+        yield store
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(store.close)

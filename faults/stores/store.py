@@ -1,0 +1,48 @@
+"""What experiments ask of a store: room for trials, and to be killed and started where it is a server."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from trioq.abc import Backend
+
+
+class Store(ABC):
+    """A private store that one experiment has for itself."""
+
+    #: As the page calls it.
+    kind: ClassVar[str]
+
+    #: Where a server keeps it, which can be killed, and reached through a proxy.
+    port: int | None = None
+
+    #: Whether what it has answered is there after a crash of its process.
+    durable: bool = True
+
+    @abstractmethod
+    def address(self, folder: Path, *, port: int | None = None) -> list[str]:
+        """What a process is told so that it finds the store of the trial in *folder*: see ``open_address``.
+
+        Trials don't see each other.  *port* is the proxy's, where one stands before the server.
+        """
+
+    async def prepare(self, backend: Backend) -> None:
+        """Make room for a trial, whose *backend* isn't open yet, where opening it does not."""
+
+    def kill(self) -> None:
+        """Kill the server, as a crash would."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start it again, where it was."""
+        raise NotImplementedError
+
+    def empty(self, folder: Path) -> None:
+        """Take all jobs away from the trial in *folder*, as an administrator would by mistake."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it, and forget what it had."""

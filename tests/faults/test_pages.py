@@ -1,0 +1,22 @@
+"""The pages say what was run: the matrix is that of the stored sums, and each line for operators has its experiment."""
+
+from __future__ import annotations
+
+import re
+
+from faults import experiments  # noqa: F401  fills EXPERIMENTS
+from faults.experiment import EXPERIMENTS
+from faults.page import label, page
+from faults.totals import FOLDER, stored_totals
+
+
+def test_the_committed_matrix_is_that_of_the_sums():
+    committed = (FOLDER / "matrix.rst").read_text(encoding="utf-8")
+    assert committed == page(stored_totals(), EXPERIMENTS), "run `python -m faults --page`"
+
+
+def test_each_line_for_operators_names_its_experiment_and_none_is_left_out():
+    text = (FOLDER / "index.rst").read_text(encoding="utf-8")
+    assert set(re.findall(r"<(fault-[\w-]+)>", text)) == {label(each) for each in EXPERIMENTS}
+    rows = re.findall(r"^   \* - .*?(?=^   \* - |^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert all(":ref:" in row or row.startswith("   * - when") for row in rows)
