@@ -30,7 +30,7 @@ Whoever is quick is asked first, and whoever notices a fault first is named; oth
 fault that nobody notices is a property that is missing. What is counted are the examples of a property, the checks of
 the contract, the random programs, the simulated worlds or the corners, up to the one that failed.
 
-``make mutants`` does all of it again, in a copy, and takes about twenty minutes on two cores. ``make mutants
+``make mutants`` does all of it again, in a copy, and takes about half an hour on two cores. ``make mutants
 MUTANT=lease`` tries those with that word in their sentence or their file.
 
 {tables}"""
