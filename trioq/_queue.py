@@ -165,8 +165,9 @@ class Queue:
         what *options* leave out is this queue's default: the retries, timeout and backoff that the task has elsewhere
         are not known here.
         """
-        if isinstance(name, Task):
-            raise TypeError(f"Queue.enqueue takes a task's name. With its code at hand, call {name.name}.enqueue(...)")
+        if isinstance(name, Task | Call):
+            task = name.name if isinstance(name, Task) else name.job.task
+            raise TypeError(f"Queue.enqueue takes a task's name. With its code at hand, call {task}.enqueue(...)")
         if isinstance(args, str | bytes):
             raise TypeError(f"args is a list of arguments, not {args!r:.200}: enqueue({name!r}, [{args!r:.50}])")
         if name in self.tasks:
@@ -245,7 +246,11 @@ class Queue:
         transaction; with any other backend it is Unsupported.  No event tells of these jobs.
         """
         await self.backend.insert_within(connection, ())  # whatever is wrong with it shows before anything is written
-        yield QueueInTransaction(self, connection)
+        tx = QueueInTransaction(self, connection)
+        try:
+            yield tx
+        finally:
+            tx.end()
 
     # --- jobs ---
 

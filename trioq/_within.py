@@ -25,6 +25,11 @@ class QueueInTransaction:
     def __init__(self, queue: Queue, connection: object) -> None:
         self._queue = queue
         self._connection = connection
+        self._ended = False
+
+    def end(self) -> None:
+        """The block is left: what it could still add would belong to no transaction, or to another."""
+        self._ended = True
 
     def __repr__(self) -> str:
         return f"<QueueInTransaction {self._queue.name!r}>"
@@ -39,6 +44,8 @@ class QueueInTransaction:
 
         An id that is taken (IdTaken) keeps no other job of its chunk out, unless you let it undo the transaction.
         """
+        if self._ended:
+            raise RuntimeError(f"the block of {self._queue!r}.within() has been left. Enqueue inside of it")
         handles: list[JobHandle[R]] = []
         for chunk in self._queue.chunked(calls):
             reply = await self._queue.backend.insert_within(self._connection, [call.job for call in chunk])

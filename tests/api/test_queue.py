@@ -528,13 +528,15 @@ async def test_a_coroutine_among_the_calls_is_refused_with_the_way_to_mend_it(au
             await queue.enqueue_many([send])
 
 
-async def test_a_task_in_the_place_of_its_name_is_refused_with_the_way_to_mend_it(autojump_clock, queue):
+async def test_a_task_or_a_call_in_the_place_of_a_name_is_refused_with_the_way_to_mend_it(autojump_clock, queue):
     @queue.task
     async def send(to: str) -> None: ...
 
     async with queue:
         with pytest.raises(TypeError, match=r"send\.enqueue"):
             await queue.enqueue(send, ["a"])
+        with pytest.raises(TypeError, match=r"send\.enqueue"):
+            await queue.enqueue(send.bind("a"))
 
 
 async def test_a_string_is_no_list_of_arguments(autojump_clock, queue):

@@ -56,6 +56,14 @@ async def test_jobs_are_there_with_the_commit_and_not_before(queue, send, connec
         assert (job.state, job.arguments()) == ("waiting", (["a@example.org"], {}))
 
 
+async def test_what_is_kept_beyond_the_block_adds_nothing(queue, send, connection):
+    async with queue, connection.transaction():
+        async with queue.within(connection) as tx:
+            await tx.enqueue(send.bind("a@example.org"))
+        with pytest.raises(RuntimeError, match="has been left"):
+            await tx.enqueue(send.bind("b@example.org"))
+
+
 async def test_a_rollback_leaves_neither_data_nor_jobs(queue, send, connection, orders):
     async with queue:
         with pytest.raises(RuntimeError, match="no card"):
