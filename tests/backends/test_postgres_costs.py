@@ -123,7 +123,7 @@ async def test_every_statement_finds_its_rows_by_an_index(
     server: PostgresServer,
     tables: str,
 ) -> None:
-    await backend.insert([a_job(id) for id in "1234"])
+    await backend.insert([a_job(id) for id in "12344"])
     [job, other, lost, _] = await claim(backend, 4)
     change = step(job, Complete(), 1.0)
     await backend.settle([change, change])

@@ -368,6 +368,20 @@ async def test_each_job_of_a_batch_sees_what_became_of_those_before_it(backend: 
     assert [job.id for job in reply.jobs] == ["ended", "1", "1", "2", "2", "3"]
 
 
+async def test_a_batch_is_added_as_if_one_after_the_other(backend: PostgresBackend) -> None:
+    await backend.insert([a_job("0", unique_key="k")])
+    batch = [
+        a_job("1", unique_key="k"),  # the key is taken
+        a_job("1"),
+        a_job("1", unique_key="k"),  # now its id is as well, which counts before the key
+        a_job("2"),
+    ]
+    reply = await backend.insert(batch)
+    assert list(reply.created) == [False, True, False, True]
+    assert [job.id for job in reply.jobs] == ["0", "1", "1", "2"]
+    assert reply.jobs[1].seq < reply.jobs[3].seq
+
+
 async def test_steps_of_one_job_in_one_batch_follow_each_other(backend: PostgresBackend) -> None:
     [job] = await held(backend, "1")
     done = step(job, Complete(b"1"), 1.0)

@@ -30,26 +30,30 @@ _TRIES: Final = 10
 async def insert(session: Session, jobs: Sequence[Job]) -> tuple[Inserted, Rings]:
     """Add jobs; those whose id or key is taken answer with the job that has it.
 
-    Of a batch, each job that shares its id or its key with one before it waits for what becomes of that.
+    Of a batch, each job that shares its id or its key with one before it waits for what becomes of that.  Its seq does
+    not: those of a batch grow.
     """
     stored: list[Job] = list(jobs)
     created = [False] * len(jobs)
     left = list(enumerate(jobs))
-    now = 0.0
-    for _ in range(_TRIES):
+    reserved: Sequence[int] = ()
+    now, stuck = 0.0, 0  # how often in a row nothing became of any
+    while stuck < _TRIES:
         firsts, others = _apart(left)
-        now, seqs = await _insert(session, firsts)
+        if others and not reserved:
+            reserved = [seq for (seq,) in await session.ask("reserve", count=len(jobs))]
+        now, seqs = await _insert(session, firsts, reserved)
         for n, job in firsts:
             if n in seqs:
                 stored[n], created[n] = stamp(job, seqs[n], now), True
-        left = sorted([*((n, job) for n, job in firsts if n not in seqs), *others])
+        before, left = len(left), sorted([*((n, job) for n, job in firsts if n not in seqs), *others])
+        if left:
+            known = await _known(session, left)
+            stored = [known.get(n, job) for n, job in enumerate(stored)]
+            left = [(n, job) for n, job in left if n not in known]
         if not left:
             break
-        known = await _known(session, left)
-        stored = [known.get(n, job) for n, job in enumerate(stored)]
-        left = [(n, job) for n, job in left if n not in known]
-        if not left:
-            break
+        stuck = stuck + 1 if len(left) == before else 0
     else:
         raise BackendUnavailable("the ids or unique keys of these jobs come and go. Try again")
     queues = {job.queue for job, new in zip(jobs, created, strict=True) if new}
@@ -62,19 +66,30 @@ def _apart(jobs: Iterable[tuple[int, Job]]) -> tuple[list[tuple[int, Job]], list
     firsts: list[tuple[int, Job]] = []
     others: list[tuple[int, Job]] = []
     for n, job in jobs:
-        names = {("id", job.queue, job.id)}
-        if job.unique_key is not None:
-            names.add(("key", job.queue, job.unique_key))
+        names = _names(job)
         (firsts if seen.isdisjoint(names) else others).append((n, job))
         seen |= names
     return firsts, others
 
 
-async def _insert(session: Session, jobs: Sequence[tuple[int, Job]]) -> tuple[float, dict[int, int]]:
+def _names(job: Job) -> set[tuple[str, str, str]]:
+    """What no other job may have."""
+    names = {("id", job.queue, job.id)}
+    if job.unique_key is not None:
+        names.add(("key", job.queue, job.unique_key))
+    return names
+
+
+async def _insert(
+    session: Session, jobs: Sequence[tuple[int, Job]], reserved: Sequence[int]
+) -> tuple[float, dict[int, int]]:
     """The store's now, and the seqs of those that were added, by their places."""
+    items = [rows.new_item(n, job) for n, job in jobs]
+    for item in items if reserved else ():
+        item["reserved"] = reserved[item["n"]]
     answer = await session.ask(
         "insert",
-        jobs=rows.document([rows.new_item(n, job) for n, job in jobs]),
+        jobs=rows.document(items),
         notifies=session.notifies,
         carried=list(session.carried),
         channel=session.terms.channel,
@@ -86,8 +101,15 @@ async def _insert(session: Session, jobs: Sequence[tuple[int, Job]]) -> tuple[fl
 
 
 async def _known(session: Session, jobs: Sequence[tuple[int, Job]]) -> dict[int, Job]:
+    """Who has their ids or keys, by their places; nobody yet for what shares one with a job still to be added."""
     asked = [{"n": n, "queue": job.queue, "id": job.id, "unique_key": job.unique_key} for n, job in jobs]
-    return {n: rows.read_job(record) for n, *record in await session.ask("known", jobs=rows.document(asked))}
+    found = {n: rows.read_job(record) for n, *record in await session.ask("known", jobs=rows.document(asked))}
+    waiting: set[tuple[str, str, str]] = set()
+    for n, job in jobs:
+        if n not in found or not waiting.isdisjoint(_names(job)):
+            found.pop(n, None)
+            waiting |= _names(job)
+    return found
 
 
 # --- claim --------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def statements(schema: str) -> Mapping[str, bytes]:
         "asked": fill(_ASKED, tables),
         "named": fill(_NAMED, tables),
         "record": _RECORD,
-        "new": f"n integer, asked_at float8, delay float8, ttl float8, {_typed(_GIVEN)}",
+        "new": f"n integer, reserved bigint, asked_at float8, delay float8, ttl float8, {_typed(_GIVEN)}",
         "columns": ", ".join(_GIVEN),
         "values": ", ".join(map(_value, _GIVEN)),
         "changed": "n integer, queue text, id text, seq bigint, was integer, leased float8, cleared integer, "

@@ -9,7 +9,7 @@
 -- By key and id, so that two that add the same ones wait for each other in one order.
 WITH clock AS MATERIALIZED ({clock}),
 new AS MATERIALIZED (
-    SELECT nextval({seqs}) AS seq, given.*
+    SELECT coalesce(reserved, nextval({seqs})) AS seq, given.*
     FROM (SELECT * FROM json_to_recordset(%(jobs)s::json) AS given ({new}) ORDER BY n) AS given
 ),
 stamped AS (
@@ -34,6 +34,10 @@ rung AS MATERIALIZED (
 )
 SELECT now, (SELECT count(*) FROM rung), ARRAY(SELECT seq FROM new ORDER BY seq), ARRAY(SELECT seq FROM created)
 FROM clock;
+
+-- name: reserve
+-- So many seqs.
+SELECT nextval({seqs}) FROM generate_series(1, %(count)s::integer);
 
 -- name: known
 -- For each refused job the one that has its id, or else the live one that has its unique key.
