@@ -40,7 +40,9 @@ CREATE TABLE jobs (
     result        bytea,
     error         bytea,
     cancel_reason bytea,
-    CONSTRAINT jobs_seq PRIMARY KEY (queue, seq),
+    -- A claim and a settle each add an entry for the same job, beside that of its insert: the pages of this index and of
+    -- the ids leave room for three, or each page would be searched for what can be thrown out, and split all the same.
+    CONSTRAINT jobs_seq PRIMARY KEY (queue, seq) WITH (fillfactor = 30),
     CONSTRAINT jobs_shelf CHECK (shelf IN ('ready', 'timed', 'held', 'parked', 'final')),
     CONSTRAINT jobs_leased CHECK ((shelf = 'held') = (lease_until IS NOT NULL)),
     CONSTRAINT jobs_finished CHECK ((shelf = 'final') = (finished_at IS NOT NULL))
@@ -61,7 +63,7 @@ ALTER SEQUENCE seqs OWNED BY jobs.seq;
 ALTER TABLE jobs ALTER COLUMN payload SET STORAGE EXTERNAL, ALTER COLUMN result SET STORAGE EXTERNAL;
 
 -- An id is unique in its queue.
-CREATE UNIQUE INDEX jobs_id ON jobs (queue, id);
+CREATE UNIQUE INDEX jobs_id ON jobs (queue, id) WITH (fillfactor = 30);
 
 -- A unique key is unique among the live jobs of its queue.
 CREATE UNIQUE INDEX jobs_live_key ON jobs (queue, unique_key) WHERE unique_key IS NOT NULL AND shelf <> 'final';
