@@ -100,8 +100,8 @@ MUTANTS: Final = (
     Mutant(
         "a queue that somebody paused is not named",
         _SQL,
-        "ARRAY(SELECT queue FROM {paused} WHERE queue = ANY (%(queues)s::text[]))",
-        "ARRAY(SELECT queue FROM {paused} WHERE false AND queue = ANY (%(queues)s::text[]))",
+        "ARRAY(SELECT queue FROM {paused} WHERE queue = ANY ({queues}))",
+        "ARRAY(SELECT queue FROM {paused} WHERE false AND queue = ANY ({queues}))",
     ),
     Mutant(
         "a claim takes ready jobs before those that came due",
@@ -324,8 +324,14 @@ MUTANTS: Final = (
     Mutant(
         "a percent sign in the schema's name breaks each statement",
         _QUERIES,
-        'prefix = f"{quoted(schema)}.".replace("%", "%%")',
-        'prefix = f"{quoted(schema)}."',
+        '(prefix + name).replace("%", "%%")',
+        "(prefix + name)",
+    ),
+    Mutant(
+        "a percent sign in the schema's name breaks each hint",
+        _QUERIES,
+        """.replace("'", "''").replace("%", "%%")""",
+        """.replace("'", "''")""",
     ),
     Mutant(
         "two migrations at once both make the tables",

@@ -15,7 +15,7 @@ from tests.postgres_stores import new_backend, new_schema
 from trioq import BackendError, PostgresBackend
 from trioq.abc import Hint, Verdict
 from trioq.backends.postgres import announcer
-from trioq.backends.postgres.listener import channel_of
+from trioq.backends.postgres.queries import channel_of
 from trioq.lifecycle import Cancel, Change, Complete, Job, step
 
 

@@ -17,7 +17,8 @@ from trioq.abc import Hint
 from trioq.backends._hints import ALL_HINTS, Doorbell, Doorbells
 from trioq.backends.postgres import listener as module
 from trioq.backends.postgres.connection import Connection, connect
-from trioq.backends.postgres.listener import Listener, channel_of, message
+from trioq.backends.postgres.listener import Listener, message
+from trioq.backends.postgres.queries import channel_of
 
 _numbers = count()
 

@@ -14,7 +14,7 @@ from tests.postgres_server import PostgresServer, shared
 from tests.postgres_stores import new_schema
 from trioq.backends._hints import ALL_HINTS
 from trioq.backends.postgres import PostgresBackend
-from trioq.backends.postgres.listener import channel_of
+from trioq.backends.postgres.queries import channel_of
 from trioq.postgres import connect
 
 

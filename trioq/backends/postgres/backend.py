@@ -37,9 +37,9 @@ from . import looks, moves
 from .announcer import Announcer
 from .errors import MISSING, code_of, translate
 from .layout import migrate, require_layout
-from .listener import Listener, channel_of
+from .listener import Listener
 from .office import Office
-from .queries import statements
+from .queries import channel_of, statements
 from .rows import Row
 from .settle import settle
 
@@ -92,7 +92,8 @@ class PostgresBackend(Backend):
         self._me = secrets.token_hex(8)
         self._connection_kind = Connection
         self._session_on = Session
-        self._terms = Terms(statements(schema), channel_of(schema), self._me)
+        self._channel = channel_of(schema)
+        self._terms = Terms(statements(schema), self._me)
         # Once somebody else commits, we hear of it as of any other process.
         self._foreign = attrs.evolve(self._terms, sender="within")
         self._begin()
@@ -105,9 +106,7 @@ class PostgresBackend(Backend):
         self._settles = Merger(self._office, self._settle, part_of_settled, size_of_change)
         self._doorbells = Doorbells()
         self._announcer = Announcer(self._notify, self._me)
-        self._listener = Listener(
-            self._open_connection, self._notify_on, self._terms.channel, self._doorbells, self._me
-        )
+        self._listener = Listener(self._open_connection, self._notify_on, self._channel, self._doorbells, self._me)
 
     def __repr__(self) -> str:
         return f"<PostgresBackend {self._where} schema={self._schema!r}>"
@@ -228,7 +227,7 @@ class PostgresBackend(Backend):
             raise NoTransaction(connection)
 
     async def _notify(self, messages: Sequence[str]) -> None:
-        await self._notify_on(self._terms.channel, *messages)
+        await self._notify_on(self._channel, *messages)
 
     async def _notify_on(self, channel: str, *messages: str) -> None:
         values = {"channel": channel, "messages": list(messages)}

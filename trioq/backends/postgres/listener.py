@@ -5,7 +5,6 @@ There is one channel for each schema, `channel_of`; a message is what `message` 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
@@ -40,13 +39,6 @@ _AGAIN: Final = 10.0
 _LISTENING: Final = 1.0
 
 _ALL_BITS: Final = ALL_HINTS.value
-
-
-def channel_of(schema: str) -> str:
-    """The channel of a schema, in at most 63 bytes.  Bind it as a value: ``pg_notify(%s, %s)``."""
-    if len(schema.encode()) <= 40:
-        return f"trioq:{schema}"
-    return f"trioq:{hashlib.sha256(schema.encode()).hexdigest()[:40]}"
 
 
 def message(queue: str, hint: Hint, sender: str) -> str:

@@ -78,7 +78,7 @@ RESUMED: Final = Hint.PAUSED | Hint.READY
 
 async def _toggle(session: Session, name: str, queue: str, hint: Hint) -> float:
     message = f"{hint.value} {session.terms.sender} {queue}"
-    answer = await session.ask(name, queue=queue, channel=session.terms.channel, message=message)
+    answer = await session.ask(name, queue=queue, message=message)
     now: float = answer[0][0]
     return now
 

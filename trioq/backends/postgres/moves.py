@@ -91,8 +91,7 @@ async def _insert(
         "insert",
         jobs=rows.document(items),
         notifies=session.notifies,
-        carried=list(session.carried),
-        channel=session.terms.channel,
+        carried="\n".join(session.carried),
         ready=f"{Hint.READY.value} {session.terms.sender} ",
     )
     [(now, _, seqs, created)] = answer
@@ -118,11 +117,11 @@ async def _known(session: Session, jobs: Sequence[tuple[int, Job]]) -> dict[int,
 async def claim(session: Session, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
     """Lease ready jobs.  Where some have come due since, these join them first."""
     asked = list(dict.fromkeys(queues))
-    values = {"queues": asked, "limit": limit, "worker": worker, "lease": lease, "idle": idle}
+    values = {"queues": "\n".join(asked), "limit": limit, "worker": worker, "lease": lease, "idle": idle}
     answer = await session.ask("claim", **values, promoted=False)
     now, next_due, *_ = answer[0]
     if next_due is not None and next_due <= now:
-        promoting = ("promote", {"queues": asked, "promotions": PROMOTIONS})
+        promoting = ("promote", {"queues": values["queues"], "promotions": PROMOTIONS})
         answer = (await session.ask_all(promoting, ("claim", {**values, "promoted": True})))[-1]
     now, next_due, last_life, paused, *_ = answer[0]
     jobs = [rows.read_job(record) for _, _, _, _, *record in answer if record[0] is not None]

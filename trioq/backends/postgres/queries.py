@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
+from .._base import Hint
 from .._sql import fill, read_statements
 from .rows import CLEARED, COLUMNS, COUNTERS, FIXED, STAMPED
 
@@ -15,9 +17,12 @@ _RECORD: Final = ", ".join(f"j.{name}" for name in COLUMNS) + ", j.options, j.sh
 #: The store's now: the server's clock, unless another is given.
 _CLOCK: Final = "SELECT coalesce(%(now)s::float8, extract(epoch FROM clock_timestamp())::float8) AS now"
 
+#: Several names, or messages, as one value: none has a line break in it.
+_LINES: Final = {name: f"string_to_array(%({name})s::text, E'\\n')" for name in ("queues", "carried")}
+
 #: The queues that a claim asks, but for the paused ones, in the order given.
 _ASKED: Final = (
-    "SELECT a.queue FROM unnest(%(queues)s::text[]) WITH ORDINALITY AS a (queue, place) "
+    "SELECT a.queue FROM unnest({queues}) WITH ORDINALITY AS a (queue, place) "
     "WHERE NOT EXISTS (SELECT FROM {paused} AS p WHERE p.queue = a.queue) ORDER BY a.place"
 )
 
@@ -57,18 +62,32 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _literal(value: str) -> str:
+    """A string in a statement, where what is bound begins with a percent sign."""
+    return "'" + value.replace("'", "''").replace("%", "%%") + "'"
+
+
+def channel_of(schema: str) -> str:
+    """The channel on which hints are given, in at most 63 bytes."""
+    if len(schema.encode()) <= 40:
+        return f"trioq:{schema}"
+    return f"trioq:{hashlib.sha256(schema.encode()).hexdigest()[:40]}"
+
+
 @lru_cache(maxsize=64)
 def statements(schema: str) -> Mapping[str, bytes]:
     """The statements for the tables of *schema*."""
-    # In a statement, what is bound begins with a percent sign.
-    prefix = f"{quoted(schema)}.".replace("%", "%%")
-    tables = {name: prefix + name for name in ("jobs", "paused", "workers", "trioq_migrations")}
+    prefix = f"{quoted(schema)}."
+    tables = {name: (prefix + name).replace("%", "%%") for name in ("jobs", "paused", "workers", "trioq_migrations")}
     changeable = [name for name in COLUMNS if name not in FIXED]
     replacements = {
         **tables,
-        "seqs": "'" + prefix.replace("'", "''") + "seqs'",
+        **_LINES,
+        "seqs": _literal(f"{prefix}seqs"),
+        "channel": _literal(channel_of(schema)),
+        "cancelled": str(Hint.CANCELLED.value),
         "clock": _CLOCK,
-        "asked": fill(_ASKED, tables),
+        "asked": fill(_ASKED, {**tables, **_LINES}),
         "named": fill(_NAMED, tables),
         "record": _RECORD,
         "new": f"n integer, reserved bigint, asked_at float8, delay float8, ttl float8, {_typed(_GIVEN)}",

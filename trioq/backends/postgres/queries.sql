@@ -1,5 +1,6 @@
 -- Every statement, each with a sentence.  Values are always bound: %(name)s.  Braces stand for what many have in common:
 -- {jobs} and the like are the tables of the schema, {clock} is the store's now, {record} are the columns of a job.
+-- Few values, and no lists, where a job waits for it: each costs the client as much as a few rows do.
 --
 -- A statement sees what was committed when it began, and nothing of what its own parts write; where a row has been
 -- changed since, the conditions are asked again of the row as it is now.
@@ -27,10 +28,10 @@ created AS (
     RETURNING seq, queue
 ),
 rung AS MATERIALIZED (
-    SELECT pg_notify(%(channel)s, %(ready)s::text || queue)
+    SELECT pg_notify({channel}, %(ready)s::text || queue)
     FROM (SELECT DISTINCT queue FROM created) AS queues WHERE %(notifies)s
     UNION ALL
-    SELECT pg_notify(%(channel)s, message) FROM unnest(%(carried)s::text[]) AS message
+    SELECT pg_notify({channel}, message) FROM unnest({carried}) AS message
 )
 SELECT now, (SELECT count(*) FROM rung), ARRAY(SELECT seq FROM new ORDER BY seq), ARRAY(SELECT seq FROM created)
 FROM clock;
@@ -118,10 +119,10 @@ SELECT now, next_due,
             LIMIT 1
         ) AS waits
     ),
-    ARRAY(SELECT queue FROM {paused} WHERE queue = ANY (%(queues)s::text[])),
+    ARRAY(SELECT queue FROM {paused} WHERE queue = ANY ({queues})),
     j.*
 FROM clock CROSS JOIN timed LEFT JOIN leased AS j ON true
-ORDER BY array_position(%(queues)s::text[], j.queue), j.priority, j.run_at, j.seq;
+ORDER BY array_position({queues}, j.queue), j.priority, j.run_at, j.seq;
 
 -- name: settle
 -- Compare and swap each change.  It is left undone where it brings a job to life whose unique key a live one has.
@@ -141,13 +142,13 @@ swapped AS (
             ) IS NULL
         )
     RETURNING given.n, j.queue,
-        CASE WHEN j.worker IS NULL THEN given.hint & ~%(cancelled)s::integer ELSE given.hint END AS hint
+        CASE WHEN j.worker IS NULL THEN given.hint & ~{cancelled} ELSE given.hint END AS hint
 ),
 rung AS MATERIALIZED (
-    SELECT pg_notify(%(channel)s, bit_or(hint)::text || %(sender)s::text || queue)
+    SELECT pg_notify({channel}, bit_or(hint)::text || %(sender)s::text || queue)
     FROM swapped WHERE %(notifies)s GROUP BY queue
     UNION ALL
-    SELECT pg_notify(%(channel)s, message) FROM unnest(%(carried)s::text[]) AS message
+    SELECT pg_notify({channel}, message) FROM unnest({carried}) AS message
 )
 SELECT now, (SELECT count(*) FROM rung), n, hint FROM clock LEFT JOIN swapped ON true;
 
@@ -248,12 +249,12 @@ SELECT queue FROM named WHERE queue IS NOT NULL UNION SELECT queue FROM {paused}
 -- name: pause
 -- Pause a queue, unless it is.
 WITH paused AS (INSERT INTO {paused} (queue) VALUES (%(queue)s) ON CONFLICT DO NOTHING)
-SELECT now, pg_notify(%(channel)s, %(message)s) FROM ({clock}) AS clock;
+SELECT now, pg_notify({channel}, %(message)s) FROM ({clock}) AS clock;
 
 -- name: resume
 -- Resume a queue.
 WITH resumed AS (DELETE FROM {paused} WHERE queue = %(queue)s)
-SELECT now, pg_notify(%(channel)s, %(message)s) FROM ({clock}) AS clock;
+SELECT now, pg_notify({channel}, %(message)s) FROM ({clock}) AS clock;
 
 -- name: notify
 -- Give hints.

@@ -19,7 +19,6 @@ class Terms:
     """What all requests to one store have in common."""
 
     statements: Mapping[str, bytes]  #: for the tables of its schema
-    channel: str  #: where hints are given
     sender: str  #: who gives them
 
 

@@ -171,10 +171,8 @@ class _Settling:
         answer = await self._session.ask(
             "settle",
             changes=document([change_item(n, change, _BITS[change.state]) for n, change in by_seq]),
-            cancelled=Hint.CANCELLED.value,
             notifies=self._session.notifies,
-            carried=list(self._session.carried),
-            channel=self._session.terms.channel,
+            carried="\n".join(self._session.carried),
             sender=f" {self._session.terms.sender} ",
         )
         return answer[0][0], {n: bits for _, _, n, bits in answer if n is not None}
