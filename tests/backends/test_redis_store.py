@@ -52,6 +52,7 @@ def test_urls_open_a_backend_and_passwords_are_not_shown(url: str, where: str) -
     ("url", "why"),
     [
         ("redis://localhost/zero", "the database is a number"),
+        ("redis:localhost", "redis://HOST/NUMBER"),
         ("redis://:pw@localhost?max_connections=3", "options that trioq does not know: max_connections"),
         ("redis://localhost?ssl_cert_reqs=none", "options that trioq does not know: ssl_cert_reqs"),
         ("http://localhost", "is no URL of Redis"),

@@ -89,7 +89,8 @@ def _shown(url: str) -> str:
 
 def _database(number: str, url: str) -> int:
     if number and not number.isdecimal():
-        raise ValueError(f"{_shown(url)}: the database is a number, not {number!r}")
+        hint = "" if "//" in url else ". The host stands between two slashes and one: redis://HOST/NUMBER"
+        raise ValueError(f"{_shown(url)}: the database is a number, not {number!r}{hint}")
     return int(number or 0)
 
 
