@@ -1,0 +1,123 @@
+"""What each peer's program is asked, and what it answers.  No queue is known here, nor trioq: it runs in any of them.
+
+A program gets one request as JSON in its first argument, and is either a producer or a worker:
+
+- a producer prepares the store if it is new, enqueues, prints ``{"enqueued": n, "begun": t, "ended": t}`` and ends;
+- a worker prints ``{"ready": true}`` when it is about to run, and once its jobs are over what it saw of them.
+
+Who can't do what is asked prints ``{"unsupported": "why"}``.  All times are seconds of the machine's monotonic clock,
+which its processes share.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+#: Jobs in one request of a producer that sends many.
+CHUNK = 1_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a program shall do."""
+
+    role: str  #: "produce" or "work"
+    url: str  #: the store
+    jobs: int  #: a producer's; and all that a worker will see, with those that other workers take
+    concurrency: int = 100
+    many: bool = True  #: enqueue in chunks, or one at a time, each when the one before is stored
+    size: int = 0  #: bytes of text that a job brings, and returns
+    sleep: float = 0.0  #: seconds that a handler sleeps
+    delay: float = 0.0  #: seconds from enqueue until a job is due
+    gap: float = 0.0  #: seconds between two jobs, for workers that shall be idle when each arrives
+    quiet: float = 5.0  #: seconds without a job after which a worker takes the rest to be somebody else's
+    arguments: dict[str, str] = field(default_factory=dict)  #: what only one peer understands
+
+    @classmethod
+    def read(cls) -> Request:
+        """The one that this program was given."""
+        return cls(**json.loads(sys.argv[1]))
+
+    def job(self, number: int) -> tuple[int, float, str]:
+        """A handler's arguments: its number, when it should start, and its load.  Made right before it is sent."""
+        return number, time.monotonic() + self.delay, "x" * self.size
+
+    def chunks(self) -> Iterator[range]:
+        """The numbers of the jobs that go at once."""
+        size = CHUNK if self.many else 1
+        for first in range(0, self.jobs, size):
+            yield range(first, min(first + size, self.jobs))
+
+
+async def produce(
+    request: Request, send: Callable[[range], Awaitable[object]], sleep: Callable[[float], Awaitable[object]]
+) -> None:
+    """Send all chunks, with their gaps, and say how long it took: ``send(numbers)`` returns once they are stored."""
+    begun = time.monotonic()
+    for numbers in request.chunks():
+        await send(numbers)
+        if request.gap:
+            await sleep(request.gap)
+    say(enqueued=request.jobs, begun=begun, ended=time.monotonic())
+
+
+class Record:
+    """What a worker's handlers did: each calls `begin`, sleeps if it is asked to, calls `end` and returns its load."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.numbers: list[int] = []
+        self.late: list[float] = []  #: seconds from when a job should have started to its handler's first line
+        self.begun = self.ended = 0.0
+        self._cpu_begun = self._cpu_ended = 0.0
+
+    def begin(self, number: int, at: float) -> None:
+        """A handler's first line."""
+        now = time.monotonic()
+        if not self.numbers:
+            self.begun, self._cpu_begun = now, time.process_time()
+        self.numbers.append(number)
+        self.late.append(now - at)
+
+    def end(self) -> None:
+        """A handler's last line."""
+        self.ended = time.monotonic()
+
+    def watch(self) -> None:
+        """Say that this worker is ready; from now on a thread looks whether its jobs are over, answers and exits.
+
+        It waits a little longer than it must, so that outcomes are settled, and a job that comes twice is seen.
+        """
+        say(ready=True)
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> NoReturn:
+        seen = 0
+        while True:
+            time.sleep(0.02)
+            if len(self.numbers) != seen:
+                seen, self._cpu_ended = len(self.numbers), time.process_time()
+                continue
+            quiet = time.monotonic() - self.ended
+            if self.ended and quiet > (0.5 if seen >= self.request.jobs else self.request.quiet):
+                cpu = self._cpu_ended - self._cpu_begun
+                say(numbers=self.numbers, late=self.late, begun=self.begun, ended=self.ended, cpu=cpu)
+                os._exit(0)
+
+
+def say(**answer: object) -> None:
+    """Print one line."""
+    print(json.dumps(answer), flush=True)
+
+
+def unsupported(why: str) -> NoReturn:
+    """End: this peer can't do what is asked."""
+    say(unsupported=why)
+    raise SystemExit
