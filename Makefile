@@ -7,6 +7,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 MINUTES ?= 20
 FAULTS ?=
+BENCH ?=
 MUTANT ?=
 
 export HYPOTHESIS_PROFILE ?= dev
@@ -18,7 +19,7 @@ PYTHON ?= $(shell for name in $(NAMES); do $$name $(WILL_DO) >/dev/null 2>&1 && 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a virtual environment is none
-.PHONY: help demo test soak faults faults-full mutants mutmut check lint format async types typing imports docs wheel clean
+.PHONY: help demo test soak faults faults-full bench mutants mutmut check lint format async types typing imports docs wheel clean
 
 help:
 	@echo "make demo     watch real jobs go through a durable queue (DEMO_ARGS='--help' for its options)"
@@ -26,6 +27,7 @@ help:
 	@echo "make check    all of: lint format async types typing imports docs wheel"
 	@echo "make soak     simulate worlds that nobody has seen yet, and count them (MINUTES=20)"
 	@echo "make faults   break real processes and servers for a quarter of an hour, and count (FAULTS='kill redis')"
+	@echo "make bench    measure trioq and its peers side by side (BENCH='--quick', BENCH='bullmq drain')"
 	@echo "make mutants  break trioq on purpose, one fault at a time, and see who notices (MUTANT='lease')"
 	@echo "make mutmut   the same with each change that a tool can make to the pure core (MUTANT='delay')"
 	@echo "make clean    remove the virtual environment and everything that was built"
@@ -46,6 +48,11 @@ faults: $(VENV)/.has-test
 
 faults-full: $(VENV)/.has-test
 	$(BIN)/python -m faults --full $(FAULTS)
+
+# An hour, and it writes the page of docs/benchmarks, unless it is a quick run or words pick a few.  The peers come from
+# the package registries, each into an environment of its own; those that can't be had are left out.
+bench: $(VENV)/.has-bench
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # Both write their page of docs/spec, unless words pick a few: those whose sentence, file or lines have one of them.
 mutants: $(VENV)/.has-test

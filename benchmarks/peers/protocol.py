@@ -37,6 +37,7 @@ class Request:
     sleep: float = 0.0  #: seconds that a handler sleeps
     delay: float = 0.0  #: seconds from enqueue until a job is due
     gap: float = 0.0  #: seconds between two jobs, for workers that shall be idle when each arrives
+    rest: bool = False  #: more wait than `jobs`: a worker ends when it ran so many, whatever else it has begun
     quiet: float = 5.0  #: seconds without a job after which a worker takes the rest to be somebody else's
     arguments: dict[str, str] = field(default_factory=dict)  #: what only one peer understands
 
@@ -104,9 +105,9 @@ class Record:
             time.sleep(0.02)
             if len(self.numbers) != seen:
                 seen, self._cpu_ended = len(self.numbers), time.process_time()
-                continue
-            quiet = time.monotonic() - self.ended
-            if self.ended and quiet > (0.5 if seen >= self.request.jobs else self.request.quiet):
+            complete = seen >= self.request.jobs
+            wanted = self.request.quiet if not complete else 0.0 if self.request.rest else 0.5
+            if self.ended and time.monotonic() - self.ended > wanted:
                 cpu = self._cpu_ended - self._cpu_begun
                 say(numbers=self.numbers, late=self.late, begun=self.begun, ended=self.ended, cpu=cpu)
                 os._exit(0)

@@ -1,0 +1,131 @@
+"""``python -m benchmarks [WORDS]``: trioq and its peers side by side, in one run, in turn.
+
+Words pick contenders and workloads: ``bullmq drain`` runs trioq and BullMQ, and what drains.  With ``--page`` only the
+page is written again, from the stored results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from .contenders import CONTENDERS, Contender
+from .environments import NotInstalled
+from .page import PAGE, RESULTS, write_page
+from .programs import Failed, Unsupported
+from .results import Measured, Results, this_machine
+from .stores import STORES, Store
+from .trial import Trial
+from .workloads import WORKLOADS, Workload
+
+#: The share of the jobs that a quick run has.
+_QUICK: Final = 0.4
+
+
+def pick(words: Sequence[str], quick: bool) -> tuple[list[Contender], list[Workload]]:
+    """Whom and what the words name; trioq is always there, on the stores of the others.  No word of a kind: all."""
+    words = [word.lower() for word in words]
+    workloads = [each for each in WORKLOADS if any(word in each.name for word in words)]
+    named = [each for each in CONTENDERS if any(word in each.name.lower() for word in words)]
+    unknown = [word for word in words if not any(word in each.name.lower() for each in (*WORKLOADS, *CONTENDERS))]
+    if unknown:
+        names = ", ".join(each.name for each in (*CONTENDERS, *WORKLOADS))
+        raise SystemExit(f"Nothing is called {', '.join(unknown)}. There are: {names}.")
+    stores = {each.store for each in named}
+    contenders = [each for each in CONTENDERS if each in named or (each.is_trioq and each.store in stores)]
+    return contenders or list(CONTENDERS), workloads or [each for each in WORKLOADS if each.quick or not quick]
+
+
+def install(contenders: Sequence[Contender], results: Results) -> list[Contender]:
+    """Those that could be."""
+    there = []
+    for each in contenders:
+        print(f"installing {each.name} ...", end=" ", flush=True)
+        try:
+            each.environment.install()
+            results.versions[each.name] = each.environment.versions()
+        except NotInstalled as why:
+            print(f"not installed: {why}")
+            continue
+        print(", ".join(" ".join(pair) for pair in results.versions[each.name].items()))
+        there.append(each)
+    return there
+
+
+def measure(workload: Workload, contender: Contender, store: Store, number: int, share: float) -> Measured:
+    """One trial."""
+    try:
+        return Measured(workload.name, contender.name, number, workload.measure(Trial(contender, store, share)))
+    except Unsupported as why:
+        return Measured(workload.name, contender.name, number, unsupported=str(why))
+    except Failed as why:
+        return Measured(workload.name, contender.name, number, failed=str(why))
+
+
+def tell(measured: Measured) -> None:
+    """Print it."""
+    figures = "  ".join(f"{name} {value:,.4g}" for name, value in measured.figures.items())
+    print(f"  {measured.contender:20} {figures or measured.unsupported or 'FAILED: ' + measured.failed}", flush=True)
+
+
+def tell_ratios(results: Results, contenders: Sequence[Contender], workloads: Sequence[Workload]) -> None:
+    """Print how trioq compares."""
+    ours = {each.store: each for each in contenders if each.is_trioq}
+    for workload in workloads:
+        for each in contenders:
+            ratio = results.ratio(workload.name, ours[each.store].name, each.name, workload.figure)
+            if ratio is not None and each not in ours.values():
+                low, high = ratio.ends
+                print(f"{workload.name:24} trioq / {each.name:20} {ratio.median:7.2f}  ({low:.2f} to {high:.2f})")
+
+
+def main() -> int:
+    """The exit code: 1 where a trial failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("words", nargs="*", help="parts of the names of contenders and workloads")
+    parser.add_argument("--quick", action="store_true", help="a few workloads, fewer jobs, one round")
+    parser.add_argument("--rounds", type=int, help="how often each is measured: 3, or 1 in a quick run")
+    parser.add_argument("--output", type=Path, help=f"where results go; {RESULTS.name} in the docs, if everything runs")
+    parser.add_argument("--page", action="store_true", help="only write the page again")
+    options = parser.parse_args()
+    if options.page:
+        write_page(Results.load(RESULTS))
+        return 0
+    contenders, workloads = pick(options.words, options.quick)
+    everything = not (options.quick or options.words)
+    output = options.output or (RESULTS if everything else None)
+    results = Results(this_machine())
+    contenders = install(contenders, results)
+    with ExitStack() as stack:
+        stores: dict[str, Store] = {}
+        for name in dict.fromkeys(each.store for each in contenders):
+            stores[name] = STORES[name]()
+            stack.callback(stores[name].close)
+        for number in range(options.rounds or (1 if options.quick else 3)):
+            for workload in workloads:
+                print(f"round {number + 1}: {workload.name}", flush=True)
+                for contender in contenders:
+                    if contender.store not in workload.stores or contender.name not in (
+                        workload.only or [contender.name]
+                    ):
+                        continue
+                    if results.why_not(workload.name, contender.name):
+                        continue
+                    share = _QUICK if options.quick else 1.0
+                    results.trials.append(measure(workload, contender, stores[contender.store], number, share))
+                    tell(results.trials[-1])
+                if output is not None:
+                    results.store(output)
+    tell_ratios(results, contenders, workloads)
+    if output == RESULTS:
+        write_page(results)
+        print(f"The page is {PAGE}.")
+    return 1 if any(each.failed for each in results.trials) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Writes the page of all figures from the stored results: ``docs/benchmarks/results.rst``, and its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from .contenders import CONTENDERS, Contender
+from .results import Results, Spread
+from .workloads import WORKLOADS, Workload
+
+FOLDER: Final = Path(__file__).parent.parent / "docs" / "benchmarks"
+RESULTS: Final = FOLDER / "results.json"
+PAGE: Final = FOLDER / "results.rst"
+
+_HEAD: Final = """\
+.. Written by ``make bench``.
+
+All figures
+===========
+
+Measured in one run, in {rounds} rounds: in each, every contender is given each workload, one right after the other.
+A figure is the median of the rounds. *trioq is* says how trioq on the same store compares in the same round: the median
+of these ratios, and in brackets the lowest and the highest. **More than 1 is better for trioq**, whatever is measured.
+CPU is that of the worker's process, and of the server's processes. In each trial every job was checked to have run
+exactly once.
+
+The machine: {machine}.
+"""
+
+_TABLE: Final = """\
+.. list-table::
+   :header-rows: 1
+
+   * - {head}
+"""
+
+
+def write_page(results: Results) -> None:
+    """Write it, and draw what it shows."""
+    from .plots import draw_all  # tests read the page, and need no library that draws
+
+    PAGE.write_text(page(results))
+    draw_all(results, FOLDER)
+
+
+def page(results: Results) -> str:
+    """What it says."""
+    rounds = 1 + max(each.round for each in results.trials)
+    machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
+    parts = [_HEAD.format(rounds=rounds, machine=machine)]
+    parts += [_section(results, workload) for workload in WORKLOADS]
+    return "\n".join([*parts, _who(results)])
+
+
+def _section(results: Results, workload: Workload) -> str:
+    title = workload.name[0].upper() + workload.name[1:]
+    return "\n".join([title, "-" * len(title), "", workload.told, "", *_tables(results, workload)])
+
+
+def _tables(results: Results, workload: Workload) -> Iterator[str]:
+    """One for each store: they measure the same, and are compared with nobody of another store."""
+    for store in workload.stores:
+        there = [each for each in CONTENDERS if each.store == store and _has(results, workload, each)]
+        if there:
+            columns = _columns(results, workload, there)
+            head = _TABLE.format(head="\n     - ".join([f"on {store}", *columns, "trioq is"]))
+            yield head + "".join(_row(results, workload, each, columns) for each in there)
+
+
+def _has(results: Results, workload: Workload, contender: Contender) -> bool:
+    return any(results.of(workload.name, contender.name)) or bool(results.why_not(workload.name, contender.name))
+
+
+def _columns(results: Results, workload: Workload, contenders: list[Contender]) -> list[str]:
+    """What was measured of any of them."""
+    measured = (each.figures for one in contenders for each in results.of(workload.name, one.name))
+    return list(dict.fromkeys(name for figures in measured for name in figures))
+
+
+def _row(results: Results, workload: Workload, contender: Contender, columns: list[str]) -> str:
+    cells = [contender.name, *(_cell(results.spread(workload.name, contender.name, each)) for each in columns)]
+    why_not = results.why_not(workload.name, contender.name)
+    cells.append(_compared(better(results, workload, contender)) if not why_not else why_not.splitlines()[-1])
+    return "".join(f"   {'* ' if not place else '  '}- {cell}".rstrip() + "\n" for place, cell in enumerate(cells))
+
+
+def better(results: Results, workload: Workload, contender: Contender) -> Spread | None:
+    """How many times better trioq does on the same store; None for itself, and where one of the two has no figure."""
+    [ours] = [each for each in CONTENDERS if each.is_trioq and each.store == contender.store]
+    ratio = results.ratio(workload.name, ours.name, contender.name, workload.figure)
+    if ratio is None or contender is ours or workload.more_is_better:
+        return None if contender is ours else ratio
+    return Spread(tuple(1 / each for each in ratio.values))
+
+
+def _cell(spread: Spread | None) -> str:
+    return "" if spread is None else number(spread.median)
+
+
+def _compared(ratio: Spread | None) -> str:
+    if ratio is None:
+        return ""
+    low, high = ratio.ends
+    return f"**{number(ratio.median)}** ({number(low)} to {number(high)})"
+
+
+def number(value: float) -> str:
+    """With as many digits as mean something."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _who(results: Results) -> str:
+    """The contenders, their versions and their settings."""
+    title = "Who was measured"
+    rows = "".join(
+        f"   * - {each.name}\n"
+        f"     - {', '.join(' '.join(pair) for pair in results.versions.get(each.name, {}).items()) or 'not there'}\n"
+        f"     - {each.settings}\n"
+        for each in CONTENDERS
+    )
+    return "\n".join([title, "-" * len(title), "", _TABLE.format(head="name\n     - versions\n     - settings") + rows])

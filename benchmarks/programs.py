@@ -1,0 +1,98 @@
+"""The programs of the contenders as processes: started, asked, listened to, ended.  What is asked is told elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from threading import Timer
+from typing import IO, Any, Final
+
+import attrs
+
+from benchmarks.peers.protocol import Request
+
+#: Seconds that a program has for all that it is asked: one that hangs is ended, and its trial has failed.
+PATIENCE: Final = 300.0
+
+Answer = dict[str, Any]
+
+
+class Unsupported(Exception):
+    """A contender can't do what a workload asks."""
+
+
+class Failed(Exception):
+    """A program did not answer, or not what it must."""
+
+
+@attrs.frozen
+class Usage:
+    """What a program has used when it ended."""
+
+    memory: int  #: bytes, at the most
+
+
+class Program:
+    """One that runs."""
+
+    def __init__(self, command: Sequence[str | Path], request: Request, errors: IO[str]) -> None:
+        self._errors = errors
+        self._process = subprocess.Popen(
+            [*command, json.dumps(asdict(request))], stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def answer(self) -> Answer:
+        """Its next line."""
+        assert self._process.stdout is not None
+        alarm = Timer(PATIENCE, self._process.kill)
+        alarm.start()
+        try:
+            for line in self._process.stdout:
+                if line.startswith("{"):  # others print what they like
+                    answer: Answer = json.loads(line)
+                    break
+            else:
+                self._errors.seek(0)
+                raise Failed(self._errors.read().strip()[-2_000:] or "it ended without an answer, or was too slow")
+        finally:
+            alarm.cancel()
+        if "unsupported" in answer:
+            raise Unsupported(answer["unsupported"])
+        return answer
+
+    def usage(self) -> Usage:
+        """Wait until it ended."""
+        _, status, used = os.wait4(self.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        return Usage(used.ru_maxrss * 1024)
+
+    def end(self) -> None:
+        """End it, if it still runs."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@contextmanager
+def running(command: Sequence[str | Path], request: Request) -> Iterator[Program]:
+    """A program that is ended with the block."""
+    with tempfile.TemporaryFile("w+") as errors:
+        program = Program(command, request, errors)
+        try:
+            yield program
+        finally:
+            with suppress(ChildProcessError):
+                program.end()

@@ -1,0 +1,106 @@
+"""What was measured, as values: stored as JSON, compared as ratios.  Nothing is measured here."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import psutil
+
+from .trial import Figures
+
+
+@attrs.frozen
+class Measured:
+    """One trial: what came of it, or why nothing did."""
+
+    workload: str
+    contender: str
+    round: int
+    figures: Figures = attrs.field(factory=dict)
+    unsupported: str = ""
+    failed: str = ""
+
+
+@attrs.frozen
+class Spread:
+    """Several figures of one kind."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return min(self.values), max(self.values)
+
+
+@attrs.define
+class Results:
+    """All trials of a run."""
+
+    machine: dict[str, Any]
+    versions: dict[str, dict[str, str]] = attrs.field(factory=dict)  #: by contender
+    trials: list[Measured] = attrs.field(factory=list)
+
+    def of(self, workload: str, contender: str) -> Iterator[Measured]:
+        """Those of one kind, that came to figures."""
+        return (
+            each for each in self.trials if (each.workload, each.contender) == (workload, contender) and each.figures
+        )
+
+    def why_not(self, workload: str, contender: str) -> str:
+        """Why there are no figures."""
+        for each in self.trials:
+            if (each.workload, each.contender) == (workload, contender):
+                return each.unsupported or each.failed
+        return ""
+
+    def spread(self, workload: str, contender: str, figure: str) -> Spread | None:
+        """All values of one figure."""
+        values = tuple(each.figures[figure] for each in self.of(workload, contender) if figure in each.figures)
+        return Spread(values) if values else None
+
+    def ratio(self, workload: str, ours: str, theirs: str, figure: str) -> Spread | None:
+        """Ours to theirs, in each round in which both came to a figure: the two were run one right after the other."""
+        first = {each.round: each.figures[figure] for each in self.of(workload, ours)}
+        second = {each.round: each.figures[figure] for each in self.of(workload, theirs)}
+        values = tuple(first[each] / second[each] for each in first if second.get(each))
+        return Spread(values) if values else None
+
+    def store(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trials = [attrs.asdict(each, filter=lambda _, value: value not in ("", {})) for each in self.trials]
+        rounded = json.loads(json.dumps(trials), parse_float=lambda digits: float(f"{float(digits):.4g}"))
+        content = {"machine": self.machine, "versions": self.versions, "trials": rounded}
+        path.write_text(json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        content = json.loads(path.read_text())
+        return cls(content["machine"], content["versions"], [Measured(**each) for each in content["trials"]])
+
+
+def this_machine() -> dict[str, Any]:
+    """What figures depend on."""
+    return {
+        "processor": _processor(),
+        "cores": psutil.cpu_count(),
+        "memory GB": round(psutil.virtual_memory().total / 2**30),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

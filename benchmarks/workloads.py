@@ -1,0 +1,208 @@
+"""What contenders are asked to do, and what is measured of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import attrs
+import psutil
+
+from .trial import Figures, Trial, check_each_ran_once, quantiles
+from .wire import wire
+
+#: Seconds that a handler sleeps which does.
+_NAP: Final = 0.001
+
+#: Bytes of a job that brings, and leaves, something.
+_LOAD: Final = 10_000
+
+#: Seconds until a delayed job is due: longer than any second's poll.
+_DELAY: Final = 2.0
+
+#: Seconds in which an idle worker is watched.
+_WATCHED: Final = 10.0
+
+
+@attrs.frozen
+class Workload:
+    """One thing to do."""
+
+    name: str
+    told: str  #: what is done and measured, in a sentence for the page
+    measure: Callable[[Trial], Figures]
+    figure: str  #: the one that is compared
+    more_is_better: bool = True
+    quick: bool = False  #: belongs to a quick run
+    stores: Sequence[str] = ("Redis", "PostgreSQL", "SQLite")
+    only: Sequence[str] = ()  #: contenders, where not all of a store take part
+
+
+def _enqueue_one_by_one(trial: Trial) -> Figures:
+    jobs = trial.jobs(4_000, at_least=1_000)
+    return {"jobs/s": jobs / trial.produce(jobs, many=False)}
+
+
+def _enqueue_many(trial: Trial) -> Figures:
+    jobs = trial.jobs(40_000, at_least=5_000)
+    return {"jobs/s": jobs / trial.produce(jobs)}
+
+
+def _drain(concurrency: int, jobs: int) -> Callable[[Trial], Figures]:
+    def measure(trial: Trial) -> Figures:
+        number = trial.jobs(jobs)
+        trial.fill(number)
+        return trial.drain(number, concurrency=concurrency)
+
+    return measure
+
+
+def _drain_sleeping(trial: Trial) -> Figures:
+    jobs = trial.jobs(20_000)
+    trial.fill(jobs)
+    return trial.drain(jobs, sleep=_NAP)
+
+
+def _drain_heavy(trial: Trial) -> Figures:
+    jobs = trial.jobs(10_000)
+    trial.fill(jobs, size=_LOAD)
+    return trial.drain(jobs, size=_LOAD)
+
+
+def _drain_with_two(trial: Trial) -> Figures:
+    jobs = trial.jobs(40_000)
+    trial.fill(jobs)
+    return trial.drain(jobs, workers=2)
+
+
+def _drain_far_away(trial: Trial) -> Figures:
+    jobs = trial.jobs(20_000)
+    trial.fill(jobs)
+    near = trial.store.port
+    assert near is not None
+    with wire(near, 0.0005) as far:
+        trial.url = trial.url.replace(str(near), str(far.port))
+        figures = trial.drain(jobs)
+        return figures | {"round trips/job": far.round_trips() / jobs}
+
+
+def _drain_some_of_a_million(trial: Trial) -> Figures:
+    trial.fill(max(int(1_000_000 * trial.share), 20_000))
+    return trial.drain(20_000, rest=True)
+
+
+def _pick_up(trial: Trial) -> Figures:
+    return _idle_worker(trial, jobs=300, gap=0.03, delay=0.0)
+
+
+def _be_on_time(trial: Trial) -> Figures:
+    return _idle_worker(trial, jobs=300, gap=0.01, delay=_DELAY)
+
+
+def _idle_worker(trial: Trial, jobs: int, gap: float, delay: float) -> Figures:
+    jobs = max(int(jobs * trial.share), 100)
+    trial.produce(0)
+    with trial.working(jobs, delay=delay) as [worker]:
+        time.sleep(1.0)  # what it does on starting is done
+        trial.produce(jobs, many=False, gap=gap, delay=delay)
+        answer = worker.answer()
+    check_each_ran_once([answer], jobs)
+    return quantiles(answer["late"][1:])  # nothing was warm before the first
+
+
+def _do_nothing(trial: Trial) -> Figures:
+    trial.produce(0)
+    if trial.store.port is None:
+        return _watch(trial, lambda: 0)
+    with wire(trial.store.port, 0.0) as near:
+        trial.url = trial.url.replace(str(trial.store.port), str(near.port))
+        return _watch(trial, near.round_trips)
+
+
+def _watch(trial: Trial, round_trips: Callable[[], int]) -> Figures:
+    def now() -> tuple[int, float, float]:
+        return round_trips(), sum(process.cpu_times()[:2]), trial.store.cpu()
+
+    with trial.working(1) as [worker]:
+        process = psutil.Process(worker.pid)
+        time.sleep(2.0)
+        before = now()
+        time.sleep(_WATCHED)
+        asked, cpu, server = (after - start for start, after in zip(before, now(), strict=True))
+        figures = {"worker CPU ms/s": cpu * 1e3 / _WATCHED, "server CPU ms/s": server * 1e3 / _WATCHED}
+        figures["memory MB"] = process.memory_info().rss / 1e6
+    return figures | ({} if trial.store.port is None else {"round trips/s": asked / _WATCHED})
+
+
+_SERVERS: Final = ("Redis", "PostgreSQL")
+_ALL: Final = ("Redis", "PostgreSQL", "SQLite", "memory")
+
+WORKLOADS: Final = (
+    Workload(
+        "enqueue one by one", "One producer, each job when the one before is stored.", _enqueue_one_by_one, "jobs/s"
+    ),
+    Workload(
+        "enqueue many",
+        "One producer, 1,000 jobs at a time where its API has a way to.",
+        _enqueue_many,
+        "jobs/s",
+        quick=True,
+    ),
+    Workload(
+        "drain, concurrency 1", "Jobs that do nothing, out of a backlog.", _drain(1, 4_000), "jobs/s", stores=_ALL
+    ),
+    Workload("drain, concurrency 10", "The same, with ten at a time.", _drain(10, 20_000), "jobs/s", stores=_ALL),
+    Workload(
+        "drain, concurrency 100", "The same, with a hundred.", _drain(100, 40_000), "jobs/s", stores=_ALL, quick=True
+    ),
+    Workload(
+        "drain, two workers", "Two processes with a hundred each, on the same backlog.", _drain_with_two, "jobs/s"
+    ),
+    Workload(
+        "drain, 1 ms of sleep",
+        "Handlers that sleep a millisecond, a hundred at a time.",
+        _drain_sleeping,
+        "jobs/s",
+        stores=_ALL,
+    ),
+    Workload(
+        "drain, 10 kB", "Jobs that bring 10 kB and return them, and the results are kept.", _drain_heavy, "jobs/s"
+    ),
+    Workload(
+        "drain, 1 ms away",
+        "A hundred at a time, over a wire on which a round trip takes a millisecond; round trips are counted there.",
+        _drain_far_away,
+        "jobs/s",
+        stores=_SERVERS,
+    ),
+    Workload(
+        "drain, of a million",
+        "20,000 of 1,000,000 that wait.",
+        _drain_some_of_a_million,
+        "jobs/s",
+        only=("trioq on Redis", "BullMQ", "trioq on PostgreSQL", "PgQueuer", "trioq on SQLite"),
+    ),
+    Workload(
+        "pick up",
+        "A job every 30 ms, from right before its enqueue to the first line of its handler in an idle worker.",
+        _pick_up,
+        "p50 ms",
+        more_is_better=False,
+        quick=True,
+    ),
+    Workload(
+        "be on time",
+        f"Jobs delayed by {_DELAY:g} seconds, one every 10 ms: how late their handlers begin.",
+        _be_on_time,
+        "p99 ms",
+        more_is_better=False,
+    ),
+    Workload(
+        "do nothing",
+        f"A worker without a job, watched for {_WATCHED:g} seconds.",
+        _do_nothing,
+        "worker CPU ms/s",
+        more_is_better=False,
+    ),
+)
