@@ -108,7 +108,7 @@ def _compared(ratio: Spread | None) -> str:
 
 def number(value: float) -> str:
     """With as many digits as mean something."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:.3g}"
 
 
 def _who(results: Results) -> str:

@@ -23,7 +23,7 @@ from .stores import Store
 Figures = dict[str, float]
 
 #: Seconds without a job after which one of several workers takes the rest to be the others'.
-_QUIET: Final = 1.5
+_QUIET: Final = 3.0
 
 
 @attrs.define

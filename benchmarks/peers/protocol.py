@@ -38,7 +38,7 @@ class Request:
     delay: float = 0.0  #: seconds from enqueue until a job is due
     gap: float = 0.0  #: seconds between two jobs, for workers that shall be idle when each arrives
     rest: bool = False  #: more wait than `jobs`: a worker ends when it ran so many, whatever else it has begun
-    quiet: float = 5.0  #: seconds without a job after which a worker takes the rest to be somebody else's
+    quiet: float = 30.0  #: seconds without a job after which a worker takes the rest to be somebody else's
     arguments: dict[str, str] = field(default_factory=dict)  #: what only one peer understands
 
     @classmethod
@@ -76,7 +76,7 @@ class Record:
         self.request = request
         self.numbers: list[int] = []
         self.late: list[float] = []  #: seconds from when a job should have started to its handler's first line
-        self.begun = self.ended = 0.0
+        self.begun = self.ended = self._ready = 0.0
         self._cpu_begun = self._cpu_ended = 0.0
 
     def begin(self, number: int, at: float) -> None:
@@ -96,6 +96,7 @@ class Record:
 
         It waits a little longer than it must, so that outcomes are settled, and a job that comes twice is seen.
         """
+        self._ready = time.monotonic()
         say(ready=True)
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -107,7 +108,7 @@ class Record:
                 seen, self._cpu_ended = len(self.numbers), time.process_time()
             complete = seen >= self.request.jobs
             wanted = self.request.quiet if not complete else 0.0 if self.request.rest else 0.5
-            if self.ended and time.monotonic() - self.ended > wanted:
+            if time.monotonic() - (self.ended or self._ready) > wanted:
                 cpu = self._cpu_ended - self._cpu_begun
                 say(numbers=self.numbers, late=self.late, begun=self.begun, ended=self.ended, cpu=cpu)
                 os._exit(0)

@@ -1,0 +1,82 @@
+"""Figures become ratios and a page; the page of the docs is what its results say."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.__main__ import pick
+from benchmarks.contenders import CONTENDERS
+from benchmarks.page import better, number, page
+from benchmarks.results import Measured, Results, this_machine
+from benchmarks.workloads import WORKLOADS
+
+DRAIN, PICK_UP = (
+    next(each for each in WORKLOADS if each.name == name) for name in ("drain, concurrency 100", "pick up")
+)
+BULLMQ = next(each for each in CONTENDERS if each.name == "BullMQ")
+
+
+@pytest.fixture
+def results() -> Results:
+    """Two rounds: the machine was twice as slow in the second."""
+    results = Results(this_machine())
+    for round_, slow in enumerate((1.0, 0.5)):
+        for name, rate, wait in (("trioq on Redis", 900, 1.0), ("BullMQ", 300, 4.0)):
+            results.trials.append(Measured(DRAIN.name, name, round_, {"jobs/s": rate * slow}))
+            results.trials.append(Measured(PICK_UP.name, name, round_, {"p50 ms": wait / slow}))
+    results.trials.append(Measured(DRAIN.name, "arq", 0, unsupported="it will not"))
+    return results
+
+
+def test_ratios_compare_within_a_round(results):
+    ratio = results.ratio(DRAIN.name, "trioq on Redis", "BullMQ", "jobs/s")
+    assert ratio is not None
+    assert (ratio.median, *ratio.ends) == (3, 3, 3)
+
+
+def test_a_round_that_only_one_of_two_finished_is_not_compared(results):
+    results.trials.append(Measured(DRAIN.name, "trioq on Redis", 2, {"jobs/s": 1}))
+    results.trials.append(Measured(DRAIN.name, "BullMQ", 2, failed="it broke"))
+    ratio = results.ratio(DRAIN.name, "trioq on Redis", "BullMQ", "jobs/s")
+    assert ratio is not None
+    assert ratio.values == (3, 3)
+
+
+def test_more_than_one_is_better_whatever_is_measured(results):
+    faster, sooner = better(results, DRAIN, BULLMQ), better(results, PICK_UP, BULLMQ)
+    assert faster is not None
+    assert sooner is not None
+    assert (faster.median, sooner.median) == (3, 4)
+
+
+def test_results_are_stored_and_read_back(results, tmp_path):
+    results.store(tmp_path / "new" / "results.json")
+    assert Results.load(tmp_path / "new" / "results.json") == results
+
+
+def test_the_page_shows_medians_ratios_and_who_could_not(results):
+    text = page(results)
+    assert "   * - BullMQ\n     - 225\n     - **3** (3 to 3)\n" in text
+    assert "   * - arq\n     -\n     - it will not\n" in text
+
+
+def test_figures_have_as_many_digits_as_mean_something():
+    assert [number(each) for each in (12345.6, 99.95, 0.04371)] == ["12,346", "100", "0.0437"]
+
+
+def test_words_pick_peers_with_the_trioq_beside_them_and_workloads():
+    contenders, workloads = pick(["bullmq", "drain"], quick=False)
+    assert [each.name for each in contenders] == ["trioq on Redis", "BullMQ"]
+    assert all(each.name.startswith("drain") for each in workloads)
+
+
+def test_no_words_pick_everything_and_a_quick_run_has_fewer_workloads():
+    assert pick([], quick=False) == (list(CONTENDERS), list(WORKLOADS))
+    contenders, workloads = pick([], quick=True)
+    assert contenders == list(CONTENDERS)
+    assert 0 < len(workloads) < len(WORKLOADS)
+
+
+def test_a_word_that_names_nothing_is_told_what_there_is():
+    with pytest.raises(SystemExit, match=r"called rabbitmq\. There are: trioq on Redis, .*pick up"):
+        pick(["rabbitmq"], quick=False)

@@ -1,0 +1,84 @@
+"""A trial asks real programs, and believes none of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.programs import Failed, Unsupported
+from benchmarks.stores import Memory, SQLite, Store
+from benchmarks.trial import Trial, check_each_ran_once, quantiles
+
+
+@pytest.fixture
+def file():
+    store = SQLite()
+    yield store
+    store.close()
+
+
+def named(name: str) -> Contender:
+    [found] = [each for each in CONTENDERS if each.name == name]
+    return found
+
+
+def trial(name: str, store: Store) -> Trial:
+    return Trial(named(name), store, share=0.01)
+
+
+def test_jobs_go_from_a_producer_to_a_worker_and_are_counted(file):
+    one = trial("trioq on SQLite", file)
+    assert one.produce(150, size=10) > 0
+    figures = one.drain(150, size=10, concurrency=10)
+    assert figures["jobs/s"] > 0
+    assert figures["worker CPU us/job"] > 0
+    assert figures["memory MB"] > 10
+
+
+def test_two_workers_share_the_jobs(file):
+    one = trial("trioq on SQLite", file)
+    one.fill(300)
+    assert one.drain(300, workers=2)["jobs/s"] > 0
+
+
+def test_a_worker_may_leave_some_of_a_backlog(file):
+    one = trial("trioq on SQLite", file)
+    one.fill(3_000)
+    assert one.drain(100, rest=True)["jobs/s"] > 0
+
+
+def test_a_job_that_is_missing_fails_the_trial(file):
+    one = trial("trioq on SQLite", file)
+    one.fill(150)
+    with pytest.raises(Failed, match="0 jobs ran more than once, 1 never"):
+        one.drain(151)
+
+
+def test_in_memory_a_worker_brings_the_jobs_itself():
+    one = trial("bare Trio loop", Memory())
+    one.fill(200)
+    assert one.drain(200)["jobs/s"] > 0
+
+
+def test_who_can_not_do_it_says_so():
+    one = trial("bare Trio loop", Memory())
+    with pytest.raises(Unsupported, match="no store"):
+        one.produce(1)
+
+
+def test_a_program_that_breaks_fails_the_trial_with_what_it_said():
+    one = Trial(named("trioq in memory"), Memory())
+    one.url = "nonsense:"
+    with pytest.raises(Failed, match="nonsense"):
+        one.drain(1)
+
+
+def test_each_job_must_have_run_exactly_once():
+    check_each_ran_once([{"numbers": [0, 2]}, {"numbers": [1]}], 3)
+    for numbers in ([0, 1], [0, 1, 2, 2], [0, 1, 2, 3], [0, 1, 1]):
+        with pytest.raises(Failed):
+            check_each_ran_once([{"numbers": numbers}], 3)
+
+
+def test_quantiles_are_in_milliseconds():
+    assert quantiles([number / 1e3 for number in range(1, 101)]) == {"p50 ms": 51.0, "p95 ms": 96.0, "p99 ms": 100.0}
