@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -86,6 +86,34 @@ def test_a_refusal_names_the_argument() -> None:
 def test_arguments_that_python_would_refuse_are_a_type_error(args: list[str]) -> None:
     with pytest.raises(TypeError):
         UNTYPED.encode(args, {}, LIMIT)
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda: None,
+        lambda a: None,
+        lambda a, b=0: None,
+        lambda a, /, b: None,
+        lambda a, *more: None,
+        lambda *more: None,
+        lambda a, *, k: None,
+        lambda a, *, k=0: None,
+        lambda a=0, **more: None,
+    ],
+)
+@pytest.mark.parametrize("number", range(4))
+def test_as_many_positional_arguments_fit_as_python_says(fn: Callable[..., None], number: int) -> None:
+    signature, args = Signature.of(fn), list(range(number))
+    try:
+        fn(*args)
+    except TypeError:
+        with pytest.raises(TypeError):
+            signature.encode(args, {}, LIMIT)
+        with pytest.raises(ValueError, match="do not fit the task"):
+            signature.decode(payload.encode([args, {}], "them"))
+    else:
+        assert signature.decode(signature.encode(args, {}, LIMIT)) == (args, {})
 
 
 def test_arguments_that_no_longer_fit_the_task_are_a_value_error() -> None:

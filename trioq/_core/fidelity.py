@@ -22,14 +22,14 @@ UNBUILDABLE: Final = (TypeError, NotImplementedError, NameError, AttributeError)
 _EXACT: Final = 2**53
 
 #: Most of what is compared: these hold nothing.
-_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def same(left: Any, right: Any) -> bool:
     """Equal in value and in type, all the way down: what JSON did not change."""
     if type(left) is not type(right):
         return False
-    if type(left) in _SCALARS:
+    if type(left) in SCALARS:
         return bool(left == right)
     if isinstance(left, (list, tuple, dict)):
         if len(left) != len(right) or not all(map(same, left, right)):
