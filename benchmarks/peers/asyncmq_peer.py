@@ -1,0 +1,64 @@
+"""AsyncMQ on Redis with hiredis, or in memory, on asyncio with uvloop; asked as protocol.py says.
+
+Settings: those it comes with; idle, it polls every 0.05 to 2 seconds.  Its bulk API adds one after another, so single
+adds run side by side instead.  In memory a worker enqueues its jobs itself: before it runs,
+or meanwhile if they come with gaps.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import gather, sleep
+from collections.abc import Iterator
+
+import uvloop
+from asyncmq.backends.memory import InMemoryBackend
+from asyncmq.backends.redis import RedisBackend
+from asyncmq.queues import Queue
+from asyncmq.tasks import task
+from protocol import Record, Request, produce, unsupported
+
+SENDERS = 32
+
+request = Request.read()
+record = Record(request)
+logging.disable(logging.WARNING)  # it would log each delayed job, and let all others say what they do
+in_memory = request.url == "memory:"
+queue = Queue("peer", InMemoryBackend() if in_memory else RedisBackend(request.url), concurrency=request.concurrency)
+
+
+@task(queue="peer")
+async def job(number: int, at: float, load: str) -> str:
+    record.begin(number, at)
+    if request.sleep:
+        await sleep(request.sleep)
+    record.end()
+    return load
+
+
+async def enqueue(left: Iterator[int]) -> None:
+    for number in left:
+        await queue.add(job.task_id, list(request.job(number)), delay=request.delay or None)
+
+
+async def send(numbers: range) -> None:
+    left = iter(numbers)
+    await gather(*(enqueue(left) for _ in range(min(SENDERS, len(numbers)))))
+
+
+async def main() -> None:
+    if request.role == "produce" and in_memory:
+        unsupported("what it has in memory no other process sees")
+    if request.role == "produce":
+        await produce(request, send, sleep)
+    elif in_memory and request.gap:
+        record.watch()
+        await gather(queue.run(), produce(request, send, sleep))
+    else:
+        if in_memory:
+            await produce(request, send, sleep)
+        record.watch()
+        await queue.run()
+
+
+uvloop.run(main())
