@@ -1,0 +1,52 @@
+"""arq on Redis with hiredis and uvloop, asked as protocol.py says.
+
+Settings: those it comes with: it polls every 0.5 seconds, and keeps results for an hour; nothing is logged.  It has no
+bulk API, so single calls run side by side.
+"""
+
+from __future__ import annotations
+
+from asyncio import gather, sleep
+from collections.abc import Iterator
+
+import uvloop
+from arq import ArqRedis, Worker, create_pool
+from arq.connections import RedisSettings
+from protocol import Record, Request, produce
+
+SENDERS = 32
+
+request = Request.read()
+record = Record(request)
+
+
+async def job(_context: object, number: int, at: float, load: str) -> str:
+    record.begin(number, at)
+    if request.sleep:
+        await sleep(request.sleep)
+    record.end()
+    return load
+
+
+async def enqueue(redis: ArqRedis, left: Iterator[int]) -> None:
+    for number in left:
+        await redis.enqueue_job("job", *request.job(number), _defer_by=request.delay or None)
+
+
+async def main() -> None:
+    redis = await create_pool(RedisSettings.from_dsn(request.url))
+
+    async def send(numbers: range) -> None:
+        left = iter(numbers)
+        await gather(*(enqueue(redis, left) for _ in range(min(SENDERS, len(numbers)))))
+
+    if request.role == "produce":
+        await produce(request, send, sleep)
+        await redis.aclose()
+    else:
+        worker = Worker([job], redis_pool=redis, max_jobs=request.concurrency, log_results=False)
+        record.watch()
+        await worker.async_run()
+
+
+uvloop.run(main())
