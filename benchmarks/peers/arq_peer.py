@@ -1,7 +1,7 @@
 """arq on Redis with hiredis and uvloop, asked as protocol.py says.
 
-Settings: those it comes with: it polls every 0.5 seconds, and keeps results for an hour; nothing is logged.  It has no
-bulk API, so single calls run side by side.
+Settings: those it comes with: it polls every 0.5 seconds, for no more jobs than may run then, and keeps results for an
+hour; nothing is logged.  It has no bulk API, so single calls run side by side.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """AsyncMQ on Redis with hiredis, or in memory, on asyncio with uvloop; asked as protocol.py says.
 
 Settings: those it comes with; idle, it polls every 0.05 to 2 seconds.  Its bulk API adds one after another, so single
-adds run side by side instead.  In memory a worker enqueues its jobs itself: before it runs,
-or meanwhile if they come with gaps.
+adds run side by side instead.  In memory a worker enqueues its jobs itself, and says what a producer says: before it
+runs, or meanwhile if they come with gaps.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """PgQueuer on asyncpg and uvloop, asked as protocol.py says.
 
-Settings: asyncpg, its faster driver, on one connection; batches of 100, which its own benchmark finds best (the default
-is 10), or of as many as may run at once.  It takes no fewer than two batches: up to twice as many run as are asked for.
+Settings: asyncpg, its faster driver, on one connection; batches of 100, or of as many as may run at once, which it
+fetches and settles at a time: twice as fast as its default of 10.  Its limit for what runs can't be less than two
+batches, so up to twice as many run as are asked for.
 """
 
 from __future__ import annotations

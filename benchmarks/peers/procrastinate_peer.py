@@ -1,7 +1,7 @@
 """Procrastinate on psycopg and uvloop, asked as protocol.py says.
 
 Settings: its asynchronous connector with psycopg's C code and pool, jobs deferred in batches, concurrency as asked,
-LISTEN and the poll every 5 seconds beside it as they are by default.  It keeps all jobs; that is its default as well.
+LISTEN and the poll every 5 seconds beside it as they are by default, and so is that jobs which are over are kept.
 """
 
 from __future__ import annotations
