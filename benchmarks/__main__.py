@@ -56,6 +56,26 @@ def install(contenders: Sequence[Contender], results: Results) -> list[Contender
     return there
 
 
+def open_stores(contenders: Sequence[Contender], stack: ExitStack) -> dict[str, Store]:
+    """Those that they need, by name."""
+    stores: dict[str, Store] = {}
+    for name in dict.fromkeys(each.store for each in contenders):
+        stores[name] = STORES[name]()
+        stack.callback(stores[name].close)
+    return stores
+
+
+def takers(workload: Workload, contenders: Sequence[Contender], results: Results) -> list[Contender]:
+    """Who takes part, and could do it in the rounds before."""
+    return [
+        each
+        for each in contenders
+        if each.store in workload.stores
+        and each.name in (workload.only or [each.name])
+        and not results.why_not(workload.name, each.name)
+    ]
+
+
 def measure(workload: Workload, contender: Contender, store: Store, number: int, share: float) -> Measured:
     """One trial."""
     try:
@@ -101,20 +121,13 @@ def main() -> int:
     results = Results(this_machine())
     contenders = install(contenders, results)
     with ExitStack() as stack:
-        stores: dict[str, Store] = {}
-        for name in dict.fromkeys(each.store for each in contenders):
-            stores[name] = STORES[name]()
-            stack.callback(stores[name].close)
+        stores = open_stores(contenders, stack)
         for number in range(options.rounds or (1 if options.quick else 3)):
             for workload in workloads:
+                if number and workload.once:
+                    continue
                 print(f"round {number + 1}: {workload.name}", flush=True)
-                for contender in contenders:
-                    if contender.store not in workload.stores or contender.name not in (
-                        workload.only or [contender.name]
-                    ):
-                        continue
-                    if results.why_not(workload.name, contender.name):
-                        continue
+                for contender in takers(workload, contenders, results):
                     share = _QUICK if options.quick else 1.0
                     results.trials.append(measure(workload, contender, stores[contender.store], number, share))
                     tell(results.trials[-1])

@@ -31,6 +31,7 @@ class Contender:
 
 _OURS: Final = Ours()
 _STREAQ: Final = Python("streaq", ("streaq>=7,<8", "trio>=0.35", "uvloop"))
+_HUEY: Final = Python("huey", ("huey>=3",))
 _ASYNCMQ: Final = Python("asyncmq", ("asyncmq>=0.9,<0.10", "redis[hiredis]", "uvloop"))
 
 CONTENDERS: Final = (
@@ -121,8 +122,17 @@ CONTENDERS: Final = (
         "huey",
         "SQLite",
         "huey_peer.py",
-        Python("huey", ("huey>=3",)),
-        "Threads; SQLite in WAL mode as it comes, which does not flush each commit.",
+        _HUEY,
+        "A thread for each slot; SQLite's write-ahead log as it comes, which no commit waits to see flushed.",
+        pace=0.1,
+    ),
+    Contender(
+        "huey, flushing",
+        "SQLite",
+        "huey_peer.py",
+        _HUEY,
+        "The same with ``fsync=True``: what a commit says survives a power cut, as with trioq.",
+        {"fsync": "yes"},
         pace=0.1,
     ),
     Contender("trioq in memory", "memory", "trioq_peer.py", _OURS, "The defaults."),

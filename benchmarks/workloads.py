@@ -37,6 +37,7 @@ class Workload:
     quick: bool = False  #: belongs to a quick run
     stores: Sequence[str] = ("Redis", "PostgreSQL", "SQLite")
     only: Sequence[str] = ()  #: contenders, where not all of a store take part
+    once: bool = False  #: it takes long and hardly varies: the first round is enough
 
 
 def _enqueue_one_by_one(trial: Trial) -> Figures:
@@ -96,11 +97,11 @@ def _drain_some_of_a_million(trial: Trial) -> Figures:
 
 
 def _pick_up(trial: Trial) -> Figures:
-    return _idle_worker(trial, jobs=300, gap=0.03, delay=0.0)
+    return _idle_worker(trial, jobs=200, gap=0.03, delay=0.0)
 
 
 def _be_on_time(trial: Trial) -> Figures:
-    return _idle_worker(trial, jobs=300, gap=0.01, delay=_DELAY)
+    return _idle_worker(trial, jobs=200, gap=0.01, delay=_DELAY)
 
 
 def _idle_worker(trial: Trial, jobs: int, gap: float, delay: float) -> Figures:
@@ -185,6 +186,7 @@ WORKLOADS: Final = (
         _drain_some_of_a_million,
         "jobs/s",
         only=("trioq on Redis", "BullMQ", "trioq on PostgreSQL", "PgQueuer", "trioq on SQLite"),
+        once=True,
     ),
     Workload(
         "pick up",
@@ -207,5 +209,6 @@ WORKLOADS: Final = (
         _do_nothing,
         "worker CPU ms/s",
         more_is_better=False,
+        once=True,
     ),
 )

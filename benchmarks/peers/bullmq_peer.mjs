@@ -8,7 +8,7 @@ import { Queue, Worker } from 'bullmq';
 const NAME = 'peer';
 const CHUNK = 1_000;
 
-const defaults = { concurrency: 100, many: true, size: 0, sleep: 0, delay: 0, gap: 0, quiet: 5, arguments: {} };
+const defaults = { concurrency: 100, many: true, size: 0, sleep: 0, delay: 0, gap: 0, rest: false, quiet: 30, arguments: {} };
 const request = { ...defaults, ...JSON.parse(process.argv[2]) };
 const { hostname: host, port } = new URL(request.url);
 const connection = { host, port: Number(port || 6379), maxRetriesPerRequest: null };
@@ -54,6 +54,7 @@ async function work() {
   const options = { connection, concurrency: request.concurrency, removeOnComplete: { age: 3600 }, autorun: false };
   const worker = new Worker(NAME, handle, options);
   await worker.waitUntilReady();
+  const ready = monotonic();
   say({ ready: true });
   worker.run();
 
@@ -63,9 +64,9 @@ async function work() {
     if (record.numbers.length !== seen) {
       const { user, system } = process.cpuUsage(cpuBegun);
       [seen, cpu] = [record.numbers.length, (user + system) / 1e6];
-      continue;
     }
-    if (record.ended && monotonic() - record.ended > (seen >= request.jobs ? 0.5 : request.quiet)) break;
+    const wanted = seen < request.jobs ? request.quiet : request.rest ? 0 : 0.5;
+    if (monotonic() - (record.ended || ready) > wanted) break;
   }
   process.stdout.write(JSON.stringify({ ...record, cpu }) + '\n', () => process.exit(0));
 }
