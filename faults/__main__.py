@@ -33,6 +33,9 @@ async def _run(chosen: dict[Experiment, list[str]], *, full: bool, add: bool, qu
             began = time.monotonic()
             trials = 1 if quick else experiment.sample
             result = await run_trials(experiment, kind, trials, nest, turn, quick=quick)
+            if not result.trials:
+                missed.append(f"{experiment.name}, {kind}: not run: {result.words[0]}")
+                return
             sums[kind] = sums.get(kind, Result()) + result
             _tell(experiment, kind, result, time.monotonic() - began)
             if add:

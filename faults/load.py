@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -24,7 +24,13 @@ _JOBS: Final = [[0.0], [0.0], [0.3]]
 
 @asynccontextmanager
 async def steady_work(
-    bench: Bench, seconds: float, *, port: int | None = None, **orders: object
+    bench: Bench,
+    seconds: float,
+    *,
+    port: int | None = None,
+    task: str = "work",
+    arguments: list[list[Any]] = _JOBS,
+    **orders: object,
 ) -> AsyncIterator[Trial]:
     """Two workers and a producer, for so long; by way of the proxy on *port*, where one is given."""
     async with bench.trial() as trial:
@@ -32,7 +38,7 @@ async def steady_work(
         for _ in range(2):
             await trial.start_worker(store=way, **orders)
         count = int(seconds * _RATE)
-        await trial.start_producer(store=way, arguments=_JOBS, count=count, every=1 / _RATE, hands=8)
+        await trial.start_producer(store=way, task=task, arguments=arguments, count=count, every=1 / _RATE, hands=8)
         await trio.sleep(1)
         yield trial
 

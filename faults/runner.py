@@ -12,6 +12,7 @@ from .experiment import Bench, Experiment
 from .processes import Nest
 from .result import Result
 from .stores import STORES
+from .stores.disk import NotHere
 from .stores.store import Store
 
 #: Seconds that a trial may take.
@@ -23,7 +24,7 @@ async def run_trials(
 ) -> Result:
     """So many trials of an experiment on one kind of store, each in its *turn*.
 
-    A trial that ends in an error is a violation.
+    A trial that ends in an error is a violation.  Where the store can't be had there are no trials, and words about it.
     """
     results: list[Result] = []
 
@@ -36,8 +37,14 @@ async def run_trials(
             results.append(Result(trials=1) + Result.wrong([f"the trial broke off: {error!r}"]))
 
     async def run_alone(number: int) -> None:
-        async with turn, _opened(kind) as store:
-            await run(number, store)
+        async with turn:
+            try:
+                store = await _open(kind)
+            except NotHere as error:
+                results.append(Result(words=(str(error),)))
+            else:
+                async with _closing(store):
+                    await run(number, store)
 
     async def run_with_others(number: int, store: Store) -> None:
         async with turn:
@@ -48,16 +55,20 @@ async def run_trials(
             for number in range(trials):
                 nursery.start_soon(run_alone, number)
     else:
-        async with _opened(kind) as store, trio.open_nursery() as nursery:
+        async with _closing(await _open(kind)) as store, trio.open_nursery() as nursery:
             for number in range(trials):
                 nursery.start_soon(run_with_others, number, store)
     return sum(results, Result())
 
 
+async def _open(kind: str) -> Store:
+    """In a thread: others are measured while a server starts."""
+    return await trio.to_thread.run_sync(STORES[kind])
+
+
 @asynccontextmanager
-async def _opened(kind: str) -> AsyncIterator[Store]:
-    """In a thread: others are measured while a server starts or ends."""
-    store = await trio.to_thread.run_sync(STORES[kind])
+async def _closing(store: Store) -> AsyncIterator[Store]:
+    """And likewise while it ends."""
     try:
         yield store
     finally:

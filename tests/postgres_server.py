@@ -65,12 +65,15 @@ on_one: Final = pytest.mark.parametrize("server", list(PROGRAMS)[:1], indirect=T
 
 
 class PostgresServer:
-    """A server with an empty database, that lets everybody in; *settings* go over those of ``postgresql.conf``."""
+    """A server with an empty database, that lets everybody in; *settings* go over those of ``postgresql.conf``.
 
-    def __init__(self, programs: Path, **settings: str) -> None:
+    All that it writes is in a folder of its own, in *place*.
+    """
+
+    def __init__(self, programs: Path, place: Path | None = None, /, **settings: str) -> None:
         self.programs = _enterable(programs)
         self.settings = {**_SETTINGS, **settings}
-        self.folder = Path(tempfile.mkdtemp(prefix="trioq-pg-", dir=_TEMP))
+        self.folder = Path(tempfile.mkdtemp(prefix="trioq-pg-", dir=place or _TEMP))
         self.data = self.folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
         try:
@@ -127,6 +130,11 @@ class PostgresServer:
         """The process that starts all others."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether its first process has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
 
     def log(self) -> str:
         """What the server has said."""

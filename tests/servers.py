@@ -56,12 +56,15 @@ on_one: Final = pytest.mark.parametrize("server", list(PROGRAMS)[:1], indirect=T
 
 
 class Server:
-    """A server process with an empty store and no persistence, unless *options* say otherwise."""
+    """A server process with an empty store and no persistence, unless *options* say otherwise.
 
-    def __init__(self, program: Path, *options: str) -> None:
+    What it writes is in a folder of its own, in *place*.
+    """
+
+    def __init__(self, program: Path, *options: str, place: Path | None = None) -> None:
         self.program = program
         self.options = options
-        self.folder = tempfile.mkdtemp(prefix="trioq-redis-")
+        self.folder = tempfile.mkdtemp(prefix="trioq-redis-", dir=place)
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._start_somewhere()
@@ -88,6 +91,11 @@ class Server:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
         """Start it, or start it again, on the same port, and wait until it answers."""

@@ -15,6 +15,7 @@ from tests.postgres_server import PROGRAMS, PostgresServer
 from trioq import PostgresBackend
 from trioq.abc import Backend
 
+from .disk import Disk
 from .store import Store
 
 #: As a server comes, and not as our tests like it: what a crash loses is what is asked.  Each of a hundred workers may
@@ -30,9 +31,18 @@ class OwnServer(Store):
 
     kind: ClassVar[str] = "postgresql"
 
-    def __init__(self, synchronous_commit: str = "on", program: str = next(iter(PROGRAMS))) -> None:
+    def __init__(
+        self,
+        synchronous_commit: str = "on",
+        program: str = next(iter(PROGRAMS)),
+        disk: Disk | None = None,
+        **settings: str,
+    ) -> None:
         self.durable = synchronous_commit == "on"
-        self.server = PostgresServer(PROGRAMS[program], **_SETTINGS, synchronous_commit=synchronous_commit)
+        self.disk = disk
+        place = None if disk is None else disk.folder
+        settings = {**_SETTINGS, "synchronous_commit": synchronous_commit, **settings}
+        self.server = PostgresServer(PROGRAMS[program], place, **settings)
         self.port = self.server.port
 
     def address(self, folder: Path, *, port: int | None = None) -> list[str]:
@@ -63,15 +73,29 @@ class OwnServer(Store):
             while time.monotonic() < deadline:
                 witness.execute("SELECT 1")
                 time.sleep(0.001)
+        self._wait_until_it_answers()
+
+    def revive(self) -> int:
+        return self._wait_until_it_answers(revive=True)
+
+    def _wait_until_it_answers(self, *, revive: bool = False) -> int:
+        """How often it was started for that."""
+        starts = 0
+        deadline = time.monotonic() + _RECOVERS_WITHIN
         while time.monotonic() < deadline:
             with suppress(psycopg.OperationalError):
                 self.server.sql("SELECT 1")
-                return
+                return starts
+            if revive and not self.server.runs:
+                starts += 1
+                self.server.start()
             time.sleep(0.01)
         raise RuntimeError(f"it does not recover: {self.server.log()}")
 
     def close(self) -> None:
         self.server.close()
+        if self.disk is not None:
+            self.disk.close()
 
 
 def open_backend(url: str, schema: str) -> PostgresBackend:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from tests.servers import PROGRAMS, Server
 from trioq import RedisBackend
 
+from .disk import Disk
 from .store import Store
 
 #: How the server keeps what it was told, by the name of the setting that says it.
@@ -17,15 +20,22 @@ DURABILITIES = {
     "always": ("--appendonly", "yes", "--appendfsync", "always"),
 }
 
+#: Seconds within which it must be back.
+_RECOVERS_WITHIN: Final = 20.0
+
 
 class OwnServer(Store):
     """The first server program that is there: Valkey, unless another is named."""
 
     kind: ClassVar[str] = "redis"
 
-    def __init__(self, durability: str = "no appendonly", program: str = next(iter(PROGRAMS))) -> None:
+    def __init__(
+        self, durability: str = "no appendonly", program: str = next(iter(PROGRAMS)), disk: Disk | None = None
+    ) -> None:
         self.durable = durability != "no appendonly"
-        self.server = Server(PROGRAMS[program], *DURABILITIES[durability])
+        self.disk = disk
+        place = None if disk is None else disk.folder
+        self.server = Server(PROGRAMS[program], *DURABILITIES[durability], place=place)
         self.port = self.server.port
 
     def address(self, folder: Path, *, port: int | None = None) -> list[str]:
@@ -37,12 +47,27 @@ class OwnServer(Store):
     def start(self) -> None:
         self.server.start()
 
+    def revive(self) -> int:
+        starts = 0
+        deadline = time.monotonic() + _RECOVERS_WITHIN
+        while time.monotonic() < deadline:
+            with suppress(OSError):
+                if self.server.command("PING").startswith(b"+PONG"):
+                    return starts
+            if not self.server.runs:
+                starts += 1
+                self.server.start()
+            time.sleep(0.01)
+        raise RuntimeError("it does not recover")
+
     def empty(self, folder: Path) -> None:
         self.server.command("FLUSHALL")
         self.server.command("SCRIPT", "FLUSH")
 
     def close(self) -> None:
         self.server.close()
+        if self.disk is not None:
+            self.disk.close()
 
 
 def open_backend(url: str, prefix: str) -> RedisBackend:

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from trioq.abc import Backend
 
+from .disk import Disk
+
 
 class Store(ABC):
     """A private store that one experiment has for itself."""
@@ -17,6 +19,9 @@ class Store(ABC):
 
     #: Where a server keeps it, which can be killed, and reached through a proxy.
     port: int | None = None
+
+    #: The disk that it has for itself, where it has one.
+    disk: Disk | None = None
 
     #: Whether what it has answered is there after a crash of its process.
     durable: bool = True
@@ -37,6 +42,13 @@ class Store(ABC):
 
     def start(self) -> None:
         """Start it again, where it was."""
+        raise NotImplementedError
+
+    def revive(self) -> int:
+        """Wait until it answers again, and start it where it has ended by itself, as a service manager would.
+
+        Answers how often it had.
+        """
         raise NotImplementedError
 
     def empty(self, folder: Path) -> None:
