@@ -6,7 +6,7 @@ hour; nothing is logged.  It has no bulk API, so single calls run side by side.
 
 from __future__ import annotations
 
-from asyncio import gather, sleep
+import asyncio
 from collections.abc import Iterator
 
 import uvloop
@@ -23,7 +23,7 @@ record = Record(request)
 async def job(_context: object, number: int, at: float, load: str) -> str:
     record.begin(number, at)
     if request.sleep:
-        await sleep(request.sleep)
+        await asyncio.sleep(request.sleep)
     record.end()
     return load
 
@@ -38,10 +38,10 @@ async def main() -> None:
 
     async def send(numbers: range) -> None:
         left = iter(numbers)
-        await gather(*(enqueue(redis, left) for _ in range(min(SENDERS, len(numbers)))))
+        await asyncio.gather(*(enqueue(redis, left) for _ in range(min(SENDERS, len(numbers)))))
 
     if request.role == "produce":
-        await produce(request, send, sleep)
+        await produce(request, send, asyncio.sleep)
         await redis.aclose()
     else:
         worker = Worker([job], redis_pool=redis, max_jobs=request.concurrency, log_results=False)

@@ -7,8 +7,8 @@ runs, or meanwhile if they come with gaps.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from asyncio import gather, sleep
 from collections.abc import Iterator
 
 import uvloop
@@ -31,7 +31,7 @@ queue = Queue("peer", InMemoryBackend() if in_memory else RedisBackend(request.u
 async def job(number: int, at: float, load: str) -> str:
     record.begin(number, at)
     if request.sleep:
-        await sleep(request.sleep)
+        await asyncio.sleep(request.sleep)
     record.end()
     return load
 
@@ -43,20 +43,20 @@ async def enqueue(left: Iterator[int]) -> None:
 
 async def send(numbers: range) -> None:
     left = iter(numbers)
-    await gather(*(enqueue(left) for _ in range(min(SENDERS, len(numbers)))))
+    await asyncio.gather(*(enqueue(left) for _ in range(min(SENDERS, len(numbers)))))
 
 
 async def main() -> None:
     if request.role == "produce" and in_memory:
         unsupported("what it has in memory no other process sees")
     if request.role == "produce":
-        await produce(request, send, sleep)
+        await produce(request, send, asyncio.sleep)
     elif in_memory and request.gap:
         record.watch()
-        await gather(queue.run(), produce(request, send, sleep))
+        await asyncio.gather(queue.run(), produce(request, send, asyncio.sleep))
     else:
         if in_memory:
-            await produce(request, send, sleep)
+            await produce(request, send, asyncio.sleep)
         record.watch()
         await queue.run()
 

@@ -7,7 +7,7 @@ by its Record.
 
 from __future__ import annotations
 
-from asyncio import sleep
+import asyncio
 
 import oban
 import uvloop
@@ -24,7 +24,7 @@ class Peer:
         number, at, load = job.args["job"]
         record.begin(number, at)
         if request.sleep:
-            await sleep(request.sleep)
+            await asyncio.sleep(request.sleep)
         record.end()
         return oban.Record(load) if load else None
 
@@ -44,12 +44,12 @@ async def main() -> None:
         await install(pool)
     if request.role == "produce":
         async with oban.Oban(pool=pool):
-            await produce(request, send, sleep)
+            await produce(request, send, asyncio.sleep)
         await pool.close()
     else:
         async with oban.Oban(pool=pool, queues={"peer": request.concurrency}, pruner={"max_age": 3600}):
             record.watch()
-            await sleep(float("inf"))
+            await asyncio.sleep(float("inf"))
 
 
 uvloop.run(main())

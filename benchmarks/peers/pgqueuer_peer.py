@@ -7,8 +7,8 @@ batches, so up to twice as many run as are asked for.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from asyncio import sleep
 from datetime import timedelta
 
 import asyncpg
@@ -28,7 +28,7 @@ async def job(job: Job) -> None:
     number, at, _load = json.loads(job.payload or b"")
     record.begin(number, at)
     if request.sleep:
-        await sleep(request.sleep)
+        await asyncio.sleep(request.sleep)
     record.end()
 
 
@@ -46,7 +46,7 @@ async def main() -> None:
         await queries.enqueue(["job"] * count, payloads, [0] * count, [delay] * count)
 
     if request.role == "produce":
-        await produce(request, send, sleep)
+        await produce(request, send, asyncio.sleep)
     else:
         worker = PgQueuer(driver)
         worker.entrypoint("job")(job)

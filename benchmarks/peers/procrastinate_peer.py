@@ -6,8 +6,8 @@ LISTEN and the poll every 5 seconds beside it as they are by default, and so is 
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from asyncio import sleep
 
 import uvloop
 from procrastinate import App, PsycopgConnector
@@ -23,7 +23,7 @@ app = App(connector=PsycopgConnector(conninfo=request.url))
 async def job(number: int, at: float, load: str) -> None:
     record.begin(number, at)
     if request.sleep:
-        await sleep(request.sleep)
+        await asyncio.sleep(request.sleep)
     record.end()
 
 
@@ -40,7 +40,7 @@ async def main() -> None:
         if not await app.check_connection_async():  # its tables are missing
             await app.schema_manager.apply_schema_async()
         if request.role == "produce":
-            await produce(request, send, sleep)
+            await produce(request, send, asyncio.sleep)
         else:
             record.watch()
             await app.run_worker_async(concurrency=request.concurrency, install_signal_handlers=False)

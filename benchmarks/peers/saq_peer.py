@@ -6,9 +6,9 @@ that are due once a second, and knows whole seconds.  It has no bulk API, so sin
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from asyncio import gather, sleep
 from collections.abc import Iterator
 
 import uvloop
@@ -25,7 +25,7 @@ queue = Queue.from_url(request.url)
 async def job(_context: object, *, number: int, at: float, load: str) -> str:
     record.begin(number, at)
     if request.sleep:
-        await sleep(request.sleep)
+        await asyncio.sleep(request.sleep)
     record.end()
     return load
 
@@ -39,13 +39,13 @@ async def enqueue(left: Iterator[int]) -> None:
 
 async def send(numbers: range) -> None:
     left = iter(numbers)
-    await gather(*(enqueue(left) for _ in range(min(SENDERS, len(numbers)))))
+    await asyncio.gather(*(enqueue(left) for _ in range(min(SENDERS, len(numbers)))))
 
 
 async def main() -> None:
     await queue.connect()
     if request.role == "produce":
-        await produce(request, send, sleep)
+        await produce(request, send, asyncio.sleep)
         await queue.disconnect()
     else:
         record.watch()

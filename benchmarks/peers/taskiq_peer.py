@@ -6,7 +6,7 @@ for an hour.  It has no bulk API, so single calls run side by side.
 
 from __future__ import annotations
 
-from asyncio import gather, sleep
+import asyncio
 from collections.abc import Iterator
 
 import uvloop
@@ -26,7 +26,7 @@ broker = RedisStreamBroker(request.url).with_result_backend(results)
 async def job(number: int, at: float, load: str) -> str:
     record.begin(number, at)
     if request.sleep:
-        await sleep(request.sleep)
+        await asyncio.sleep(request.sleep)
     record.end()
     return load
 
@@ -38,7 +38,7 @@ async def enqueue(left: Iterator[int]) -> None:
 
 async def send(numbers: range) -> None:
     left = iter(numbers)
-    await gather(*(enqueue(left) for _ in range(min(SENDERS, len(numbers)))))
+    await asyncio.gather(*(enqueue(left) for _ in range(min(SENDERS, len(numbers)))))
 
 
 async def main() -> None:
@@ -47,7 +47,7 @@ async def main() -> None:
     broker.is_worker_process = request.role == "work"
     await broker.startup()
     if request.role == "produce":
-        await produce(request, send, sleep)
+        await produce(request, send, asyncio.sleep)
         await broker.shutdown()
     else:
         record.watch()
