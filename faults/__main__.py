@@ -10,6 +10,8 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 
@@ -69,7 +71,7 @@ def _tell(experiment: Experiment, kind: str, result: Result, seconds: float) -> 
 
 
 def main() -> int:
-    """The exit code: 1 where a promise was broken."""
+    """The exit code: 1 where a promise was broken, 130 after Ctrl-C, 143 after SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("words", nargs="*", help="only experiments whose name, or store, has one of these words")
     parser.add_argument("--full", action="store_true", help="until each has been run often enough")
@@ -84,11 +86,31 @@ def main() -> int:
         for each in EXPERIMENTS
         if (kinds := [kind for kind in each.stores if all(word in f"{each.name} on {kind}" for word in options.words)])
     }
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers and folders are cleared away, as after Ctrl-C
-    missed = trio.run(lambda: _run(chosen, full=options.full, add=not options.quick, quick=options.quick))
+    run = partial(_run, chosen, full=options.full, add=not options.quick, quick=options.quick)
+    told, missed = trio.run(_until_told_to_end, run)
     for what in missed:
         print(f"MISSED: {what}")
-    return 1 if missed else 0
+    return told or (1 if missed else 0)
+
+
+async def _until_told_to_end(run: Callable[[], Awaitable[list[str]]]) -> tuple[int, list[str]]:
+    """What *run* answers, and 0; or nothing, and the exit code that a shell gives for the signal that ended it.
+
+    Each trial that is under way ends its processes then, drops its folder, and is not in the sums; so does each server.
+    """
+    told, missed = 0, []
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                nonlocal told
+                told = 128 + await anext(signals)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(listen)
+            missed = await run()
+            nursery.cancel_scope.cancel()
+    return told, missed
 
 
 if __name__ == "__main__":

@@ -138,9 +138,14 @@ class Nest:
                     self._living.pop(int(pid)).end(int(*code))
 
 
+async def _listen(nest: Nest, listening: trio.CancelScope) -> None:
+    with listening:
+        await nest.listen()
+
+
 @asynccontextmanager
 async def open_nest() -> AsyncIterator[Nest]:
-    """Room for processes, which end with the block at the latest."""
+    """Room for processes, which end with the block at the latest, also where that is cancelled."""
     command = [sys.executable, "-m", "faults.nest"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRIOQ_")}
     process = await trio.lowlevel.open_process(
@@ -149,9 +154,13 @@ async def open_nest() -> AsyncIterator[Nest]:
     try:
         async with trio.open_nursery() as nursery:
             nest = Nest(process)
-            nursery.start_soon(nest.listen)
-            yield nest
-            nursery.cancel_scope.cancel()
+            # Shielded: whoever is cancelled in the block still waits there for the end of what it has started.
+            listening = trio.CancelScope(shield=True)
+            nursery.start_soon(_listen, nest, listening)
+            try:
+                yield nest
+            finally:
+                listening.cancel()
     finally:
         with trio.CancelScope(shield=True):
             assert process.stdin is not None

@@ -80,7 +80,8 @@ async def killed_at_any_moment(bench: Bench) -> Result:
         return judge(await trial.history(within=60))
 
 
-async def _restart(bench: Bench, lease: float, victims: int) -> Result:
+async def restart(bench: Bench, lease: float, victims: int) -> Result:
+    """So many workers with two jobs each are killed at once, and one is left: how long until their jobs begin there."""
     async with bench.trial() as trial:
         doomed = [await trial.start_worker(lease=lease, concurrency=2) for _ in range(victims)]
         total = victims * 2
@@ -104,7 +105,7 @@ async def _restart(bench: Bench, lease: float, victims: int) -> Result:
 )
 async def twenty_workers_killed_at_once(bench: Bench) -> Result:
     """Twenty workers with default settings are killed at once, each with two jobs under way; one worker is left."""
-    return await _restart(bench, lease=15, victims=3 if bench.quick else 20)
+    return await restart(bench, lease=15, victims=3 if bench.quick else 20)
 
 
 @experiment(
@@ -117,4 +118,4 @@ async def twenty_workers_killed_at_once(bench: Bench) -> Result:
 )
 async def twenty_workers_killed_at_once_lease_3(bench: Bench) -> Result:
     """The same with ``lease=3``."""
-    return await _restart(bench, lease=3, victims=3 if bench.quick else 20)
+    return await restart(bench, lease=3, victims=3 if bench.quick else 20)

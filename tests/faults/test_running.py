@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
 import pytest
 
 from faults import __main__ as command
@@ -36,3 +45,35 @@ def test_a_small_disk_is_filled_and_given_room():
     finally:
         small.close()
     assert not small.folder.exists()
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_ends_it_ends_its_processes_and_its_servers_and_drops_its_folders(number, tmp_path):
+    words = [sys.executable, "-m", "faults", "--quick", "killed at any moment", "redis"]
+    others = []
+    command = subprocess.Popen(words, cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)})
+    try:
+        others = until_all_are_there(psutil.Process(command.pid))
+        command.send_signal(number)
+        assert command.wait(timeout=30) == 128 + number
+        _, left = psutil.wait_procs(others, timeout=5)
+        assert left == []
+    finally:
+        for process in (command, *others):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        command.wait()
+    assert list(tmp_path.iterdir()) == []
+
+
+def until_all_are_there(command):
+    """Its children and theirs: the server, the nest, and in there some workers and a producer."""
+    deadline = time.monotonic() + 60
+    while len(others := command.children(recursive=True)) < 6:
+        assert time.monotonic() < deadline
+        assert command.is_running()
+        time.sleep(0.05)
+    return others

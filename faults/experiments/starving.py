@@ -1,0 +1,31 @@
+"""Workers that hardly get the CPU that they ask for: what becomes of the times that are promised."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from faults.experiment import Bar, Bench, experiment
+from faults.experiments.killing import restart
+from faults.hogs import hogs_on_every_core
+from faults.result import Result
+from faults.stores import EVERY
+
+#: Other programs that compute without a pause, for each core.
+_HOGS: Final = 4
+
+
+@experiment(
+    promise="Nobody healthy is taken for dead, and the jobs of the dead begin elsewhere within 20 s.",
+    stores=EVERY,
+    sample=1,
+    goal=10,
+    at_once=1,
+    bars=(Bar("restart", 0.99, 20),),
+)
+async def workers_killed_on_a_starved_machine(bench: Bench) -> Result:
+    """Ten workers with default settings are killed at once, and one is left, which hardly gets the CPU that it needs.
+
+    On each core four other programs compute all the time.
+    """
+    async with hogs_on_every_core(_HOGS):
+        return await restart(bench, lease=15, victims=3 if bench.quick else 10)
