@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.environments import PEERS
 from benchmarks.programs import Failed, Unsupported
 from benchmarks.stores import Memory, SQLite, Store
 from benchmarks.trial import Trial, check_each_ran_once, quantiles
+from benchmarks.workloads import WORKLOADS
 
 
 @pytest.fixture
@@ -82,3 +84,10 @@ def test_each_job_must_have_run_exactly_once():
 
 def test_quantiles_are_in_milliseconds():
     assert quantiles([number / 1e3 for number in range(1, 101)]) == {"p50 ms": 51.0, "p95 ms": 96.0, "p99 ms": 100.0}
+
+
+@pytest.mark.parametrize("contender", CONTENDERS, ids=lambda each: each.name)
+def test_every_contender_has_its_program_and_a_trioq_to_be_compared_with(contender):
+    assert (PEERS / contender.program).exists()
+    assert [each for each in CONTENDERS if each.is_trioq and each.store == contender.store]
+    assert any(contender.store in workload.stores for workload in WORKLOADS)
