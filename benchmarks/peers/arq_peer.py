@@ -1,7 +1,7 @@
 """arq on Redis with hiredis and uvloop, asked as protocol.py says.
 
-Settings: those it comes with: it polls every 0.5 seconds, for no more jobs than may run then, and keeps results for an
-hour; nothing is logged.  It has no bulk API, so single calls run side by side.
+Settings: those it comes with, and nothing logged.  It keeps results for an hour, and polls every 0.5 seconds, or as its
+argument "poll" says: at concurrency 1 it runs one job each time.  It has no bulk API, so single calls run side by side.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ async def main() -> None:
         await produce(request, send, asyncio.sleep)
         await redis.aclose()
     else:
-        worker = Worker([job], redis_pool=redis, max_jobs=request.concurrency, log_results=False)
+        poll = float(request.arguments.get("poll", "0.5"))
+        worker = Worker([job], redis_pool=redis, max_jobs=request.concurrency, poll_delay=poll, log_results=False)
         record.watch()
         await worker.async_run()
 

@@ -1,8 +1,7 @@
 """AsyncMQ on Redis with hiredis, or in memory, on asyncio with uvloop; asked as protocol.py says.
 
 Settings: those it comes with; idle, it polls every 0.05 to 2 seconds.  Its bulk API adds one after another, so single
-adds run side by side instead.  In memory a worker enqueues its jobs itself, and says what a producer says: before it
-runs, or meanwhile if they come with gaps.
+adds run side by side instead.  In memory a worker enqueues its jobs itself, before it runs.
 """
 
 from __future__ import annotations
@@ -47,16 +46,13 @@ async def send(numbers: range) -> None:
 
 
 async def main() -> None:
-    if request.role == "produce" and in_memory:
+    if in_memory and (request.role == "produce" or request.gap):
         unsupported("what it has in memory no other process sees")
     if request.role == "produce":
         await produce(request, send, asyncio.sleep)
-    elif in_memory and request.gap:
-        record.watch()
-        await asyncio.gather(queue.run(), produce(request, send, asyncio.sleep))
     else:
-        if in_memory:
-            await produce(request, send, asyncio.sleep)
+        for numbers in request.chunks() if in_memory else ():
+            await send(numbers)
         record.watch()
         await queue.run()
 
