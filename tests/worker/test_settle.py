@@ -31,6 +31,27 @@ async def test_what_ends_during_one_write_goes_together_in_the_next(autojump_clo
             assert (await queue.counts())["completed"] == 20
 
 
+async def test_large_outcomes_do_not_all_go_in_one_write(autojump_clock, store, queue):
+    sizes = []
+    settle = store.inner.settle
+
+    async def weigh(changes):
+        sizes.append(sum(len(change.fields["result"]) for change in changes))
+        return await settle(changes)
+
+    @queue.task
+    async def large():
+        return "x" * 1_000_000
+
+    store.inner.settle = weigh
+    async with queue:
+        await queue.enqueue_many(large.bind() for _ in range(10))
+        await trioq.Worker(queue, concurrency=20).run_until_idle()
+        assert (await queue.counts())["completed"] == 10
+    assert sum(sizes) > 10_000_000
+    assert max(sizes) <= 4 * 2**20, "what takes longer than a write may is never done, however often it is tried"
+
+
 async def test_a_saturated_worker_needs_few_calls_a_job(autojump_clock, store, queue):
     @queue.task
     async def quick():

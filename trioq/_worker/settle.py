@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -14,7 +14,7 @@ from .._bus import event_emitter
 from .._core.errors import BackendError, BackendUnavailable
 from .._core.job import Job
 from .._core.lifecycle import Change, IllegalStep, Reject, Release, command_for, step
-from .._core.outcome import Outcome, cut, error_text
+from .._core.outcome import Outcome, Returned, cut, error_text
 from ..backends._base import Verdict
 from .losses import tell_losses
 from .running import Running
@@ -24,6 +24,10 @@ logger: Final = logging.getLogger("trioq.worker")
 
 #: Outcomes in one write, at most.
 BATCH: Final = 500
+
+#: Bytes in one write, as far as they count: hundreds of large results at once would not come through within a store's
+#: patience, nor when they are tried again.
+BATCH_BYTES: Final = 4 * 2**20
 
 
 @trio.lowlevel.enable_ki_protection
@@ -36,12 +40,28 @@ async def settle(receive: trio.MemoryReceiveChannel[list[Ending]], shift: Shift)
     with receive, shift.last_writes:
         async for batch in receive:
             shift.begin_batch()
-            for start in range(0, len(batch), BATCH):
-                await settle_batch(batch[start : start + BATCH], shift)
+            for portion in _portions(batch):
+                await settle_batch(portion, shift)
     if shift.held:
         ids = ", ".join(running.job.id for running in shift.held.values())
         logger.error("the store did not take these outcomes in time; their leases will run out: %s", ids)
         shift.forget(list(shift.held.values()))
+
+
+def _portions(batch: Sequence[Ending]) -> Iterator[list[Ending]]:
+    """What goes in one write each; a large outcome goes, however large it is."""
+    portion: list[Ending] = []
+    size = 0
+    for ending in batch:
+        outcome = ending[1]
+        weight = len(outcome.result) if isinstance(outcome, Returned) else len(getattr(outcome, "error", ""))
+        if portion and (len(portion) == BATCH or size + weight > BATCH_BYTES):
+            yield portion
+            portion, size = [], 0
+        portion.append(ending)
+        size += weight
+    if portion:
+        yield portion
 
 
 async def settle_batch(batch: Sequence[Ending], shift: Shift) -> None:
