@@ -113,6 +113,7 @@ async def test_a_server_that_shuts_down_or_is_gone_is_unavailable():
     [
         ("08006", BackendUnavailable, "the connection broke", True),
         ("25006", BackendUnavailable, "a failover is under way", True),
+        ("25P04", BackendUnavailable, "transaction_timeout", True),
         ("40001", BackendUnavailable, "again and again", False),
         ("40P01", BackendUnavailable, "again and again", False),
         ("53000", BackendUnavailable, "not enough resources", False),

@@ -17,6 +17,7 @@ _UNAVAILABLE: Final[Mapping[str, str]] = {
     "08": "the connection broke",
     "25006": "it takes no writes: a failover is under way, or the URL names a replica",
     "25P03": "it ended the connection, which was idle in a transaction for too long",
+    "25P04": "it ended the connection: a transaction took longer than transaction_timeout",
     "40": "others wrote the same at the same time, again and again",
     "53": "it has not enough resources",
     "53100": "its disk is full. Make room; until then it takes no writes",
@@ -75,7 +76,7 @@ UNPREPARED: Final = frozenset({"26000", "42P05"})
 OUTDATED: Final = "0A000"
 
 #: After these the connection is of no more use, though it may stand: to a server that takes no writes.
-_LOST: Final = frozenset({"25006", "25P03", "57P01", "57P02", "57P03", "57P04", "57P05"})
+_LOST: Final = frozenset({"25006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P04", "57P05"})
 
 _BROKEN: Final = frozenset({"OperationalError", "InterfaceError", "OSError", "ClosedResourceError"})
 
