@@ -167,6 +167,20 @@ async def test_a_connection_with_rows_of_another_kind_will_do(queue, send):
         assert not (await tx.enqueue(send.options(id="1").bind("a"))).created
 
 
+@pytest.mark.parametrize("outer", ["pipeline", "transaction"])
+async def test_a_pipeline_of_the_user_s_will_do(queue, send, connection, orders, outer):
+    inner = {"pipeline": "transaction", "transaction": "pipeline"}[outer]
+    async with queue:
+        async with getattr(connection, outer)(), getattr(connection, inner)(), queue.within(connection) as tx:
+            await connection.execute(f"INSERT INTO {orders} VALUES ('o')")
+            first = await tx.enqueue(send.options(id="receipt", unique_key="k").bind("a@example.org"))
+            again = await tx.enqueue_many(send.options(unique_key=key).bind("a@example.org") for key in "kll")
+        assert shared().sql(f"SELECT id FROM {orders}") == [("o",)]
+        assert first.created
+        assert [handle.created for handle in again] == [False, True, False]
+        assert (await queue.counts())["waiting"] == 2
+
+
 async def test_what_the_server_refuses_comes_as_psycopg_raises_it(queue, send, connection):
     async with queue:
         with pytest.raises(psycopg.errors.InFailedSqlTransaction):

@@ -54,4 +54,5 @@ class Session:
 
 async def _rows(cursor: AsyncCursor[Row]) -> list[Row]:
     result = cursor.pgresult  # `description` would say the same, and describe each column
-    return await cursor.fetchall() if result is not None and result.nfields else []
+    # In a pipeline of the user's there is no result before it is fetched.
+    return await cursor.fetchall() if result is None or result.nfields else []
