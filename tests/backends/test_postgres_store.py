@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -18,10 +18,11 @@ import trioq
 import trioq.postgres
 from tests.postgres_server import PROGRAMS, PostgresServer, shared
 from tests.postgres_stores import new_backend, new_schema
-from trioq import BackendError, PostgresBackend, SchemaMissing, SchemaTooNew
+from trioq import BackendError, BackendUnavailable, PostgresBackend, SchemaMissing, SchemaTooNew
 from trioq.abc import Lease, Presence, Retention, Verdict
 from trioq.backends.postgres.layout import LAYOUT
 from trioq.backends.postgres.queries import quoted
+from trioq.backends.postgres.session import Session
 from trioq.lifecycle import Cancel, Change, Complete, Fail, Job, Requeue, State, step
 
 ADA = Presence(worker="ada-1", name="ada", host="here", slots=10, lease=15.0)
@@ -161,6 +162,21 @@ async def test_stores_in_two_schemas_do_not_see_each_other(server: PostgresServe
         assert not await right.is_queue_paused("q")
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+async def test_a_database_of_another_encoding_will_do(server: PostgresServer, encoding: str) -> None:
+    name = f"encoded_{encoding.lower()}"
+    server.sql(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
+    backend = PostgresBackend(f"{server.url.rpartition('/')[0]}/{name}")
+    await backend.migrate()
+    async with backend:
+        [job] = await held(backend, "1")
+        failed = step(job, Fail("no, says señor 王", 60.0), 1.0)
+        assert await verdicts(backend, failed) == [Verdict.STORED]
+        [found] = (await backend.get("q", ["1"])).jobs
+    assert found is not None
+    assert (found.id, found.error) == ("1", "no, says señor 王")
+
+
 async def isolation_of(connection: trioq.postgres.Connection[Any]) -> list[tuple[str]]:
     cursor = await connection.execute("SHOW transaction_isolation")
     return await cursor.fetchall()
@@ -192,13 +208,18 @@ async def test_a_record_that_cannot_be_read_is_shown_and_says_why(
     backend: PostgresBackend, tables: str, server: PostgresServer
 ) -> None:
     await backend.insert([a_job("1", metadata={"a": 1}), a_job("2")])
-    server.sql(f"UPDATE {tables}.jobs SET options = '{{not json', progress = '?', state = 'dreaming' WHERE id = '1'")
+    server.sql(
+        f"UPDATE {tables}.jobs SET options = '{{not json', progress = '?', error = '\\xff', cancel_reason = '\\xff', "
+        "state = 'dreaming' WHERE id = '1'"
+    )
     [job] = (await backend.get("q", ["1"])).jobs
     assert job is not None
     assert job.unreadable is not None
     assert "unknown state 'dreaming'" in job.unreadable
     assert "broken options" in job.unreadable
     assert "broken progress" in job.unreadable
+    assert "broken error" in job.unreadable
+    assert "broken cancel_reason" in job.unreadable
     assert job.state is State.WAITING, "where it lies is known"
     assert (await backend.counts("q"))[State.WAITING] == 2
     assert [job.id for job in await claim(backend, idle=True)] == ["2"], "a state that is not known is left alone"
@@ -380,6 +401,47 @@ async def test_a_batch_is_added_as_if_one_after_the_other(backend: PostgresBacke
     assert list(reply.created) == [False, True, False, True]
     assert [job.id for job in reply.jobs] == ["0", "1", "1", "2"]
     assert reply.jobs[1].seq < reply.jobs[3].seq
+
+
+@pytest.fixture
+def second_insert_fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
+    """Lets the second of a batch's statements that add jobs fail, once."""
+
+    def fail_with(error: Exception) -> None:
+        answers = iter([None, error])
+        begin = Session._begin
+
+        async def fail(self: Session, name: str, values: dict[str, Any]) -> Any:
+            failure = next(answers, None) if name == "insert" else None
+            if failure is not None:
+                raise failure
+            return await begin(self, name, values)
+
+        monkeypatch.setattr(Session, "_begin", fail)
+
+    return fail_with
+
+
+#: It takes two statements: whether the second job gets the key, the first one's fate decides.
+IN_TWO: Final = [a_job("known", unique_key="k"), a_job("1", unique_key="k"), a_job("2")]
+
+
+async def test_a_batch_that_takes_two_statements_is_added_as_a_whole_or_not_at_all(
+    backend: PostgresBackend, second_insert_fails: Callable[[Exception], None]
+) -> None:
+    await backend.insert([a_job("known")])
+    second_insert_fails(psycopg.OperationalError("the connection broke"))
+    with pytest.raises(BackendUnavailable):
+        await backend.insert(IN_TWO)
+    assert list((await backend.get("q", ["known", "1", "2"])).jobs)[1:] == [None, None]
+
+
+async def test_a_batch_that_is_added_again_for_it_collided_has_added_nothing_before(
+    backend: PostgresBackend, second_insert_fails: Callable[[Exception], None]
+) -> None:
+    await backend.insert([a_job("known")])
+    second_insert_fails(psycopg.errors.DeadlockDetected("with somebody"))
+    assert list((await backend.insert(IN_TWO)).created) == [False, True, True]
 
 
 async def test_steps_of_one_job_in_one_batch_follow_each_other(backend: PostgresBackend) -> None:

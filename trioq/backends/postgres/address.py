@@ -13,7 +13,8 @@ from psycopg.conninfo import conninfo_to_dict
 from .connection import Connection
 
 #: What libpq is told about our connections, where the URL doesn't say otherwise: one that has died without a word is
-#: noticed within seconds, and the server can say whose they are.
+#: noticed within seconds, and the server can say whose they are.  Names come as text whatever the encoding of the
+#: database, or of this user, is: without one, SQL_ASCII, psycopg would take them for bytes.
 OPTIONS: Final = {
     "connect_timeout": 3,
     "keepalives_idle": 2,
@@ -21,6 +22,7 @@ OPTIONS: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 5_000,  # milliseconds
     "fallback_application_name": "trioq",
+    "client_encoding": "UTF8",
 }
 
 

@@ -7,6 +7,7 @@ committed after it had begun, and nothing of what it writes itself, is asked in 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from ..._core.errors import BackendUnavailable
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 Rings = dict[str, Hint]
 
+#: A job, and its place in the batch.
+Placed = tuple[int, Job]
+
 #: How often an insert is tried for jobs whose ids and keys come and go meanwhile.
 _TRIES: Final = 10
 
@@ -31,22 +35,30 @@ async def insert(session: Session, jobs: Sequence[Job]) -> tuple[Inserted, Rings
     """Add jobs; those whose id or key is taken answer with the job that has it.
 
     Of a batch, each job that shares its id or its key with one before it waits for what becomes of that.  Its seq does
-    not: those of a batch grow.
+    not: those of a batch grow.  Such a batch may take more than one statement, and so it is a transaction: nobody finds
+    half of it, and where it is done again, for it collided with others', its first half was undone.
     """
+    firsts, others = _apart(enumerate(jobs))
+    async with session.transaction() if others else nullcontext():
+        return await _insert_all(session, jobs, firsts, others)
+
+
+async def _insert_all(
+    session: Session, jobs: Sequence[Job], firsts: Sequence[Placed], others: Sequence[Placed]
+) -> tuple[Inserted, Rings]:
+    """Add *firsts*, and then those of the *others* whose ids and keys nobody has by then."""
     stored: list[Job] = list(jobs)
     created = [False] * len(jobs)
-    left = list(enumerate(jobs))
     reserved: Sequence[int] = ()
+    if others:
+        reserved = [seq for (seq,) in await session.ask("reserve", count=len(jobs))]
     now, stuck = 0.0, 0  # how often in a row nothing became of any
     while stuck < _TRIES:
-        firsts, others = _apart(left)
-        if others and not reserved:
-            reserved = [seq for (seq,) in await session.ask("reserve", count=len(jobs))]
         now, seqs = await _insert(session, firsts, reserved)
         for n, job in firsts:
             if n in seqs:
                 stored[n], created[n] = stamp(job, seqs[n], now), True
-        before, left = len(left), sorted([*((n, job) for n, job in firsts if n not in seqs), *others])
+        before, left = len(firsts) + len(others), sorted([*((n, job) for n, job in firsts if n not in seqs), *others])
         if left:
             known = await _known(session, left)
             stored = [known.get(n, job) for n, job in enumerate(stored)]
@@ -54,17 +66,18 @@ async def insert(session: Session, jobs: Sequence[Job]) -> tuple[Inserted, Rings
         if not left:
             break
         stuck = stuck + 1 if len(left) == before else 0
+        firsts, others = _apart(left)
     else:
         raise BackendUnavailable("the ids or unique keys of these jobs come and go. Try again")
     queues = {job.queue for job, new in zip(jobs, created, strict=True) if new}
     return Inserted(now, stored, created), dict.fromkeys(queues, Hint.READY)
 
 
-def _apart(jobs: Iterable[tuple[int, Job]]) -> tuple[list[tuple[int, Job]], list[tuple[int, Job]]]:
+def _apart(jobs: Iterable[Placed]) -> tuple[list[Placed], list[Placed]]:
     """Those whose ids and keys none before them has, and the others."""
     seen: set[tuple[str, str, str]] = set()
-    firsts: list[tuple[int, Job]] = []
-    others: list[tuple[int, Job]] = []
+    firsts: list[Placed] = []
+    others: list[Placed] = []
     for n, job in jobs:
         names = _names(job)
         (firsts if seen.isdisjoint(names) else others).append((n, job))
@@ -80,9 +93,7 @@ def _names(job: Job) -> set[tuple[str, str, str]]:
     return names
 
 
-async def _insert(
-    session: Session, jobs: Sequence[tuple[int, Job]], reserved: Sequence[int]
-) -> tuple[float, dict[int, int]]:
+async def _insert(session: Session, jobs: Sequence[Placed], reserved: Sequence[int]) -> tuple[float, dict[int, int]]:
     """The store's now, and the seqs of those that were added, by their places."""
     items = [rows.new_item(n, job) for n, job in jobs]
     for item in items if reserved else ():
@@ -99,7 +110,7 @@ async def _insert(
     return now, {n: seq for (n, _), seq in zip(jobs, seqs, strict=True) if seq in new}
 
 
-async def _known(session: Session, jobs: Sequence[tuple[int, Job]]) -> dict[int, Job]:
+async def _known(session: Session, jobs: Sequence[Placed]) -> dict[int, Job]:
     """Who has their ids or keys, by their places; nobody yet for what shares one with a job still to be added."""
     asked = [{"n": n, "queue": job.queue, "id": job.id, "unique_key": job.unique_key} for n, job in jobs]
     found = {n: rows.read_job(record) for n, *record in await session.ask("known", jobs=rows.document(asked))}

@@ -173,7 +173,11 @@ def _complete(fields: dict[str, Any], options: bytes, shelf: str) -> Iterable[st
             yield f"broken options: {error}"
     for name in ("error", "cancel_reason"):
         if fields[name] is not None:
-            fields[name] = fields[name].decode(errors="surrogatepass")
+            try:
+                fields[name] = fields[name].decode(errors="surrogatepass")
+            except UnicodeDecodeError as error:
+                fields[name] = fields[name].decode(errors="replace")
+                yield f"broken {name}: {error}"
     if fields["progress"] is not None:
         try:
             fields["progress"] = _from_json(fields["progress"])
