@@ -3,6 +3,8 @@
 // Settings: addBulk for many, the worker's concurrency as asked, and completed jobs kept for an hour by
 // removeOnComplete's age, which its guide to auto-removal recommends over keeping them forever.  Everything else is
 // left alone: a worker waits for its server without polling, and takes its next job in the exchange that ends one.
+import { randomBytes } from 'node:crypto';
+
 import { Queue, Worker } from 'bullmq';
 
 const NAME = 'peer';
@@ -18,11 +20,12 @@ const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1e3)
 const say = (answer) => console.log(JSON.stringify(answer));
 
 async function produce() {
+  const load = randomBytes(request.size).toString('hex').slice(0, request.size); // nobody can compress it
   const queue = new Queue(NAME, { connection });
   await queue.waitUntilReady();
   const size = request.many ? CHUNK : 1;
   const opts = { delay: request.delay * 1e3 };
-  const job = (number) => ({ number, at: monotonic() + request.delay, load: 'x'.repeat(request.size) });
+  const job = (number) => ({ number, at: monotonic() + request.delay, load });
   const begun = monotonic();
   for (let first = 0; first < request.jobs; first += size) {
     const numbers = Array.from({ length: Math.min(size, request.jobs - first) }, (_, index) => first + index);

@@ -1,8 +1,8 @@
 """Huey on SQLite, asked as protocol.py says.
 
-Settings: SqliteHuey with its write-ahead log; by default it leaves flushing to the system, and "fsync" among the
-arguments has each commit flushed, as trioq does; a worker thread for each job that may run at once; polling as by
-default, from 0.1 to 10 seconds.  It has no bulk API.
+Settings: SqliteHuey with its write-ahead log, and flushing switched off, unless "fsync" among the arguments has each
+commit flushed, as trioq does; a worker thread for each job that may run at once; polling as by default, from 0.1 to 10
+seconds.  It has no bulk API.
 """
 
 from __future__ import annotations

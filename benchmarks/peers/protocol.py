@@ -13,15 +13,20 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from string import ascii_letters, digits
 from typing import NoReturn
 
 #: Jobs in one request of a producer that sends many.
 CHUNK = 1_000
+
+#: What jobs carry: nobody can compress it.
+_TEXT = "".join(random.Random(0).choices(ascii_letters + digits, k=100_000))
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Request:
 
     def job(self, number: int) -> tuple[int, float, str]:
         """A handler's arguments: its number, when it should start, and its load.  Made right before it is sent."""
-        return number, time.monotonic() + self.delay, "x" * self.size
+        return number, time.monotonic() + self.delay, _TEXT[: self.size]
 
     def chunks(self) -> Iterator[range]:
         """The numbers of the jobs that go at once."""
