@@ -29,7 +29,7 @@ _QUICK: Final = 0.4
 def pick(words: Sequence[str], quick: bool) -> tuple[list[Contender], list[Workload]]:
     """Whom and what the words name; trioq is always there, on the stores of the others.  No word of a kind: all."""
     words = [word.lower() for word in words]
-    workloads = [each for each in WORKLOADS if any(word in each.name for word in words)]
+    workloads = [each for each in WORKLOADS if any(word in each.name.lower() for word in words)]
     named = [each for each in CONTENDERS if any(word in each.name.lower() for word in words)]
     unknown = [word for word in words if not any(word in each.name.lower() for each in (*WORKLOADS, *CONTENDERS))]
     if unknown:
