@@ -89,12 +89,12 @@ async def a_worker_may_open_no_file(bench: Bench) -> Result:
     goal=20,
 )
 async def a_slow_way(bench: Bench) -> Result:
-    """Every answer takes 0.4 s, and the lease is 3 s, of which a write may take a third: enough for two questions."""
+    """Every answer takes 0.45 s, and the lease is 3 s, of which a write may take a third: enough for two questions."""
     async with proxy_before(bench.store) as proxy, bench.trial() as trial:
         way = bench.store.address(trial.folder, port=proxy.port)
         for _ in range(2):
             await trial.start_worker(store=way, lease=3, concurrency=30)
-        proxy.delay = 0.2
+        proxy.delay = 0.225
         await trial.produce(arguments=[[0.1], [4]], count=20 if bench.quick else 100, hands=20)
         history = await trial.history(within=60)
         return judge(history) + Result(faults=1)

@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import trio
 
 from faults import experiments  # noqa: F401  fills EXPERIMENTS
 from faults.experiment import EXPERIMENTS
+from faults.experiments import restarting
 from faults.processes import open_nest
 from faults.result import Result
 from faults.runner import run_trials
+from trioq._worker import settle
 
 #: Those that take a few seconds, and have no bar that a busy machine would miss.
 QUICK = {
@@ -50,6 +54,10 @@ STORES = {"sqlite": QUICK, "redis": QUICK, "postgresql": QUICK_ON_POSTGRES}
 
 def test_the_quick_ones_exist():
     assert {each.name for each in EXPERIMENTS} >= QUICK | QUICK_ON_POSTGRES
+
+
+def test_what_is_looked_for_in_the_log_is_what_a_worker_logs_when_it_drops_outcomes():
+    assert restarting._DROPPED in inspect.getsource(settle)
 
 
 @pytest.mark.parametrize("store", STORES)
