@@ -33,6 +33,10 @@ async def a_frozen_worker_wakes_up(bench: Bench) -> Result:
         await trial.produce(arguments=[[2.5, 0.1], [60, 5]], count=jobs)
         await trial.until_begun(jobs, within=60)
         zombie.freeze()
+        while bench.store.is_locked(trial.folder):  # in the middle of a commit: then nobody else can do anything
+            zombie.thaw()
+            await trio.sleep(0.05)
+            zombie.freeze()
         await trial.start_worker(lease=_LEASE, concurrency=jobs)
         await trio.sleep(2 * _LEASE)
         under_way = {began.job for began in trial.all(Began)} - {end.job for end in trial.all(Ended)}

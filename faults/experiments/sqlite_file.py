@@ -14,7 +14,7 @@ import trioq
 from faults.application import NAME
 from faults.experiment import Bar, Bench, experiment, judge
 from faults.history import Acknowledged, OutOfReach, Told, Unanswered
-from faults.load import other_errors
+from faults.load import judge_with_recovery, other_errors, steady_work
 from faults.result import Result, Samples
 from faults.trial import Trial
 
@@ -99,6 +99,27 @@ async def the_disk_is_full(bench: Bench) -> Result:
         await producer.ended.wait()
         history = await trial.history(within=30)
         return judge(history) + other_errors(history) + Result(samples={"resumed after": Samples.of([resumed])})
+
+
+@experiment(
+    promise="``enqueue`` raises `trioq.BackendUnavailable`, nothing is lost; work flows again within three seconds.",
+    stores=("sqlite",),
+    sample=2,
+    goal=25,
+    bars=(Bar("recovery", 0.99, 3),),
+)
+async def somebody_keeps_the_lock(bench: Bench) -> Result:
+    """For seven seconds, longer than any call waits, somebody else has begun to write, and does not end."""
+    async with steady_work(bench, 12) as trial:
+        with closing(sqlite3.connect(trial.folder / "jobs.db", isolation_level=None)) as somebody:
+            somebody.execute("BEGIN IMMEDIATE")  # waits for a commit of the others, at most
+            trial.note_fault("locked")
+            await trio.sleep(7)
+            somebody.execute("ROLLBACK")
+            trial.note_end_of_fault("locked")
+        history = await trial.history(within=60)
+        refused = Result(counts={"refused": len(history.all(Unanswered))})
+        return judge_with_recovery(history) + other_errors(history) + refused
 
 
 @experiment(

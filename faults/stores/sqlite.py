@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +22,15 @@ class Files(Store):
 
     def address(self, folder: Path, *, port: int | None = None) -> list[str]:
         return [self.kind, str(folder / "jobs.db"), self.synchronous]
+
+    def is_locked(self, folder: Path) -> bool:
+        with closing(sqlite3.connect(folder / "jobs.db", timeout=0, isolation_level=None)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            db.execute("ROLLBACK")
+            return False
 
     def close(self) -> None:
         """Nothing: the trial drops its folder."""

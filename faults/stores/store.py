@@ -36,6 +36,10 @@ class Store(ABC):
     async def prepare(self, backend: Backend) -> None:
         """Make room for a trial, whose *backend* isn't open yet, where opening it does not."""
 
+    def is_locked(self, folder: Path) -> bool:
+        """Whether some process keeps all others from writing to the trial in *folder*, at this moment."""
+        return False
+
     def kill(self) -> None:
         """Kill the server, as a crash would."""
         raise NotImplementedError
