@@ -103,6 +103,12 @@ def test_a_schema_whose_name_would_be_cut_is_refused(schema: str) -> None:
         PostgresBackend("postgresql://localhost/jobs", schema)
 
 
+@pytest.mark.parametrize("connections", [0, -1])
+def test_a_backend_without_a_connection_is_refused(connections: int) -> None:
+    with pytest.raises(ValueError, match="1 connection or more"):
+        PostgresBackend("postgresql://localhost", connections=connections)
+
+
 def test_trioq_needs_no_psycopg_until_a_backend_is_made() -> None:
     program = "import sys, trioq; assert trioq.PostgresBackend; sys.exit('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -83,6 +83,8 @@ class PostgresBackend(Backend):
 
         if not 0 < len(schema.encode()) < 64 or "\0" in schema:  # PostgreSQL would cut off the rest
             raise ValueError(f"a schema has a name of 1 to 63 bytes, not {schema!r:.200}")
+        if connections < 1:  # each request would wait for one, and call that an outage
+            raise ValueError(f"a backend has 1 connection or more, not {connections}")
         address = Address.parse(url)
         self._open_connection = address.open
         self._where = address.where
