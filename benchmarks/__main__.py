@@ -15,8 +15,8 @@ from typing import Final
 
 from .contenders import CONTENDERS, Contender
 from .environments import NotInstalled
-from .page import PAGE, RESULTS, write_page
-from .programs import Failed, Unsupported
+from .page import PAGE, RESULTS, better, write_page
+from .programs import Unsupported
 from .results import Measured, Results, this_machine
 from .stores import STORES, Store
 from .trial import Trial
@@ -50,6 +50,7 @@ def install(contenders: Sequence[Contender], results: Results) -> list[Contender
             results.versions[each.name] = each.environment.versions()
         except NotInstalled as why:
             print(f"not installed: {why}")
+            results.missing[each.name] = str(why)
             continue
         print(", ".join(" ".join(pair) for pair in results.versions[each.name].items()))
         there.append(each)
@@ -65,25 +66,25 @@ def open_stores(contenders: Sequence[Contender], stack: ExitStack) -> dict[str, 
     return stores
 
 
-def takers(workload: Workload, contenders: Sequence[Contender], results: Results) -> list[Contender]:
-    """Who takes part, and could do it in the rounds before."""
+def takers(workload: Workload, contenders: Sequence[Contender], results: Results, number: int) -> list[Contender]:
+    """Who takes part, and could do it in the rounds before; each round in the other direction than the one before."""
     return [
         each
         for each in contenders
         if each.store in workload.stores
         and each.name in (workload.only or [each.name])
-        and not results.why_not(workload.name, each.name)
-    ]
+        and not results.unsupported(workload.name, each.name)
+    ][:: -1 if number % 2 else 1]
 
 
 def measure(workload: Workload, contender: Contender, store: Store, number: int, share: float) -> Measured:
     """One trial."""
     try:
-        return Measured(workload.name, contender.name, number, workload.measure(Trial(contender, store, share)))
+        return Measured(workload.name, contender.name, number, workload.measure(Trial.on(store, contender, share)))
     except Unsupported as why:
         return Measured(workload.name, contender.name, number, unsupported=str(why))
-    except Failed as why:
-        return Measured(workload.name, contender.name, number, failed=str(why))
+    except Exception as why:  # an hour's run does not end with one trial
+        return Measured(workload.name, contender.name, number, failed=f"{type(why).__name__}: {why}")
 
 
 def tell(measured: Measured) -> None:
@@ -94,13 +95,12 @@ def tell(measured: Measured) -> None:
 
 def tell_ratios(results: Results, contenders: Sequence[Contender], workloads: Sequence[Workload]) -> None:
     """Print how trioq compares."""
-    ours = {each.store: each for each in contenders if each.is_trioq}
     for workload in workloads:
         for each in contenders:
-            ratio = results.ratio(workload.name, ours[each.store].name, each.name, workload.figure)
-            if ratio is not None and each not in ours.values():
-                low, high = ratio.ends
-                print(f"{workload.name:24} trioq / {each.name:20} {ratio.median:7.2f}  ({low:.2f} to {high:.2f})")
+            ratio = better(results, workload, each)
+            if ratio is not None:
+                what = f"trioq is {ratio.median:7.2f} times better than {each.name}"
+                print(f"{workload.name:24} {what:52} ({ratio.ends[0]:.2f} to {ratio.ends[1]:.2f})")
 
 
 def main() -> int:
@@ -122,12 +122,13 @@ def main() -> int:
     contenders = install(contenders, results)
     with ExitStack() as stack:
         stores = open_stores(contenders, stack)
+        results.stores = {name: store.told() for name, store in stores.items()}
         for number in range(options.rounds or (1 if options.quick else 3)):
             for workload in workloads:
                 if number and workload.once:
                     continue
                 print(f"round {number + 1}: {workload.name}", flush=True)
-                for contender in takers(workload, contenders, results):
+                for contender in takers(workload, contenders, results, number):
                     share = _QUICK if options.quick else 1.0
                     results.trials.append(measure(workload, contender, stores[contender.store], number, share))
                     tell(results.trials[-1])

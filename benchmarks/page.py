@@ -20,13 +20,15 @@ _HEAD: Final = """\
 All figures
 ===========
 
-Measured in one run, in {rounds} rounds: in each, every contender is given each workload, one right after the other.
-A figure is the median of the rounds. *trioq is* says how trioq on the same store compares in the same round: the median
-of these ratios, and in brackets the lowest and the highest. **More than 1 is better for trioq**, whatever is measured.
-CPU is that of the worker's process, and of the server's processes. In each trial every job was checked to have run
-exactly once.
+Measured in one run, in {rounds} rounds: in each, every contender is given each workload, in turn.
+A figure is the median of the rounds. *trioq is* says how many times better trioq on the same store does in the same
+round: the median of these ratios, and in brackets the lowest and the highest, where there are several. **More than 1 is
+better for trioq**, whatever is measured. CPU is that of the process and of the server's processes, memory what the
+worker's process had at most. In each trial every job was checked to have run exactly once.
 
 The machine: {machine}.
+
+{stores}
 """
 
 _TABLE: Final = """\
@@ -49,7 +51,8 @@ def page(results: Results) -> str:
     """What it says."""
     rounds = 1 + max(each.round for each in results.trials)
     machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
-    parts = [_HEAD.format(rounds=rounds, machine=machine)]
+    stores = "\n".join(f"- {name}: {told}." for name, told in results.stores.items())
+    parts = [_HEAD.format(rounds=rounds, machine=machine, stores=stores)]
     parts += [_section(results, workload) for workload in WORKLOADS]
     return "\n".join([*parts, _who(results)])
 
@@ -70,7 +73,8 @@ def _tables(results: Results, workload: Workload) -> Iterator[str]:
 
 
 def _has(results: Results, workload: Workload, contender: Contender) -> bool:
-    return any(results.of(workload.name, contender.name)) or bool(results.why_not(workload.name, contender.name))
+    seen = any(results.of(workload.name, contender.name)) or results.failed(workload.name, contender.name)
+    return bool(seen or results.unsupported(workload.name, contender.name))
 
 
 def _columns(results: Results, workload: Workload, contenders: list[Contender]) -> list[str]:
@@ -81,8 +85,9 @@ def _columns(results: Results, workload: Workload, contenders: list[Contender]) 
 
 def _row(results: Results, workload: Workload, contender: Contender, columns: list[str]) -> str:
     cells = [contender.name, *(_cell(results.spread(workload.name, contender.name, each)) for each in columns)]
-    why_not = results.why_not(workload.name, contender.name)
-    cells.append(_compared(better(results, workload, contender)) if not why_not else why_not.splitlines()[-1])
+    cells.append(results.unsupported(workload.name, contender.name) or _compared(better(results, workload, contender)))
+    failed = results.failed(workload.name, contender.name)
+    cells[-1] += f" **failed in {failed} rounds**" if failed else ""
     return "".join(f"   {'* ' if not place else '  '}- {cell}".rstrip() + "\n" for place, cell in enumerate(cells))
 
 
@@ -92,7 +97,7 @@ def better(results: Results, workload: Workload, contender: Contender) -> Spread
     ratio = results.ratio(workload.name, ours.name, contender.name, workload.figure)
     if ratio is None or contender is ours or workload.more_is_better:
         return None if contender is ours else ratio
-    return Spread(tuple(1 / each for each in ratio.values))
+    return Spread(tuple(1 / each for each in ratio.values if each)) if any(ratio.values) else None
 
 
 def _cell(spread: Spread | None) -> str:
@@ -103,7 +108,8 @@ def _compared(ratio: Spread | None) -> str:
     if ratio is None:
         return ""
     low, high = ratio.ends
-    return f"**{number(ratio.median)}** ({number(low)} to {number(high)})"
+    spread = f" ({number(low)} to {number(high)})" if len(ratio.values) > 1 else ""
+    return f"**{number(ratio.median)}**{spread}"
 
 
 def number(value: float) -> str:
@@ -112,12 +118,23 @@ def number(value: float) -> str:
 
 
 def _who(results: Results) -> str:
-    """The contenders, their versions and their settings."""
+    """The contenders, their versions and settings, and the share of the jobs that they are given: to keep it short."""
     title = "Who was measured"
     rows = "".join(
-        f"   * - {each.name}\n"
-        f"     - {', '.join(' '.join(pair) for pair in results.versions.get(each.name, {}).items()) or 'not there'}\n"
-        f"     - {each.settings}\n"
+        f"   * - {each.name}\n     - {_versions(results, each)}\n     - {each.settings}\n     - {each.pace:.0%}\n"
         for each in CONTENDERS
     )
-    return "\n".join([title, "-" * len(title), "", _TABLE.format(head="name\n     - versions\n     - settings") + rows])
+    return "\n".join(
+        [
+            title,
+            "-" * len(title),
+            "",
+            _TABLE.format(head="name\n     - versions\n     - settings\n     - of the jobs") + rows,
+        ]
+    )
+
+
+def _versions(results: Results, contender: Contender) -> str:
+    if contender.name in results.missing:
+        return "not installed: " + results.missing[contender.name].splitlines()[-1].replace("`", "'")
+    return ", ".join(" ".join(pair) for pair in results.versions.get(contender.name, {}).items())

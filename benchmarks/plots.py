@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,8 +36,8 @@ _STYLE: Final = {
 def draw_all(results: Results, folder: Path) -> None:
     """Draw them into this folder."""
     with mpl.rc_context(_STYLE):
-        _draw_bars(results, _workload("drain, concurrency 100"), "jobs a second, log scale", folder / "drain.svg")
-        _draw_bars(results, _workload("pick up"), "milliseconds (median), log scale", folder / "pick_up.svg")
+        _draw_dots(results, _workload("drain, concurrency 100"), "jobs a second, log scale", folder / "drain.svg")
+        _draw_dots(results, _workload("pick up"), "milliseconds (median), log scale", folder / "pick_up.svg")
         _draw_ratios(results, folder / "ratios.svg")
 
 
@@ -49,8 +50,8 @@ def _color(contender: Contender) -> str:
     return _OURS if contender.is_trioq else _LIMIT if contender.limit else _THEIRS
 
 
-def _draw_bars(results: Results, workload: Workload, axis: str, path: Path) -> None:
-    """A bar for each contender, with its spread; the stores below each other."""
+def _draw_dots(results: Results, workload: Workload, axis: str, path: Path) -> None:
+    """A dot for each contender, with its spread; the stores below each other."""
     shown = [(each, results.spread(workload.name, each.name, workload.figure)) for each in CONTENDERS]
     shown = [(each, spread) for each, spread in shown if spread is not None]
     figure = Figure(figsize=(8, 0.8 + 0.27 * len(shown)), layout="constrained")
@@ -63,7 +64,7 @@ def _draw_bars(results: Results, workload: Workload, axis: str, path: Path) -> N
         low, high = spread.ends
         middle = spread.median
         whiskers = [[middle - low], [high - middle]]
-        plot.barh(place, middle, color=_color(contender), xerr=whiskers, error_kw={"lw": 1, "alpha": 0.5})
+        plot.errorbar(middle, place, xerr=whiskers, fmt="o", color=_color(contender), elinewidth=1.5, markersize=6)
         plot.text(high * 1.06, place, number(middle), va="center")
     plot.set_yticks(
         places, [f"{each.name}" if each.store in each.name else f"{each.name} ({each.store})" for each, _ in shown]
@@ -88,7 +89,7 @@ def _draw_ratios(results: Results, path: Path) -> None:
 
 
 def _draw_panel(results: Results, peers: Sequence[Contender], plot: Any) -> None:
-    for peer, mark in zip(peers, "osD^vP*X", strict=False):
+    for peer, mark in zip(peers, cycle("osD^vP*X")):
         ratios = [better(results, workload, peer) for workload in WORKLOADS]
         dots = [(ratio.median, place) for place, ratio in enumerate(ratios) if ratio is not None]
         if dots:

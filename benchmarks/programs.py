@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from threading import Timer
 from typing import IO, Any, Final
 
-import attrs
-
 from benchmarks.peers.protocol import Request
 
-#: Seconds that a program has for all that it is asked: one that hangs is ended, and its trial has failed.
+#: Seconds that a program has from its start to its end: one that hangs is killed, and its trial has failed.
 PATIENCE: Final = 300.0
 
 Answer = dict[str, Any]
@@ -32,13 +28,6 @@ class Failed(Exception):
     """A program did not answer, or not what it must."""
 
 
-@attrs.frozen
-class Usage:
-    """What a program has used when it ended."""
-
-    memory: int  #: bytes, at the most
-
-
 class Program:
     """One that runs."""
 
@@ -47,6 +36,8 @@ class Program:
         self._process = subprocess.Popen(
             [*command, json.dumps(asdict(request))], stdout=subprocess.PIPE, stderr=errors, text=True
         )
+        self._alarm = Timer(PATIENCE, self._process.kill)
+        self._alarm.start()
 
     @property
     def pid(self) -> int:
@@ -55,33 +46,24 @@ class Program:
     def answer(self) -> Answer:
         """Its next line."""
         assert self._process.stdout is not None
-        alarm = Timer(PATIENCE, self._process.kill)
-        alarm.start()
-        try:
-            for line in self._process.stdout:
-                if line.startswith("{"):  # others print what they like
-                    answer: Answer = json.loads(line)
-                    break
-            else:
-                self._errors.seek(0)
-                raise Failed(self._errors.read().strip()[-2_000:] or "it ended without an answer, or was too slow")
-        finally:
-            alarm.cancel()
-        if "unsupported" in answer:
-            raise Unsupported(answer["unsupported"])
-        return answer
+        for line in self._process.stdout:
+            if line.startswith("{"):  # others print what they like
+                answer: Answer = json.loads(line)
+                if "unsupported" in answer:
+                    raise Unsupported(answer["unsupported"])
+                return answer
+        self._errors.seek(0)
+        raise Failed(self._errors.read().strip()[-2_000:] or "it ended without an answer, or was too slow")
 
-    def usage(self) -> Usage:
-        """Wait until it ended."""
-        _, status, used = os.wait4(self.pid, 0)
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        return Usage(used.ru_maxrss * 1024)
+    def wait(self) -> None:
+        """Wait until it ended by itself."""
+        self._process.wait()
 
     def end(self) -> None:
         """End it, if it still runs."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
+        self._alarm.cancel()
+        self._process.kill()
+        self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
 
@@ -94,5 +76,4 @@ def running(command: Sequence[str | Path], request: Request) -> Iterator[Program
         try:
             yield program
         finally:
-            with suppress(ChildProcessError):
-                program.end()
+            program.end()

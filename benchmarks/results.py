@@ -47,21 +47,25 @@ class Results:
     """All trials of a run."""
 
     machine: dict[str, Any]
+    stores: dict[str, str] = attrs.field(factory=dict)  #: what they are
     versions: dict[str, dict[str, str]] = attrs.field(factory=dict)  #: by contender
+    missing: dict[str, str] = attrs.field(factory=dict)  #: contenders that could not be installed, and why
     trials: list[Measured] = attrs.field(factory=list)
 
     def of(self, workload: str, contender: str) -> Iterator[Measured]:
         """Those of one kind, that came to figures."""
-        return (
-            each for each in self.trials if (each.workload, each.contender) == (workload, contender) and each.figures
-        )
+        return (each for each in self._all_of(workload, contender) if each.figures)
 
-    def why_not(self, workload: str, contender: str) -> str:
-        """Why there are no figures."""
-        for each in self.trials:
-            if (each.workload, each.contender) == (workload, contender):
-                return each.unsupported or each.failed
-        return ""
+    def unsupported(self, workload: str, contender: str) -> str:
+        """Why a contender can't do it, if so."""
+        return next((each.unsupported for each in self._all_of(workload, contender) if each.unsupported), "")
+
+    def failed(self, workload: str, contender: str) -> int:
+        """In how many rounds it failed."""
+        return sum(bool(each.failed) for each in self._all_of(workload, contender))
+
+    def _all_of(self, workload: str, contender: str) -> Iterator[Measured]:
+        return (each for each in self.trials if (each.workload, each.contender) == (workload, contender))
 
     def spread(self, workload: str, contender: str, figure: str) -> Spread | None:
         """All values of one figure."""
@@ -69,7 +73,7 @@ class Results:
         return Spread(values) if values else None
 
     def ratio(self, workload: str, ours: str, theirs: str, figure: str) -> Spread | None:
-        """Ours to theirs, in each round in which both came to a figure: the two were run one right after the other."""
+        """Ours to theirs, in each round in which both came to a figure."""
         first = {each.round: each.figures[figure] for each in self.of(workload, ours)}
         second = {each.round: each.figures[figure] for each in self.of(workload, theirs)}
         values = tuple(first[each] / second[each] for each in first if second.get(each))
@@ -79,13 +83,15 @@ class Results:
         path.parent.mkdir(parents=True, exist_ok=True)
         trials = [attrs.asdict(each, filter=lambda _, value: value not in ("", {})) for each in self.trials]
         rounded = json.loads(json.dumps(trials), parse_float=lambda digits: float(f"{float(digits):.4g}"))
-        content = {"machine": self.machine, "versions": self.versions, "trials": rounded}
+        about = attrs.asdict(self, filter=lambda field, _: field.name != "trials")
+        content = {**about, "trials": rounded}
         path.write_text(json.dumps(content, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Results:
         content = json.loads(path.read_text())
-        return cls(content["machine"], content["versions"], [Measured(**each) for each in content["trials"]])
+        trials = [Measured(**each) for each in content.pop("trials")]
+        return cls(**content, trials=trials)
 
 
 def this_machine() -> dict[str, Any]:

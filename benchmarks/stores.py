@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,6 +15,8 @@ from tests.postgres_server import PROGRAMS as POSTGRES
 from tests.postgres_server import PostgresServer
 from tests.servers import PROGRAMS as REDIS
 from tests.servers import Server
+
+from .cpu import cpu_of_server
 
 #: Those of a server whose data matter.
 _SETTINGS: Final = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "128MB", "max_wal_size": "4GB"}
@@ -31,6 +33,9 @@ class Store(Protocol):
     def cpu(self) -> float:
         """Seconds of CPU time that its server has used so far."""
 
+    def told(self) -> str:
+        """What it is, in a few words."""
+
     def close(self) -> None:
         """End it."""
 
@@ -45,6 +50,9 @@ class Memory:
 
     def cpu(self) -> float:
         return 0.0
+
+    def told(self) -> str:
+        return "in the worker's process"
 
     def close(self) -> None:
         pass
@@ -67,6 +75,9 @@ class SQLite:
     def cpu(self) -> float:
         return 0.0  # it works in its users' processes
 
+    def told(self) -> str:
+        return f"SQLite {sqlite3.sqlite_version}, a file on {_file_system(self._folder)}"
+
     def close(self) -> None:
         shutil.rmtree(self._folder)
 
@@ -83,7 +94,14 @@ class Redis:
         return self._server.url
 
     def cpu(self) -> float:
-        return _cpu(self._server.pid)
+        return cpu_of_server(self._server.pid)
+
+    def told(self) -> str:
+        lines = self._server.command("INFO", "server").decode().splitlines()
+        facts = dict(line.split(":", 1) for line in lines if ":" in line)
+        if "valkey_version" in facts:
+            return f"Valkey {facts['valkey_version']}, without persistence"
+        return f"Redis {facts['redis_version']}, without persistence"
 
     def close(self) -> None:
         self._server.close()
@@ -108,7 +126,12 @@ class Postgres:
         return f"{self._server.url.rpartition('/')[0]}/{self._name}"
 
     def cpu(self) -> float:
-        return _cpu(self._server.pid)
+        return cpu_of_server(self._server.pid)
+
+    def told(self) -> str:
+        [(version,)] = self._server.sql("SHOW server_version")
+        settings = ", ".join(f"{name} {value}" for name, value in _SETTINGS.items())
+        return f"PostgreSQL {version} on {_file_system(self._server.folder)}; {settings}"
 
     def close(self) -> None:
         self._server.close()
@@ -117,11 +140,7 @@ class Postgres:
 STORES: Final = {"memory": Memory, "SQLite": SQLite, "Redis": Redis, "PostgreSQL": Postgres}
 
 
-def _cpu(pid: int) -> float:
-    """Of a server and its processes, those that have ended included."""
-    first = psutil.Process(pid)
-    total = first.cpu_times().children_user + first.cpu_times().children_system
-    for process in (first, *first.children()):
-        with suppress(psutil.NoSuchProcess):
-            total += process.cpu_times().user + process.cpu_times().system
-    return float(total)
+def _file_system(folder: Path) -> str:
+    """What kind of one this folder is in: a flush to a tmpfs is none."""
+    mounts = [each for each in psutil.disk_partitions(all=True) if folder.is_relative_to(each.mountpoint)]
+    return max(mounts, key=lambda each: len(each.mountpoint)).fstype if mounts else "an unknown file system"

@@ -3,81 +3,104 @@
     python -m benchmarks.wire PORT SECONDS
 
 It prints its own port, and how many round trips there have been each time that it reads a line.  It is a delay line,
-not a bottleneck: what is on its way does not hold up what comes after.
+not a bottleneck: what is on its way does not hold up what comes after.  It is made of threads, for a thread sleeps for
+half a millisecond where an event loop sleeps for a whole one.
 """
 
 from __future__ import annotations
 
-import json
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-
-import trio
+from queue import SimpleQueue
+from threading import Thread
 
 
 class Wire:
-    """What has gone over it so far: a round trip is a client that speaks after the server has spoken to it."""
+    """What has gone over it so far: a round trip is a client that speaks after it has heard the server, or first."""
 
     def __init__(self, port: int, seconds: float) -> None:
-        self.port, self.seconds = port, seconds  #: where it leads, and how long that takes
+        self._far, self._seconds = port, seconds  #: where it leads, and how long that takes
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
         self.round_trips = 0
+        _start(self._accept)
 
-    async def serve(self, client: trio.SocketStream) -> None:
-        """Carry one connection."""
-        server_was_last = True
+    def _accept(self) -> None:
+        with suppress(OSError):  # it was closed
+            while True:
+                client, _ = self._listener.accept()
+                self._carry_both(client, socket.create_connection(("127.0.0.1", self._far)))
+
+    def _carry_both(self, client: socket.socket, server: socket.socket) -> None:
+        server_was_heard = True
 
         def client_speaks() -> None:
-            nonlocal server_was_last
-            self.round_trips += server_was_last
-            server_was_last = False
+            nonlocal server_was_heard
+            self.round_trips += server_was_heard
+            server_was_heard = False
 
-        def server_speaks() -> None:
-            nonlocal server_was_last
-            server_was_last = True
+        def client_hears() -> None:
+            nonlocal server_was_heard
+            server_was_heard = True
 
-        with suppress(BaseExceptionGroup, OSError):
-            server = await trio.open_tcp_stream("127.0.0.1", self.port)
-            async with client, server, trio.open_nursery() as both:
-                both.start_soon(self._carry, client, server, client_speaks, both.cancel_scope)
-                both.start_soon(self._carry, server, client, server_speaks, both.cancel_scope)
+        for side in (client, server):
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._carry(client, server, client_speaks, _nothing)
+        self._carry(server, client, _nothing, client_hears)
 
-    async def _carry(self, source, sink, speaks, connection: trio.CancelScope) -> None:
-        send, receive = trio.open_memory_channel[tuple[float, bytes]](float("inf"))
+    def _carry(
+        self, source: socket.socket, sink: socket.socket, said: Callable[[], None], heard: Callable[[], None]
+    ) -> None:
+        under_way: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
 
-        async def deliver() -> None:
-            async for due, data in receive:
-                await trio.sleep_until(due)
-                await sink.send_all(data)
+        def listen() -> None:
+            data = b"to begin with"
+            while data:
+                try:
+                    data = source.recv(2**16)
+                except OSError:
+                    data = b""
+                said()
+                under_way.put((time.monotonic() + self._seconds, data))
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(deliver)
-            async with send:
-                while data := await source.receive_some():
-                    speaks()
-                    await send.send((trio.current_time() + self.seconds, bytes(data)))
-        connection.cancel()
+        def speak() -> None:
+            with suppress(OSError):
+                while True:
+                    due, data = under_way.get()
+                    time.sleep(max(0.0, due - time.monotonic()))
+                    if not data:
+                        break
+                    heard()
+                    sink.sendall(data)
+            for side in (source, sink):
+                with suppress(OSError):
+                    side.shutdown(socket.SHUT_RDWR)
+                side.close()
 
-    async def answer_questions(self, standard_input) -> None:
-        """Say a number for each line."""
-        async for _ in standard_input:
-            print(json.dumps(self.round_trips), flush=True)
+        _start(listen)
+        _start(speak)
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
 
-async def main(port: int, seconds: float) -> None:
-    """Be a wire until nobody asks any more."""
-    wire = Wire(port, seconds)
-    async with trio.open_nursery() as nursery:
-        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, wire.serve, [listener])
-        print(json.dumps(listener.socket.getsockname()[1]), flush=True)
-        await wire.answer_questions(trio.wrap_file(sys.stdin))
-        nursery.cancel_scope.cancel()
+def _start(run: Callable[[], None]) -> None:
+    Thread(target=run, daemon=True).start()
+
+
+def _nothing() -> None:
+    pass
 
 
 class Far:
-    """A wire, seen from the benchmark."""
+    """A wire in another process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -106,4 +129,7 @@ def wire(port: int, seconds: float) -> Iterator[Far]:
 
 
 if __name__ == "__main__":
-    trio.run(main, int(sys.argv[1]), float(sys.argv[2]))
+    this = Wire(int(sys.argv[1]), float(sys.argv[2]))
+    print(this.port, flush=True)
+    for _ in sys.stdin:
+        print(this.round_trips, flush=True)

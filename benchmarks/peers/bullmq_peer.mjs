@@ -4,6 +4,7 @@
 // removeOnComplete's age, which its guide to auto-removal recommends over keeping them forever.  Everything else is
 // left alone: a worker waits for its server without polling, and takes its next job in the exchange that ends one.
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 
 import { Queue, Worker } from 'bullmq';
 
@@ -17,6 +18,7 @@ const connection = { host, port: Number(port || 6379), maxRetriesPerRequest: nul
 
 const monotonic = () => Number(process.hrtime.bigint()) / 1e9;
 const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1e3));
+const peakMemory = () => Number(readFileSync('/proc/self/status', 'utf8').match(/VmHWM:\s+(\d+)/)[1]) * 1024;
 const say = (answer) => console.log(JSON.stringify(answer));
 
 async function produce() {
@@ -26,7 +28,7 @@ async function produce() {
   const size = request.many ? CHUNK : 1;
   const opts = { delay: request.delay * 1e3 };
   const job = (number) => ({ number, at: monotonic() + request.delay, load });
-  const begun = monotonic();
+  const [begun, cpuBegun] = [monotonic(), process.cpuUsage()];
   for (let first = 0; first < request.jobs; first += size) {
     const numbers = Array.from({ length: Math.min(size, request.jobs - first) }, (_, index) => first + index);
     if (request.many) {
@@ -36,7 +38,8 @@ async function produce() {
     }
     if (request.gap) await sleep(request.gap);
   }
-  say({ enqueued: request.jobs, begun, ended: monotonic() });
+  const { user, system } = process.cpuUsage(cpuBegun);
+  say({ enqueued: request.jobs, begun, ended: monotonic(), cpu: (user + system) / 1e6 });
   await queue.close();
 }
 
@@ -63,7 +66,7 @@ async function work() {
 
   let seen = 0, cpu = 0;
   while (true) { // as protocol.Record watches its jobs
-    await sleep(0.02);
+    await sleep(seen ? 0.02 : 0.25);
     if (record.numbers.length !== seen) {
       const { user, system } = process.cpuUsage(cpuBegun);
       [seen, cpu] = [record.numbers.length, (user + system) / 1e6];
@@ -71,7 +74,7 @@ async function work() {
     const wanted = seen < request.jobs ? request.quiet : request.rest ? 0 : 0.5;
     if (monotonic() - (record.ended || ready) > wanted) break;
   }
-  process.stdout.write(JSON.stringify({ ...record, cpu }) + '\n', () => process.exit(0));
+  process.stdout.write(JSON.stringify({ ...record, cpu, memory: peakMemory() }) + '\n', () => process.exit(0));
 }
 
 await { produce, work }[request.role]();

@@ -1,8 +1,8 @@
 """Huey on SQLite, asked as protocol.py says.
 
-Settings: SqliteHuey with its write-ahead log, and flushing switched off, unless "fsync" among the arguments has each
-commit flushed, as trioq does; a worker thread for each job that may run at once; polling as by default, from 0.1 to 10
-seconds.  It has no bulk API.
+Settings: SqliteHuey with its write-ahead log, which flushes each commit unless "fsync" among the arguments switches it
+off; a thread for each job that may run at once where they sleep, else 8, with which it is faster; polling as by
+default, from 0.1 to 10 seconds.  It has no bulk API.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from protocol import Record, Request, produce
 
 request = Request.read()
 record = Record(request)
-huey = SqliteHuey("peer", filename=request.url.removeprefix("sqlite:"), fsync="fsync" in request.arguments)
+huey = SqliteHuey(
+    "peer", filename=request.url.removeprefix("sqlite:"), fsync=False if "fsync" in request.arguments else None
+)
 
 
 @huey.task(name="job")
@@ -39,4 +41,4 @@ if request.role == "produce":
     asyncio.run(produce(request, send, asyncio.sleep))
 else:
     record.watch()
-    huey.create_consumer(workers=request.concurrency).run()
+    huey.create_consumer(workers=request.concurrency if request.sleep else min(request.concurrency, 8)).run()

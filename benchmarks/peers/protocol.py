@@ -2,7 +2,8 @@
 
 A program gets one request as JSON in its first argument, and is either a producer or a worker:
 
-- a producer prepares the store if it is new, enqueues, prints ``{"enqueued": n, "begun": t, "ended": t}`` and ends;
+- a producer prepares the store if it is new, enqueues, prints ``{"enqueued": n, "begun": t, "ended": t, "cpu": t}``
+  and ends;
 - a worker prints ``{"ready": true}`` when it is about to run, and once its jobs are over what it saw of them.
 
 Who can't do what is asked prints ``{"unsupported": "why"}``.  All times are seconds of the machine's monotonic clock,
@@ -66,12 +67,12 @@ async def produce(
     request: Request, send: Callable[[range], Awaitable[object]], sleep: Callable[[float], Awaitable[object]]
 ) -> None:
     """Send all chunks, with their gaps, and say how long it took: ``send(numbers)`` returns once they are stored."""
-    begun = time.monotonic()
+    begun, cpu = time.monotonic(), time.process_time()
     for numbers in request.chunks():
         await send(numbers)
         if request.gap:
             await sleep(request.gap)
-    say(enqueued=request.jobs, begun=begun, ended=time.monotonic())
+    say(enqueued=request.jobs, begun=begun, ended=time.monotonic(), cpu=time.process_time() - cpu)
 
 
 class Record:
@@ -108,15 +109,22 @@ class Record:
     def _watch(self) -> NoReturn:
         seen = 0
         while True:
-            time.sleep(0.02)
+            time.sleep(0.02 if seen else 0.25)  # an idle worker is left alone
             if len(self.numbers) != seen:
                 seen, self._cpu_ended = len(self.numbers), time.process_time()
             complete = seen >= self.request.jobs
             wanted = self.request.quiet if not complete else 0.0 if self.request.rest else 0.5
             if time.monotonic() - (self.ended or self._ready) > wanted:
                 cpu = self._cpu_ended - self._cpu_begun
-                say(numbers=self.numbers, late=self.late, begun=self.begun, ended=self.ended, cpu=cpu)
+                when = {"begun": self.begun, "ended": self.ended, "late": self.late}
+                say(numbers=self.numbers, **when, cpu=cpu, memory=peak_memory())
                 os._exit(0)
+
+
+def peak_memory() -> int:
+    """Bytes that this process has had at the most.  What getrusage says of it began with its parent's."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
 
 
 def say(**answer: object) -> None:

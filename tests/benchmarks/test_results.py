@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.__main__ import pick
+from benchmarks.__main__ import pick, takers
 from benchmarks.contenders import CONTENDERS
 from benchmarks.page import better, number, page
 from benchmarks.results import Measured, Results, this_machine
@@ -58,6 +58,17 @@ def test_the_page_shows_medians_ratios_and_who_could_not(results):
     text = page(results)
     assert "   * - BullMQ\n     - 225\n     - **3** (3 to 3)\n" in text
     assert "   * - arq\n     -\n     - it will not\n" in text
+
+
+def test_a_failed_round_is_told(results):
+    results.trials.append(Measured(DRAIN.name, "BullMQ", 2, failed="it broke"))
+    assert "     - **3** (3 to 3) **failed in 1 rounds**\n" in page(results)
+
+
+def test_the_next_round_goes_the_other_way_and_without_those_who_can_not(results):
+    there = [each for each in CONTENDERS if each.name in {"trioq on Redis", "BullMQ", "arq"}]
+    names = [[each.name for each in takers(DRAIN, there, results, number)] for number in (0, 1)]
+    assert names == [["trioq on Redis", "BullMQ"], ["BullMQ", "trioq on Redis"]]
 
 
 def test_figures_have_as_many_digits_as_mean_something():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks import workloads
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.environments import PEERS
 from benchmarks.programs import Failed, Unsupported
@@ -25,12 +26,12 @@ def named(name: str) -> Contender:
 
 
 def trial(name: str, store: Store) -> Trial:
-    return Trial(named(name), store, share=0.01)
+    return Trial.on(store, named(name), share=0.01)
 
 
 def test_jobs_go_from_a_producer_to_a_worker_and_are_counted(file):
     one = trial("trioq on SQLite", file)
-    assert one.produce(150, size=10) > 0
+    assert one.produce(150, size=10)["jobs/s"] > 0
     figures = one.drain(150, size=10, concurrency=10)
     assert figures["jobs/s"] > 0
     assert figures["worker CPU us/job"] > 0
@@ -69,7 +70,7 @@ def test_who_can_not_do_it_says_so():
 
 
 def test_a_program_that_breaks_fails_the_trial_with_what_it_said():
-    one = Trial(named("trioq in memory"), Memory())
+    one = trial("trioq in memory", Memory())
     one.url = "nonsense:"
     with pytest.raises(Failed, match="nonsense"):
         one.drain(1)
@@ -82,8 +83,21 @@ def test_each_job_must_have_run_exactly_once():
             check_each_ran_once([{"numbers": numbers}], 3)
 
 
+def test_of_a_rest_as_many_must_have_run_as_were_asked_for():
+    check_each_ran_once([{"numbers": [7, 3]}], 2, rest=True)
+    for numbers in ([7], [7, 7, 3], []):
+        with pytest.raises(Failed):
+            check_each_ran_once([{"numbers": numbers}], 2, rest=True)
+
+
+def test_an_idle_worker_must_still_be_one_when_it_has_been_watched(file, monkeypatch):
+    monkeypatch.setattr(workloads, "_WATCHED", 0.1)
+    [idle] = [each for each in WORKLOADS if each.name == "do nothing"]
+    assert idle.measure(trial("trioq on SQLite", file))["memory MB"] > 10
+
+
 def test_quantiles_are_in_milliseconds():
-    assert quantiles([number / 1e3 for number in range(1, 101)]) == {"p50 ms": 51.0, "p95 ms": 96.0, "p99 ms": 100.0}
+    assert quantiles([number / 1e3 for number in range(1, 101)]) == {"p50 ms": 50.0, "p95 ms": 95.0, "p99 ms": 99.0}
 
 
 @pytest.mark.parametrize("contender", CONTENDERS, ids=lambda each: each.name)

@@ -2,53 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+import time
+from contextlib import suppress
+from threading import Thread
 
-import trio
+import pytest
 
 from benchmarks.wire import Wire
 
-SECONDS = 0.2
+SECONDS = 0.05
 
 
-@asynccontextmanager
-async def open_wire() -> AsyncIterator[tuple[Wire, trio.SocketStream]]:
-    """A wire to a server that says everything again, and a client at its near end."""
+@pytest.fixture
+def echo():
+    """The port of a server that says everything again."""
+    server = socket.create_server(("127.0.0.1", 0))
 
-    async def echo(stream: trio.SocketStream) -> None:
-        async for data in stream:
-            await stream.send_all(data)
+    def serve() -> None:
+        with suppress(OSError):
+            connection, _ = server.accept()
+            with connection:
+                while data := connection.recv(100):
+                    connection.sendall(data)
 
-    async with trio.open_nursery() as nursery:
-        [far] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, echo, [far])
-        wire = Wire(far.socket.getsockname()[1], SECONDS)
-        [near] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, wire.serve, [near])
-        async with await trio.open_tcp_stream("127.0.0.1", near.socket.getsockname()[1]) as client:
-            yield wire, client
-        nursery.cancel_scope.cancel()
+    thread = Thread(target=serve)
+    thread.start()
+    yield server.getsockname()[1]
+    server.close()
+    thread.join()
 
 
-async def test_a_round_trip_takes_twice_its_length_and_is_counted():
-    async with open_wire() as (wire, client):
+@pytest.fixture
+def wire(echo):
+    wire = Wire(echo, SECONDS)
+    yield wire
+    wire.close()
+
+
+def test_a_round_trip_takes_twice_its_length_and_is_counted(wire):
+    with socket.create_connection(("127.0.0.1", wire.port)) as client:
         for number in range(1, 3):
-            begun = trio.current_time()
-            await client.send_all(b"hello")
-            assert await client.receive_some() == b"hello"
-            assert trio.current_time() - begun >= 2 * SECONDS
+            begun = time.monotonic()
+            client.sendall(b"hello")
+            assert client.recv(100) == b"hello"
+            assert 2 * SECONDS <= time.monotonic() - begun < 20 * SECONDS
             assert wire.round_trips == number
 
 
-async def test_what_is_on_its_way_holds_nothing_up():
-    async with open_wire() as (wire, client):
-        begun = trio.current_time()
-        for _ in range(10):
-            await client.send_all(b"x")
-            await trio.sleep(SECONDS / 20)
+def test_what_is_on_its_way_holds_nothing_up(wire):
+    with socket.create_connection(("127.0.0.1", wire.port)) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        begun = time.monotonic()
+        for _ in range(50):
+            client.sendall(b"x")
+            time.sleep(SECONDS / 100)
         arrived = b""
-        while len(arrived) < 10:
-            arrived += await client.receive_some()
-        assert trio.current_time() - begun < 10 * SECONDS  # one after the other they would take twice as long
+        while len(arrived) < 50:
+            arrived += client.recv(100)
+        assert time.monotonic() - begun < 50 * SECONDS  # one after the other they would take twice as long
+
+
+def test_who_asks_again_before_an_answer_was_heard_makes_one_round_trip(wire):
+    with socket.create_connection(("127.0.0.1", wire.port)) as client:
+        for _ in range(3):
+            client.sendall(b"x")
+            time.sleep(SECONDS / 10)
+        assert client.recv(100)
         assert wire.round_trips == 1
