@@ -48,7 +48,7 @@ async def a_frozen_worker_wakes_up(bench: Bench) -> Result:
 
 
 @experiment(
-    promise="Others take the jobs over, and nothing that the blocked worker writes then is accepted.",
+    promise="Others take the jobs over, nothing that the blocked worker still writes is accepted, and its log says so.",
     stores=EVERY,
     sample=2,
     goal=25,
@@ -62,7 +62,9 @@ async def a_handler_blocks_the_event_loop(bench: Bench) -> Result:
         await trial.until_begun(8, within=60)
         await trial.produce(task="block", arguments=[[random.uniform(2, 6) * _LEASE]], count=1)
         await trial.start_worker(lease=_LEASE, concurrency=10)
-        return judge(await trial.history(within=60))
+        history = await trial.history(within=60)
+        told = "the event loop was blocked" in trial.log()
+        return judge(history) + Result.wrong([] if told else ["the log says nothing of it"])
 
 
 @experiment(

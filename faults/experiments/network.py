@@ -9,14 +9,16 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from faults import rules
 from faults.experiment import Bar, Bench, experiment, judge
+from faults.experiments.restarting import DROPPED
+from faults.history import Began, Ended
 from faults.load import judge_with_recovery, steady_work
-from faults.measures import pick_up_times
+from faults.measures import exit_times, pick_up_times
 from faults.result import Result
 from faults.stores import SERVERS
 from faults.trial import Trial
 from tests.proxy import Proxy, all_of_them, ears, none, proxy_before
-from trioq._worker.dequeue import POLL
 
 
 @asynccontextmanager
@@ -80,7 +82,7 @@ async def silence(bench: Bench) -> Result:
     stores=SERVERS,
     sample=2,
     goal=25,
-    bars=(Bar("pick-up", 1, POLL + 0.5),),
+    bars=(Bar("pick-up", 1, 3),),  # not POLL and something: a slower poll would break the promise
 )
 async def no_hint_arrives(bench: Bench) -> Result:
     """For ten seconds, the connections that listen for hints are silent; the others work."""
@@ -141,3 +143,36 @@ async def stopped_while_nothing_gets_through(bench: Bench) -> Result:
         history = await trial.history(within=30)
         spent = [f"{job.id} counts {job.crashes} crashes" for job in history.records.values() if job.crashes]
         return judge(history) + Result.wrong(spent)
+
+
+@experiment(
+    promise="Each worker ends within its grace and six seconds, and logs what it leaves to its lease: that runs again.",
+    stores=SERVERS,
+    sample=2,
+    goal=25,
+    bars=(Bar("exit", 1, 7),),
+)
+async def stopped_while_the_store_is_gone(bench: Bench) -> Result:
+    """Workers with a grace of a second get SIGTERM, and the store can't be reached until they have ended."""
+    jobs = 10 if bench.quick else 40
+    async with proxy_before(bench.store) as proxy, bench.trial() as trial:
+        way = bench.store.address(trial.folder, port=proxy.port)
+        stopped = [await trial.start_worker(store=way, concurrency=jobs // 2, grace=1.0, lease=3) for _ in range(2)]
+        await trial.produce(arguments=[[0.5, 0.0], [60, 0.0]], count=jobs)
+        await trial.until_begun(jobs, within=20)
+        under_way = {began.job for began in trial.all(Began)} - {end.job for end in trial.all(Ended)}
+        trial.note_fault("cut off")
+        proxy.break_all()
+        for worker in stopped:
+            worker.terminate()
+        for worker in stopped:
+            await worker.ended.wait()
+        proxy.mend()
+        trial.note_end_of_fault("cut off")
+        logged = [line for line in trial.log().splitlines() if DROPPED in line]
+        await trial.start_worker(store=way, lease=3)
+        history = await trial.history(within=30)
+        wrong = [f"no log names {job}, which ran again" for job in under_way if not any(job in line for line in logged)]
+        wrong += [f"{job.id} counts {job.crashes} crashes" for job in history.records.values() if job.crashes > 1]
+        dropped = (rules.no_outcome_is_dropped,)
+        return judge(history, without=dropped) + Result.wrong(wrong) + Result(samples={"exit": exit_times(history)})

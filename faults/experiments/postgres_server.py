@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import closing
 from typing import Final
 
+import psycopg
 import trio
 
-from faults.experiment import Bar, Bench, experiment
+from faults.experiment import Bar, Bench, experiment, judge
 from faults.load import judge_with_recovery, other_errors, steady_work
+from faults.measures import pick_up_times
 from faults.result import Result
 from faults.stores.postgres import OwnServer
 
@@ -87,3 +90,34 @@ async def the_server_is_read_only(bench: Bench) -> Result:
         trial.note_end_of_fault("read-only")
         history = await trial.history(within=60)
         return judge_with_recovery(history) + other_errors(history)
+
+
+@experiment(
+    promise="Jobs begin as fast as before, within a quarter of a second; no lease runs out.",
+    stores=("postgresql",),
+    sample=1,
+    goal=5,
+    at_once=1,
+    bars=(Bar("pick-up in the last ten seconds", 0.99, 0.25),),
+)
+async def a_transaction_is_left_open(bench: Bench) -> Result:
+    """For a minute somebody has a snapshot, so that no old version of any row can be cleared away.
+
+    Meanwhile 200 jobs a second are enqueued, claimed and settled, each in a new version of its row.
+    """
+    seconds, rate = (5 if bench.quick else 60), 200
+    assert isinstance(bench.store, OwnServer)
+    async with bench.trial() as trial:
+        for _ in range(2):
+            await trial.start_worker()
+        with closing(psycopg.connect(bench.store.server.url)) as somebody:
+            somebody.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            somebody.execute("SELECT 1")
+            began = time.monotonic()
+            await trial.produce(arguments=[[0.0]], count=seconds * rate, every=1 / rate, hands=8)
+            ended = time.monotonic()
+        history = await trial.history(within=60)
+        first = pick_up_times(history, began, began + 10)
+        last = pick_up_times(history, ended - 10, ended)
+        named = {"pick-up in the first ten seconds": first, "pick-up in the last ten seconds": last}
+        return judge(history) + Result(faults=1, samples=named)

@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from faults.experiment import Bar, Bench, experiment, judge
-from faults.history import Struck
+from faults.history import History, Struck
 from faults.measures import exit_times
 from faults.result import Result
 from faults.stores import EVERY
@@ -16,7 +16,7 @@ from faults.stores import EVERY
 _GRACE = 1.5
 
 #: What a worker logs whose last outcomes the store did not take before it had to end.
-_DROPPED: Final = "did not take these outcomes in time"
+DROPPED: Final = "did not take these outcomes in time"
 
 
 @experiment(
@@ -45,12 +45,12 @@ async def rolling_restarts(bench: Bench) -> Result:
             for job in history.records.values()
             if job.failures or job.crashes
         ]
-        wrong = spent + [line for line in trial.log().splitlines() if _DROPPED in line]
+        wrong = spent + [line for line in trial.log().splitlines() if DROPPED in line]
         return judge(history) + Result.wrong(wrong) + Result(faults=restarts, samples={"exit": exit_times(history)})
 
 
 @experiment(
-    promise="Each of them is a dead letter after three crashes, and every other job is completed.",
+    promise="Each is a dead letter after three crashes, alone in the last one; every other job is completed.",
     stores=EVERY,
     sample=2,
     goal=20,
@@ -71,7 +71,17 @@ async def poison_pills(bench: Bench) -> Result:
             for job in history.records.values()
             if job.task != "die" and job.state != "completed"
         ]
+        wrong += [
+            f"{job.id} took {beside} down with it" for job in poisoned for beside in _beside_last_run(history, job.id)
+        ]
         deaths = len(history.all(Struck))
         if deaths > 3 * len(pills):  # fewer where two pills die together
             wrong.append(f"{deaths} processes died of {len(pills)} jobs")
         return judge(history) + Result.wrong(wrong)
+
+
+def _beside_last_run(history: History, job: str) -> list[str]:
+    """What its worker ran at the same time."""
+    *_, last = sorted((run for run in history.runs() if run.job == job), key=lambda run: run.run)
+    others = [run for run in history.runs() if run.who == last.who and run.job != job]
+    return [run.job for run in others if run.began < last.until and last.began < run.until]

@@ -10,7 +10,7 @@ import trio
 
 from faults import rules
 from faults.experiment import Bar, Bench, experiment, judge
-from faults.history import Acknowledged, Healed, History, OutOfReach, Struck, Told
+from faults.history import Acknowledged, Ended, Healed, History, OutOfReach, Struck, Told
 from faults.load import judge_with_recovery, steady_work
 from faults.result import Result, Samples
 from faults.stores import DURABLE, SERVERS
@@ -26,6 +26,10 @@ _FORGETS: Final = (
     rules.no_run_begins_twice,
     rules.no_job_runs_more_often_than_it_may,
 )
+
+
+#: Jobs under way that would take a minute.
+_LONG: Final = 5
 
 
 @experiment(
@@ -93,7 +97,7 @@ async def _kill_and_start(bench: Bench, trial: Trial, pause: float) -> None:
 
 
 @experiment(
-    promise="Workers live, and what is enqueued from then on is done.",
+    promise="Handlers that run are stopped, workers live, and what is enqueued from then on is done.",
     stores=SERVERS,
     sample=2,
     goal=25,
@@ -104,10 +108,13 @@ async def the_store_is_emptied(bench: Bench) -> Result:
     async with bench.trial() as trial:
         for _ in range(2):
             await trial.start_worker(lease=2)
+        await trial.produce(arguments=[[60]], count=_LONG)
+        await trial.until_begun(_LONG, within=20)
         await trial.produce(arguments=[[0.5]], count=100)
         trial.note_fault("emptied")
         await trio.to_thread.run_sync(bench.store.empty, trial.folder)
         before = set(trial.all(Acknowledged))
+        await trial.until(lambda: sum(end.how == "cancelled" for end in trial.all(Ended)) >= _LONG, within=10)
         await trial.produce(arguments=[[0.01]], count=100)
         history = await trial.history(within=30)
         later = [entry for entry in history.all(Acknowledged) if entry not in before]

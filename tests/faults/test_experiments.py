@@ -57,7 +57,7 @@ def test_the_quick_ones_exist():
 
 
 def test_what_is_looked_for_in_the_log_is_what_a_worker_logs_when_it_drops_outcomes():
-    assert restarting._DROPPED in inspect.getsource(settle)
+    assert restarting.DROPPED in inspect.getsource(settle)
 
 
 @pytest.mark.parametrize("store", STORES)
