@@ -363,7 +363,7 @@ def _chunks(calls: Iterable[Call[R]], queue: str) -> Iterator[list[Call[R]]]:
         if not isinstance(call, Call):
             if isinstance(call, Coroutine):
                 call.close()
-            raise TypeError(f"enqueue_many takes bound calls, such as send.bind(to), not {call!r:.200}")
+            raise TypeError(f"this takes bound calls, such as send.bind(to), not {call!r:.200}")
         if call.job.queue != queue:
             raise ValueError(f"this call is bound to a task of queue {call.job.queue!r}, not of {queue!r}")
         weight = _weight(call.job)

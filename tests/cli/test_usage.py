@@ -59,6 +59,7 @@ WRONG = {
     "worker :app": "write MODULE:ATTRIBUTE",
     "worker app:": "write MODULE:ATTRIBUTE",
     "worker nowhere:queue": "there is no module 'nowhere'",
+    "worker nowhere.py:queue": "A module's name has no .py: nowhere",
     "worker pkg.nowhere:queue": "there is no module 'pkg.nowhere'",
     "worker .app:queue": "'.app'",
     "worker app:wrker": "Did you mean app:worker?",

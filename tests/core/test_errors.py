@@ -43,7 +43,11 @@ def test_every_error_of_the_core_has_the_one_root() -> None:
         (errors.Unsupported([], "migrate"), None, "list does not support migrate()"),
         (errors.UnknownScheme("ftp:x", ["memory:"]), ValueError, "cannot open 'ftp:x': no such backend"),
         (errors.ExtraMissing("Redis", "redis"), ImportError, 'pip install "trioq[redis]"'),
-        (errors.NotSerializable("argument 'x'", "no"), TypeError, "argument 'x' can't be stored: no. Use JSON values"),
+        (
+            errors.NotSerializable("argument 'x'", "no"),
+            TypeError,
+            "argument 'x' can't be stored: no. What is annotated must fit",
+        ),
         (
             errors.PayloadTooLarge("the result", 2_000, 1_000),
             ValueError,

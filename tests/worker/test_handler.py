@@ -619,7 +619,7 @@ async def test_every_failure_is_one_record_in_the_log(autojump_clock, queue, cap
             queue.task(name=kind)(lambda: None)
         await trioq.Worker(queue).run_until_idle()
         assert await job.state() == "failed"
-    [record] = [record for record in caplog.records if "failed in attempt" in record.message]
+    [record] = [record for record in caplog.records if "failed in attempt 1 of 1: " in record.message]
     assert job.id in record.message
 
 

@@ -51,6 +51,16 @@ async def test_what_does_not_finish_within_the_grace_is_released_and_no_attempt_
         assert (await told.names("job:"))[-1] == "job:released"
 
 
+async def test_the_log_tells_how_many_jobs_went_back(autojump_clock, queue, nap, at_work, caplog):
+    caplog.set_level("INFO", "trioq.worker")
+    async with queue:
+        await queue.enqueue_many(nap.bind(500) for _ in range(2))
+        async with at_work(trioq.Worker(queue), grace=1):
+            await trio.sleep(1)
+    [stopped] = [record.message for record in caplog.records if "has stopped" in record.message]
+    assert stopped.endswith("has stopped; 2 jobs went back")
+
+
 async def test_nothing_is_claimed_after_stop(autojump_clock, queue, nap, at_work):
     async with queue:
         await nap.enqueue(5)

@@ -99,8 +99,8 @@ class NotSerializable(TrioqError, TypeError):
     def __init__(self, what: str, why: str) -> None:
         self.what, self.why = what, why
         super().__init__(
-            f"{what} can't be stored: {why}. Use JSON values (str, int, float, bool, None, list, dict); "
-            "an argument or a result that is annotated may be of any type that msgspec can decode"
+            f"{what} can't be stored: {why}. What is annotated must fit its annotation, which may be any type that "
+            "msgspec can decode; what isn't must be a JSON value (str, int, float, bool, None, list, dict)"
         )
 
 
@@ -247,4 +247,4 @@ class JobNotFound(JobError, LookupError):
     """There is no such job, or its record is past retention."""
 
     def __init__(self, queue: str, id: str) -> None:
-        super().__init__(queue, id, f"queue {queue!r} has no job {id}: it never had, or it was pruned")
+        super().__init__(queue, id, f"queue {queue!r} has no job {id}: none was committed, or it was pruned")

@@ -85,7 +85,8 @@ async def handle(running: Running, shift: Shift) -> None:
         outcome = Raised(f"{type(error).__name__}, on looking at what the handler raised")
     if isinstance(outcome, _FAILURES):
         job = running.job
-        logger.warning("job %s (%s) failed in attempt %d: %s", job.id, job.task, job.attempt, outcome.error)
+        attempt = f"attempt {job.attempt} of {job.max_retries + 1}"
+        logger.warning("job %s (%s) failed in %s: %s", job.id, job.task, attempt, outcome.error)
     shift.end(running, outcome)
 
 

@@ -23,7 +23,7 @@ import attrs
 import trio
 
 from .._core.errors import WorkerRunning
-from .._core.events import WorkerStarted, WorkerStopped
+from .._core.events import JobReleased, WorkerStarted, WorkerStopped
 from .._core.names import check_name
 from .._core.settings import Settings
 from .._limits import RateLimiter
@@ -187,7 +187,8 @@ class Worker:
             task_status.started()
 
         await run_pipeline(shift, dequeue, started)
-        logger.info("worker %s has stopped", self.name)
+        released = shift.counts[JobReleased.name]
+        logger.info("worker %s has stopped%s", self.name, f"; {released} jobs went back" if released else "")
         shift.emit(WorkerStopped)
 
     @asynccontextmanager

@@ -48,7 +48,9 @@ def _import(target: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise CannotLoad(target, _failure(name, error)) from error
-        raise CannotLoad(target, f"there is no module {error.name!r}, neither in {here} nor installed") from error
+        instead = f". A module's name has no .py: {name.removesuffix('.py')}" if name.endswith(".py") else ""
+        why = f"there is no module {error.name!r}, neither in {here} nor installed{instead}"
+        raise CannotLoad(target, why) from error
     except (Exception, SystemExit) as error:  # some modules are scripts
         raise CannotLoad(target, _failure(name, error)) from error
 
