@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.__main__ import pick, takers
 from benchmarks.contenders import CONTENDERS
-from benchmarks.page import better, number, page
+from benchmarks.page import PAGE, RESULTS, better, number, page
 from benchmarks.results import Measured, Results, this_machine
 from benchmarks.workloads import WORKLOADS
 
@@ -69,6 +69,10 @@ def test_the_next_round_goes_the_other_way_and_without_those_who_can_not(results
     there = [each for each in CONTENDERS if each.name in {"trioq on Redis", "BullMQ", "arq"}]
     names = [[each.name for each in takers(DRAIN, there, results, number)] for number in (0, 1)]
     assert names == [["trioq on Redis", "BullMQ"], ["BullMQ", "trioq on Redis"]]
+
+
+def test_the_page_of_the_docs_is_what_its_results_say():
+    assert page(Results.load(RESULTS)) == PAGE.read_text()
 
 
 def test_figures_have_as_many_digits_as_mean_something():
