@@ -136,7 +136,7 @@ def main() -> int:
                     results.store(output)
     tell_ratios(results, contenders, workloads)
     if output == RESULTS:
-        write_page(results)
+        write_page(Results.load(RESULTS))  # as it will be read, with its figures rounded
         print(f"The page is {PAGE}.")
     return 1 if any(each.failed for each in results.trials) else 0
 
