@@ -24,6 +24,7 @@ from ._core.job import DEAD, Job, State
 from ._core.lifecycle import Cancel, Command, IllegalStep, Requeue, step
 from ._core.names import check_name
 from ._core.outcome import cut
+from ._core.portions import portions
 from ._core.settings import Settings
 from ._endings import Endings
 from ._handle import JobHandle
@@ -357,8 +358,10 @@ def find_queue(name: str, backend: Backend | None = None) -> Queue:
 
 
 def _chunks(calls: Iterable[Call[R]], queue: str) -> Iterator[list[Call[R]]]:
-    chunk: list[Call[R]] = []
-    size = 0
+    return portions(_checked(calls, queue), lambda call: _weight(call.job), most=CHUNK_JOBS, most_bytes=CHUNK_BYTES)
+
+
+def _checked(calls: Iterable[Call[R]], queue: str) -> Iterator[Call[R]]:
     for call in calls:
         if not isinstance(call, Call):
             if isinstance(call, Coroutine):
@@ -366,14 +369,7 @@ def _chunks(calls: Iterable[Call[R]], queue: str) -> Iterator[list[Call[R]]]:
             raise TypeError(f"this takes bound calls, such as send.bind(to), not {call!r:.200}")
         if call.job.queue != queue:
             raise ValueError(f"this call is bound to a task of queue {call.job.queue!r}, not of {queue!r}")
-        weight = _weight(call.job)
-        if chunk and (len(chunk) == CHUNK_JOBS or size + weight > CHUNK_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(call)
-        size += weight
-    if chunk:
-        yield chunk
+        yield call
 
 
 def _weight(job: Job) -> int:

@@ -210,6 +210,7 @@ def signature(annotation: Any) -> Signature:
         (typing.List, [(1,)]),  # noqa: UP006
         (T, (1, 2)),
         (tuple, (Level.LOW,)),
+        (list, [Level.LOW]),
         (set, {Level.LOW}),
         (Note, Note((1, 2))),
         (Note, Note(Level.LOW)),

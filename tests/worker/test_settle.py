@@ -52,6 +52,26 @@ async def test_large_outcomes_do_not_all_go_in_one_write(autojump_clock, store, 
     assert max(sizes) <= 4 * 2**20, "what takes longer than a write may is never done, however often it is tried"
 
 
+async def test_many_outcomes_do_not_all_go_in_one_write(autojump_clock, store, queue):
+    numbers = []
+    settle = store.inner.settle
+
+    async def count(changes):
+        numbers.append(len(changes))
+        return await settle(changes)
+
+    @queue.task
+    async def at_the_same_time():
+        await trio.sleep(1)
+
+    store.inner.settle = count
+    async with queue:
+        await queue.enqueue_many(at_the_same_time.bind() for _ in range(1_500))
+        await trioq.Worker(queue, concurrency=2_000).run_until_idle()
+        assert (await queue.counts())["completed"] == 1_500
+    assert max(numbers) == 500
+
+
 async def test_a_saturated_worker_needs_few_calls_a_job(autojump_clock, store, queue):
     @queue.task
     async def quick():

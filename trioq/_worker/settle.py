@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -15,6 +15,7 @@ from .._core.errors import BackendError, BackendUnavailable
 from .._core.job import Job
 from .._core.lifecycle import Change, IllegalStep, Reject, Release, command_for, step
 from .._core.outcome import Outcome, Returned, cut, error_text
+from .._core.portions import portions
 from ..backends._base import Verdict
 from .losses import tell_losses
 from .running import Running
@@ -40,7 +41,7 @@ async def settle(receive: trio.MemoryReceiveChannel[list[Ending]], shift: Shift)
     with receive, shift.last_writes:
         async for batch in receive:
             shift.begin_batch()
-            for portion in _portions(batch):
+            for portion in portions(batch, _weight, most=BATCH, most_bytes=BATCH_BYTES):
                 await settle_batch(portion, shift)
     if shift.held:
         ids = ", ".join(running.job.id for running in shift.held.values())
@@ -48,20 +49,9 @@ async def settle(receive: trio.MemoryReceiveChannel[list[Ending]], shift: Shift)
         shift.forget(list(shift.held.values()))
 
 
-def _portions(batch: Sequence[Ending]) -> Iterator[list[Ending]]:
-    """What goes in one write each; a large outcome goes, however large it is."""
-    portion: list[Ending] = []
-    size = 0
-    for ending in batch:
-        outcome = ending[1]
-        weight = len(outcome.result) if isinstance(outcome, Returned) else len(getattr(outcome, "error", ""))
-        if portion and (len(portion) == BATCH or size + weight > BATCH_BYTES):
-            yield portion
-            portion, size = [], 0
-        portion.append(ending)
-        size += weight
-    if portion:
-        yield portion
+def _weight(ending: Ending) -> int:
+    outcome = ending[1]
+    return len(outcome.result) if isinstance(outcome, Returned) else len(getattr(outcome, "error", ""))
 
 
 async def settle_batch(batch: Sequence[Ending], shift: Shift) -> None:
