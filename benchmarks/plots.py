@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
-
-mpl.use("svg")
-
 from matplotlib.figure import Figure
 
 from .contenders import CONTENDERS, Contender
@@ -67,7 +64,7 @@ def _draw_dots(results: Results, workload: Workload, axis: str, path: Path) -> N
         plot.errorbar(middle, place, xerr=whiskers, fmt="o", color=_color(contender), elinewidth=1.5, markersize=6)
         plot.text(high * 1.06, place, number(middle), va="center")
     plot.set_yticks(
-        places, [f"{each.name}" if each.store in each.name else f"{each.name} ({each.store})" for each, _ in shown]
+        places, [each.name if each.store in each.name else f"{each.name} ({each.store})" for each, _ in shown]
     )
     plot.invert_yaxis()
     _finish(plot, axis)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import psutil
@@ -46,40 +46,20 @@ class Workload:
 
 
 def _enqueue_one_by_one(trial: Trial) -> Figures:
-    jobs = trial.jobs(4_000, at_least=1_000)
-    return trial.produce(jobs, many=False)
+    return trial.produce(trial.jobs(4_000, at_least=1_000), many=False)
 
 
 def _enqueue_many(trial: Trial) -> Figures:
-    jobs = trial.jobs(40_000, at_least=5_000)
-    return trial.produce(jobs)
+    return trial.produce(trial.jobs(40_000, at_least=5_000))
 
 
-def _drain(concurrency: int, jobs: int) -> Callable[[Trial], Figures]:
+def _drain(jobs: int, size: int = 0, **what: Any) -> Callable[[Trial], Figures]:
     def measure(trial: Trial) -> Figures:
         number = trial.jobs(jobs)
-        trial.fill(number)
-        return trial.drain(number, concurrency=concurrency)
+        trial.fill(number, size=size)
+        return trial.drain(number, size=size, **what)
 
     return measure
-
-
-def _drain_sleeping(trial: Trial) -> Figures:
-    jobs = trial.jobs(20_000)
-    trial.fill(jobs)
-    return trial.drain(jobs, sleep=_NAP)
-
-
-def _drain_heavy(trial: Trial) -> Figures:
-    jobs = trial.jobs(10_000)
-    trial.fill(jobs, size=_LOAD)
-    return trial.drain(jobs, size=_LOAD)
-
-
-def _drain_with_two(trial: Trial) -> Figures:
-    jobs = trial.jobs(40_000)
-    trial.fill(jobs)
-    return trial.drain(jobs, workers=2)
 
 
 def _drain_far_away(trial: Trial) -> Figures:
@@ -94,7 +74,7 @@ def _drain_far_away(trial: Trial) -> Figures:
 
 
 def _drain_some_of_a_million(trial: Trial) -> Figures:
-    short = _drain(100, 20_000)(trial)["jobs/s"]
+    short = _drain(20_000)(trial)["jobs/s"]
     trial.url = trial.store.empty()
     trial.fill(int(1_000_000 * trial.share))
     figures = trial.drain(20_000, rest=True)
@@ -163,24 +143,34 @@ WORKLOADS: Final = (
         quick=True,
     ),
     Workload(
-        "drain, concurrency 1", "Jobs that do nothing, out of a backlog.", _drain(1, 4_000), "jobs/s", stores=_ALL
-    ),
-    Workload("drain, concurrency 10", "The same, with ten at a time.", _drain(10, 20_000), "jobs/s", stores=_ALL),
-    Workload(
-        "drain, concurrency 100", "The same, with a hundred.", _drain(100, 40_000), "jobs/s", stores=_ALL, quick=True
-    ),
-    Workload(
-        "drain, two workers", "Two processes with a hundred each, on the same backlog.", _drain_with_two, "jobs/s"
-    ),
-    Workload(
-        "drain, 1 ms of sleep",
-        "Handlers that sleep a millisecond, a hundred at a time.",
-        _drain_sleeping,
+        "drain, concurrency 1",
+        "Jobs that do nothing, out of a backlog.",
+        _drain(4_000, concurrency=1),
         "jobs/s",
         stores=_ALL,
     ),
     Workload(
-        "drain, 10 kB", "Jobs that bring 10 kB and return them, and the results are kept.", _drain_heavy, "jobs/s"
+        "drain, concurrency 10", "The same, with ten at a time.", _drain(20_000, concurrency=10), "jobs/s", stores=_ALL
+    ),
+    Workload("drain, concurrency 100", "The same, with a hundred.", _drain(40_000), "jobs/s", stores=_ALL, quick=True),
+    Workload(
+        "drain, two workers",
+        "Two processes with a hundred each, on the same backlog.",
+        _drain(40_000, workers=2),
+        "jobs/s",
+    ),
+    Workload(
+        "drain, 1 ms of sleep",
+        "Handlers that sleep a millisecond, a hundred at a time.",
+        _drain(20_000, sleep=_NAP),
+        "jobs/s",
+        stores=_ALL,
+    ),
+    Workload(
+        "drain, 10 kB",
+        "Jobs that bring 10 kB and return them, and the results are kept.",
+        _drain(10_000, size=_LOAD),
+        "jobs/s",
     ),
     Workload(
         "drain, 1 ms away",

@@ -7,14 +7,11 @@ argument "poll" says: at concurrency 1 it runs one job each time.  It has no bul
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import uvloop
-from arq import ArqRedis, Worker, create_pool
+from arq import Worker, create_pool
 from arq.connections import RedisSettings
-from protocol import Record, Request, produce
-
-SENDERS = 32
+from protocol import Record, Request, produce, side_by_side
 
 request = Request.read()
 record = Record(request)
@@ -28,17 +25,14 @@ async def job(_context: object, number: int, at: float, load: str) -> str:
     return load
 
 
-async def enqueue(redis: ArqRedis, left: Iterator[int]) -> None:
-    for number in left:
-        await redis.enqueue_job("job", *request.job(number), _defer_by=request.delay or None)
-
-
 async def main() -> None:
     redis = await create_pool(RedisSettings.from_dsn(request.url))
 
+    async def enqueue(number: int) -> None:
+        await redis.enqueue_job("job", *request.job(number), _defer_by=request.delay or None)
+
     async def send(numbers: range) -> None:
-        left = iter(numbers)
-        await asyncio.gather(*(enqueue(redis, left) for _ in range(min(SENDERS, len(numbers)))))
+        await side_by_side(numbers, enqueue)
 
     if request.role == "produce":
         await produce(request, send, asyncio.sleep)

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 
 import uvloop
 from asyncmq.backends.memory import InMemoryBackend
 from asyncmq.backends.redis import RedisBackend
 from asyncmq.queues import Queue
 from asyncmq.tasks import task
-from protocol import Record, Request, produce, unsupported
-
-SENDERS = 32
+from protocol import Record, Request, produce, side_by_side, unsupported
 
 request = Request.read()
 record = Record(request)
@@ -35,14 +32,12 @@ async def job(number: int, at: float, load: str) -> str:
     return load
 
 
-async def enqueue(left: Iterator[int]) -> None:
-    for number in left:
-        await queue.add(job.task_id, list(request.job(number)), delay=request.delay or None)
+async def enqueue(number: int) -> None:
+    await queue.add(job.task_id, list(request.job(number)), delay=request.delay or None)
 
 
 async def send(numbers: range) -> None:
-    left = iter(numbers)
-    await asyncio.gather(*(enqueue(left) for _ in range(min(SENDERS, len(numbers)))))
+    await side_by_side(numbers, enqueue)
 
 
 async def main() -> None:

@@ -26,6 +26,9 @@ from typing import NoReturn
 #: Jobs in one request of a producer that sends many.
 CHUNK = 1_000
 
+#: Calls that are under way at a time, where there is no bulk API.
+SENDERS = 32
+
 #: What jobs carry: nobody can compress it.
 _TEXT = "".join(random.Random(0).choices(ascii_letters + digits, k=100_000))
 
@@ -73,6 +76,19 @@ async def produce(
         if request.gap:
             await sleep(request.gap)
     say(enqueued=request.jobs, begun=begun, ended=time.monotonic(), cpu=time.process_time() - cpu)
+
+
+async def side_by_side(numbers: range, send: Callable[[int], Awaitable[object]]) -> None:
+    """For peers on asyncio that have no bulk API: send each by itself, and `SENDERS` at a time."""
+    import asyncio
+
+    left = iter(numbers)
+
+    async def sender() -> None:
+        for number in left:
+            await send(number)
+
+    await asyncio.gather(*(sender() for _ in range(min(SENDERS, len(numbers)))))
 
 
 class Record:

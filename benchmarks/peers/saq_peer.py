@@ -9,13 +9,10 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterator
 
 import uvloop
-from protocol import Record, Request, produce
+from protocol import Record, Request, produce, side_by_side
 from saq import Queue, Worker
-
-SENDERS = 32
 
 request = Request.read()
 record = Record(request)
@@ -30,16 +27,14 @@ async def job(_context: object, *, number: int, at: float, load: str) -> str:
     return load
 
 
-async def enqueue(left: Iterator[int]) -> None:
-    for number in left:
-        due = math.ceil(time.time() + request.delay) if request.delay else 0
-        _, at, load = request.job(number)
-        await queue.enqueue("job", number=number, at=at, load=load, scheduled=due, ttl=3600)
+async def enqueue(number: int) -> None:
+    due = math.ceil(time.time() + request.delay) if request.delay else 0
+    _, at, load = request.job(number)
+    await queue.enqueue("job", number=number, at=at, load=load, scheduled=due, ttl=3600)
 
 
 async def send(numbers: range) -> None:
-    left = iter(numbers)
-    await asyncio.gather(*(enqueue(left) for _ in range(min(SENDERS, len(numbers)))))
+    await side_by_side(numbers, enqueue)
 
 
 async def main() -> None:

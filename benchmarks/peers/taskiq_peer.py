@@ -7,14 +7,11 @@ for an hour.  It has no bulk API, so single calls run side by side.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import uvloop
-from protocol import Record, Request, produce, unsupported
+from protocol import Record, Request, produce, side_by_side, unsupported
 from taskiq.api import run_receiver_task
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
-
-SENDERS = 32
 
 request = Request.read()
 record = Record(request)
@@ -31,14 +28,12 @@ async def job(number: int, at: float, load: str) -> str:
     return load
 
 
-async def enqueue(left: Iterator[int]) -> None:
-    for number in left:
-        await job.kiq(*request.job(number))
+async def enqueue(number: int) -> None:
+    await job.kiq(*request.job(number))
 
 
 async def send(numbers: range) -> None:
-    left = iter(numbers)
-    await asyncio.gather(*(enqueue(left) for _ in range(min(SENDERS, len(numbers)))))
+    await side_by_side(numbers, enqueue)
 
 
 async def main() -> None:
