@@ -9,12 +9,12 @@ from typing import Any, Final
 import attrs
 import pytest
 import trio
-from coredis.connection import BaseConnection
 
 from trioq.abc import Backend
 from trioq.backends.memory import InMemoryBackend
 from trioq.backends.postgres import PostgresBackend
 from trioq.backends.postgres.connection import Connection
+from trioq.backends.redis.client import Link
 from trioq.backends.sqlite.commit import GroupCommit
 
 #: What a worker or a producer asks of a store.
@@ -25,7 +25,7 @@ VERBS: Final = sorted(Backend.__abstractmethods__ - {"watch"})
 _TRIPS: Final[dict[str, tuple[type, list[str]]]] = {
     "memory": (InMemoryBackend, VERBS),
     "sqlite": (GroupCommit, ["serve"]),
-    "redis": (BaseConnection, ["create_request"]),
+    "redis": (Link, ["ask"]),
     "postgres": (Connection, ["wait"]),
 }
 

@@ -351,8 +351,8 @@ MUTANTS: Final = (
     Mutant(
         "a script that the server has forgotten is not sent again",
         "backends/redis/client.py",
-        'create_request(b"EVAL", script.text,',
-        'create_request(b"EVALSHA", script.sha,',
+        'self.ask(b"EVAL", script.text,',
+        'self.ask(b"EVALSHA", script.sha,',
     ),
     Mutant(
         "a listener that hears nothing sleeps",

@@ -34,6 +34,7 @@ from .._hints import Doorbells
 from .._leases import Leases
 from .._merger import Merger
 from . import looks, moves
+from .address import Address
 from .keys import Keys
 from .listener import Listener
 from .moves import Ask
@@ -67,7 +68,7 @@ class RedisBackend(Backend):
     """
 
     def __init__(self, url: str, prefix: str = "trioq", clock: Callable[[], float] | None = None) -> None:
-        from .client import Address, Link  # needs the extra
+        from .client import Link  # needs the extra
 
         self._address = Address.parse(url)
         self._open_link = Link.open
@@ -120,7 +121,7 @@ class RedisBackend(Backend):
                 return link
             except Exception as error:
                 link.close()
-                moved = address.after(error)
+                moved = link.elsewhere(error)
                 if moved is None:
                     raise
                 address = moved

@@ -1,32 +1,28 @@
-"""The one file that knows what the extra brings, coredis and MessagePack: an address, and a connection to it.
+"""A connection to a server; the one file that knows what the extra brings, MessagePack and coredis.
 
-It takes coredis' connections, and leaves its pool alone: that loses a place for each connection which dies, or whose
-user is cancelled, while it is lent out, until none is left.  One connection carries any number of requests at a time.
+Of coredis it takes the reading of what a server says, and its errors.  Its connections need two tasks and five turns of
+the loop for a request, and its pool loses a place for each connection that dies while it is lent out.
 """
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final, Self, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from collections import deque
+from collections.abc import Sequence
+from math import inf
+from typing import Any, Final, Self
 
 import attrs
 import trio
 
 from ..._core.errors import BackendError, ExtraMissing
+from .address import Address
 from .scripts import Script
 
 try:
     import msgpack
-    from coredis.connection import (
-        BaseConnection,
-        TCPConnection,
-        TCPLocation,
-        UnixDomainSocketConnection,
-        UnixDomainSocketLocation,
-    )
+    from coredis.constants.resp import DataType
     from coredis.exceptions import MovedError, NoScriptError
+    from coredis.parser import NotEnoughData, Parser
 except ImportError as error:
     raise ExtraMissing("RedisBackend", "redis") from error
 
@@ -36,158 +32,162 @@ _CONNECT: Final = 3.0
 #: The oldest server that has all commands of the scripts.
 _OLDEST: Final = (6, 2)
 
-_PORT: Final = 6379
-_PLAIN: Final = frozenset({"redis", "valkey"})
-_TLS: Final = frozenset({"rediss", "valkeys"})
-_TLS_OPTIONS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"})
 
+@attrs.define(eq=False)
+class _Answer:
+    """What a server says to a request; or why it never will."""
 
-@attrs.frozen
-class Address:
-    """Where a server is, and as whom we talk to it."""
-
-    where: str  #: for messages: without the password
-    location: TCPLocation | UnixDomainSocketLocation = attrs.field(repr=False)
-    options: Mapping[str, Any] = attrs.field(repr=False)
-
-    @classmethod
-    def parse(cls, url: str) -> Self:
-        """The address that *url* names; ValueError says what is wrong with it."""
-        parts = urlsplit(url)
-        asked = dict(parse_qsl(parts.query))
-        options: dict[str, Any] = {
-            "username": unquote(parts.username) if parts.username else None,
-            "password": unquote(parts.password) if parts.password else None,
-            "db": _database(asked.pop("db", parts.path.strip("/") if parts.scheme != "unix" else ""), url),
-        }
-        tls = {name: asked.pop(name) for name in _TLS_OPTIONS & asked.keys()}
-        if asked or (tls and parts.scheme not in _TLS):
-            raise ValueError(f"{_shown(url)} has options that trioq does not know: {', '.join(asked or tls)}")
-        if parts.scheme == "unix":
-            return cls(_shown(url), UnixDomainSocketLocation(unquote(parts.path)), options)
-        if parts.scheme in _TLS:
-            options["ssl_context"] = _context(tls)
-        elif parts.scheme not in _PLAIN:
-            raise ValueError(f"{_shown(url)} is no URL of Redis: it begins with redis://, rediss:// or valkey://")
-        return cls(_shown(url), TCPLocation(parts.hostname or "localhost", parts.port or _PORT), options)
-
-    def after(self, error: BaseException) -> Self | None:
-        """Where to go, if the error says that the keys are on another server of a cluster."""
-        if not isinstance(error, MovedError):
-            return None
-        # A server that does not know its own name says only the port: it means the host that was asked.
-        asked = self.location.host if isinstance(self.location, TCPLocation) else "localhost"
-        return attrs.evolve(self, location=TCPLocation(error.host or asked, error.port))
-
-
-def _shown(url: str) -> str:
-    """The URL without what is nobody's business."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
-
-
-def _database(number: str, url: str) -> int:
-    if number and not number.isdecimal():
-        hint = "" if "//" in url else ". The host stands between two slashes and one: redis://HOST/NUMBER"
-        raise ValueError(f"{_shown(url)}: the database is a number, not {number!r}{hint}")
-    return int(number or 0)
-
-
-def _context(options: Mapping[str, str]) -> ssl.SSLContext:
-    """TLS that proves who the server is, unless the URL asks for less."""
-    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
-    proof = options.get("ssl_cert_reqs", "required")
-    if options.get("ssl_check_hostname", "true").lower() in ("false", "0", "no") or proof == "none":
-        context.check_hostname = False
-    if proof == "none":
-        context.verify_mode = ssl.CERT_NONE
-    if "ssl_certfile" in options:
-        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
-    return context
+    said: Any = None
+    lost: BaseException | None = None
+    came: trio.Event = attrs.field(init=False, factory=trio.Event)
 
 
 class Link:
-    """A connection.  It lives in the nursery that opened it, and never in the task of a user, who may be cancelled."""
+    """A connection.  Any number of tasks may ask at a time: what they ask goes out together, and is answered in turn.
 
-    def __init__(self, connection: BaseConnection) -> None:
-        self._connection = connection
+    It lives in the nursery that opened it, and never in the task of a user, who may be cancelled.
+    """
+
+    def __init__(self, address: Address, stream: trio.abc.Stream, nursery: trio.Nursery) -> None:
+        self._address = address
+        self._stream = stream
+        self._nursery = nursery
+        self._parser = Parser()
+        self._unsent = bytearray()
+        self._sending = False
+        self._awaited: deque[_Answer] = deque()
+        self._push, self._pushed = trio.open_memory_channel[Any](inf)
+        self._life = trio.CancelScope()
+        self._lost: BaseException | None = None
 
     @classmethod
     async def open(cls, address: Address, nursery: trio.Nursery) -> Self:
         """Connect, within 3 s."""
-        kind = TCPConnection if isinstance(address.location, TCPLocation) else UnixDomainSocketConnection
-        connection = cast("Any", kind)(address.location, **address.options)
-        with trio.move_on_after(_CONNECT) as connecting:
-            await nursery.start(_run, connection)
-        if connecting.cancelled_caught:
-            raise TimeoutError(f"no connection within {_CONNECT:g} s")
-        link = cls(connection)
-        version = connection.server_version or ""
+        with trio.move_on_after(_CONNECT):
+            link = cls(address, await address.connect(), nursery)
+            nursery.start_soon(link._listen)
+            try:
+                await link._greet()
+            except BaseException:
+                link.close()
+                raise
+            return link
+        raise TimeoutError(f"no connection within {_CONNECT:g} s")
+
+    async def _greet(self) -> None:
+        """Say who we are; hear which server it is."""
+        address = self._address
+        known = () if address.password is None else (b"AUTH", address.user.encode(), address.password.encode())
+        told = await self.ask(b"HELLO", b"3", *known)
+        version = told[b"version"].decode()
         if tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) < _OLDEST:
-            link.close()
             raise BackendError(f"{address.where} is a Redis {version}: trioq needs 6.2 or later, or Valkey")
-        return link
+        if address.database:
+            await self.ask(b"SELECT", b"%d" % address.database)
 
     @property
     def usable(self) -> bool:
         """Whether it still stands, as far as anybody has noticed."""
-        return bool(self._connection.usable)
+        return self._lost is None
 
     def close(self) -> None:
         """Give it up: whatever waits for an answer hears that it broke."""
-        self._connection.invalidate()
+        self._lose(trio.ClosedResourceError("we closed it"))
+        self._life.cancel()
 
-    async def ask(self, command: bytes, *args: bytes | str | int) -> Any:
+    def elsewhere(self, error: BaseException) -> Address | None:
+        """Where to go, if the error says that the keys are on another server of a cluster."""
+        return self._address.at(error.host, error.port) if isinstance(error, MovedError) else None
+
+    # -- requests --
+
+    async def ask(self, *words: bytes) -> Any:
         """The server's answer to a command."""
-        return await self._connection.create_request(command, *args)
+        self._write(words)
+        answer = _Answer()
+        self._awaited.append(answer)
+        await self._flush()
+        await answer.came.wait()
+        if answer.lost is not None:
+            raise ConnectionError("the connection was lost before an answer came") from answer.lost
+        if isinstance(answer.said, Exception):
+            raise answer.said
+        return answer.said
 
     async def run(self, script: Script, keys: Sequence[bytes], header: Sequence[bytes], args: Sequence[Any]) -> Any:
         """The answer of a script.  A server that has forgotten its text is sent it.
 
-        One string goes there and one comes back: coredis and the server take longer over an argument than its bytes.
+        One string goes there and one comes back: a server takes longer over an argument than over its bytes.
         """
-        given = (len(keys), *keys, *header, msgpack.packb(args, use_bin_type=False))
+        given = (b"%d" % len(keys), *keys, *header, msgpack.packb(args, use_bin_type=False))
         try:
-            reply = await self._connection.create_request(b"EVALSHA", script.sha, *given)
+            reply = await self.ask(b"EVALSHA", script.sha, *given)
         except NoScriptError:
-            reply = await self._connection.create_request(b"EVAL", script.text, *given)
+            reply = await self.ask(b"EVAL", script.text, *given)
         return msgpack.unpackb(reply, raw=True)
 
-    def say(self, command: bytes, *args: bytes | str) -> None:
+    def say(self, *words: bytes) -> None:
         """A command that is answered by pushes: SUBSCRIBE and its like."""
-        self._connection.send_command(command, *args)
+        self._write(words)
+        self._nursery.start_soon(self._flush)
 
-    def pushes(self) -> AsyncIterator[Any]:
+    def pushes(self) -> trio.MemoryReceiveChannel[Any]:
         """What the server says unasked, until the connection breaks."""
-        return cast("AsyncIterator[Any]", self._connection.push_messages)
+        return self._pushed
 
+    # -- the stream --
 
-class _Status:
-    """Passes on that a connection stands, and remembers it."""
+    def _write(self, words: Sequence[bytes]) -> None:
+        if self._lost is not None:
+            raise ConnectionError("the connection was lost") from self._lost
+        self._unsent += b"*%d\r\n" % len(words)
+        for word in words:
+            self._unsent += b"$%d\r\n%b\r\n" % (len(word), word)
 
-    def __init__(self, status: trio.TaskStatus[None]) -> None:
-        self._status = status
-        self.stands = False
-
-    def started(self, value: None = None) -> None:
-        """The greeting is over."""
-        self.stands = True
-        self._status.started(value)
-
-
-async def _run(  # noqa: ASYNC128  coredis tells it, through `_Status`
-    connection: BaseConnection, task_status: trio.TaskStatus[None]
-) -> None:
-    """Keep a connection going.  What ends it, those hear who wait for an answer."""
-    status = _Status(task_status)
-    try:
-        await connection.run(task_status=cast("Any", status))
-    except Exception:
-        if not status.stands:
+    async def _flush(self) -> None:
+        """Send what gathers, until nothing is left, unless somebody does so already."""
+        if self._sending:
+            return
+        self._sending = True
+        try:
+            while self._unsent:
+                data, self._unsent = self._unsent, bytearray()
+                await self._stream.send_all(data)
+            self._sending = False
+        except trio.Cancelled:  # in the midst of a request
+            self.close()
             raise
-    finally:
-        # Where it could not connect, coredis leaves its channels open, and each complains when it is collected.
-        for part in vars(connection).values():
-            if type(part).__name__.startswith("MemoryObject"):
-                part.close()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._lose(error)
+
+    async def _listen(self) -> None:
+        """Pass on what the server says.  What ends it, those hear who wait for an answer."""
+        with self._life:
+            try:
+                async for data in self._stream:
+                    self._parser.feed(bytes(data))
+                    while not isinstance(parsed := self._parser.parse(), NotEnoughData):
+                        self._take(*parsed)
+                self._lose(EOFError("the server closed it"))
+            except Exception as error:
+                self._lose(error)
+            finally:
+                self._lose(trio.ClosedResourceError("we closed it"))
+                await trio.aclose_forcefully(self._stream)
+
+    def _take(self, kind: DataType, said: Any) -> None:
+        if kind is DataType.PUSH:
+            self._push.send_nowait(said)
+            return
+        answer = self._awaited.popleft()
+        answer.said = said
+        answer.came.set()
+
+    def _lose(self, error: BaseException) -> None:
+        """It is lost, for that reason; the first one counts."""
+        self._lost = self._lost or error
+        self._push.close()
+        while self._awaited:
+            answer = self._awaited.popleft()
+            answer.lost = self._lost
+            answer.came.set()

@@ -109,7 +109,7 @@ class Listener:
     def _say(self, command: bytes, *channels: str) -> None:
         try:
             assert self._link is not None
-            self._link.say(command, *channels)
+            self._link.say(command, *(channel.encode() for channel in channels))
             self._asked.set()
         except Exception as error:
             _log.debug("cannot %s: %s", command.decode(), error)
