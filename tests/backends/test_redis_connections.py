@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -118,6 +119,10 @@ def _clients(server: Server) -> int:
     return server.command("CLIENT", "LIST").count(b" addr=")
 
 
+def _ids_of_clients(server: Server) -> set[bytes]:
+    return set(re.findall(rb"\bid=\d+", server.command("CLIENT", "LIST")))
+
+
 async def test_who_gives_up_while_it_opens_leaves_nothing_behind(server: Server) -> None:
     before = trio.lowlevel.current_statistics().tasks_living
     for checkpoints in range(12):
@@ -181,6 +186,18 @@ async def test_a_silent_server_is_given_up_after_five_seconds_and_another_connec
         assert 4 < trio.current_time() - began < 7
         os.kill(server.pid, signal.SIGCONT)
         await until_it_answers(backend)
+
+
+@on_one
+async def test_a_connection_that_answers_no_write_for_five_seconds_is_replaced(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        before = _ids_of_clients(server)
+        os.kill(server.pid, signal.SIGSTOP)
+        with pytest.raises(BackendUnavailable, match="no answer within 5 s"):
+            await backend.insert([a_job()])
+        os.kill(server.pid, signal.SIGCONT)
+        await backend.insert([a_job()])
+        assert not before & _ids_of_clients(server)
 
 
 async def test_a_read_is_cancelled_at_once_and_a_write_once_its_outcome_is_known(server: Server) -> None:

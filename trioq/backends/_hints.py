@@ -28,7 +28,8 @@ class Doorbell(trio.abc.ReceiveChannel[Hint]):
 
     async def receive(self) -> Hint:
         """All that has rung since the last receive; waits for the first ring."""
-        await trio.lowlevel.checkpoint()
+        if self._rung:
+            await trio.lowlevel.checkpoint()
         while not self._rung:
             if self._closed:
                 raise trio.ClosedResourceError

@@ -30,6 +30,9 @@ class Desk(Protocol):
     def nursery(self) -> trio.Nursery:
         """Where tasks run that no user owns."""
 
+    async def write(self, work: Work, patience: float) -> Any:
+        """Do what writes."""
+
     async def serve(self, calls: Sequence[Call], work: Work) -> None:
         """Do *work*, the work of all these calls, and answer it to each."""
 
@@ -52,28 +55,43 @@ class Merger(Generic[T, A]):
         self._ask = ask
         self._part = part
         self._size = size
+        self._turn = trio.Lock()
+        self._gathers = False  #: whether a task is there that sends what waits
         self._waiting: deque[tuple[Call, Sequence[T]]] = deque()
-        self._busy = False
 
     async def write(self, items: Sequence[T], patience: float) -> A:
         """The answer for these items."""
+        answer: A
+        if self._turn.locked():
+            answer = await self._join(items, patience)
+        else:
+            self._turn.acquire_nowait()
+            try:
+                answer = await self._desk.write(lambda link: self._ask(link, items), patience)
+            finally:
+                self._turn.release()
+        return answer
+
+    async def _join(self, items: Sequence[T], patience: float) -> Any:
+        """These items' share of the answer to what gathers until the request that is under way is answered."""
         await trio.lowlevel.checkpoint_if_cancelled()
         call = Call(lambda link: self._ask(link, items))
         self._waiting.append((call, items))
-        if not self._busy:
-            self._busy = True
-            self._desk.nursery.start_soon(self._send_all)
-        answer: A = await wait_known(call, patience)
-        return answer
+        if not self._gathers:
+            self._gathers = True
+            self._desk.nursery.start_soon(self._send_waiting)
+        return await wait_known(call, patience)
 
-    async def _send_all(self) -> None:
+    async def _send_waiting(self) -> None:
+        """Send what has gathered, once that which is under way is answered."""
         group: list[tuple[Call, Sequence[T]]] = []
         try:
-            while self._waiting:
-                group = self._next()
-                await self._send(group)
+            async with self._turn:
+                while self._waiting:
+                    group = self._next()
+                    await self._send(group)
         finally:
-            self._busy = False
+            self._gathers = False
             group += self._waiting
             self._waiting.clear()
             for call, _ in group:

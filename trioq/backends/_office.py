@@ -117,17 +117,13 @@ class Office(ABC, Generic[L]):
                 link = await self._take()
                 calls = [call for call in calls if call.leave()]
                 result = await self._do(work, link) if calls else None
-                self._admitted, self._turned_away = True, False
+                self._note_answer()
                 broken = False
             if waiting.cancelled_caught:
                 error = BackendUnavailable(f"{self._where} did not answer within {PATIENCE:g} s")
         except Exception as raised:  # each of its users raises it
             broken = self._is_lost(raised)
-            error = self._translate(raised)
-            if error is not raised:
-                error.__cause__ = raised
-            if self._admitted and self._is_denied(raised):
-                self._complain(error)
+            error = self._as_ours(raised)
         except trio.Cancelled:
             error = BackendUnavailable(f"{self._where}: closed while the request was under way")
             raise
@@ -138,8 +134,19 @@ class Office(ABC, Generic[L]):
                 call.result, call.error = result, error
                 call.done.set()
 
-    def _complain(self, error: BaseException) -> None:
-        """Say once what somebody must change: whoever asks may take it for an outage, and wait."""
-        if not self._turned_away:
+    def _note_answer(self) -> None:
+        """The server has done what it was asked."""
+        self._admitted, self._turned_away = True, False
+
+    def _as_ours(self, raised: Exception) -> TrioqError:
+        """What the caller is told, with its cause.
+
+        What somebody must change is logged, once: whoever asks may take it for an outage, and wait.
+        """
+        error = self._translate(raised)
+        if error is not raised:
+            error.__cause__ = raised
+        if self._admitted and self._is_denied(raised) and not self._turned_away:
             self._turned_away = True
             self._log.error("%s", error)
+        return error

@@ -39,6 +39,7 @@ class _Answer:
 
     said: Any = None
     lost: BaseException | None = None
+    asked_at: float = attrs.field(init=False, factory=trio.current_time)
     came: trio.Event = attrs.field(init=False, factory=trio.Event)
 
 
@@ -89,6 +90,11 @@ class Link:
     def usable(self) -> bool:
         """Whether it still stands, as far as anybody has noticed."""
         return self._lost is None
+
+    @property
+    def silence(self) -> float:
+        """Seconds for which somebody waits for an answer."""
+        return trio.current_time() - self._awaited[0].asked_at if self._awaited else 0.0
 
     def close(self) -> None:
         """Give it up: whatever waits for an answer hears that it broke."""
@@ -154,11 +160,11 @@ class Link:
                 data, self._unsent = self._unsent, bytearray()
                 await self._stream.send_all(data)
             self._sending = False
-        except trio.Cancelled:  # in the midst of a request
-            self.close()
-            raise
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._lose(error)
+        except BaseException:  # cancelled in the midst of a request
+            self.close()
+            raise
 
     async def _listen(self) -> None:
         """Pass on what the server says.  What ends it, those hear who wait for an answer."""

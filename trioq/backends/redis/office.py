@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from ..._core.errors import TrioqError
+from ..._core.errors import BackendUnavailable, TrioqError
 from .. import _office
+from .._base import PATIENCE
+from .._calls import Work
 from .errors import is_denied, is_lost, translate
 
 if TYPE_CHECKING:
@@ -26,6 +28,25 @@ class Office(_office.Office["Link"]):
         self._connect = connect
         self._link: Link | None = None
         self._connecting = trio.Lock()
+
+    @trio.lowlevel.enable_ki_protection
+    async def write(self, work: Work, patience: float) -> Any:
+        """Do what writes; in the caller's own task where there is a link, which saves the way to another and back."""
+        link = self._link
+        if link is None or not link.usable:  # a caller who leaves is not to break off the connecting
+            return await super().write(work, patience)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with trio.move_on_after(patience) as waiting:
+            waiting.shield = True
+            try:
+                result = await work(link)
+            except Exception as raised:
+                self._put_back(link, self._is_lost(raised))
+                raise self._as_ours(raised)  # noqa: B904  with its cause
+            self._note_answer()
+            return result
+        self._put_back(link, broken=link.silence >= PATIENCE)  # what others ask may be answered yet
+        raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
 
     async def _take(self) -> Link:
         if self._link is not None and self._link.usable:
