@@ -156,6 +156,7 @@ class Link:
             return
         self._sending = True
         try:
+            await trio.lowlevel.cancel_shielded_checkpoint()  # who asks in the same turn of the loop goes with it
             while self._unsent:
                 data, self._unsent = self._unsent, bytearray()
                 await self._stream.send_all(data)
