@@ -74,11 +74,14 @@ def _drain_far_away(trial: Trial) -> Figures:
 
 
 def _drain_some_of_a_million(trial: Trial) -> Figures:
-    short = _drain(20_000)(trial)["jobs/s"]
+    drain_few = _drain(20_000)
+    before = drain_few(trial)["jobs/s"]
     trial.url = trial.store.empty()
     trial.fill(int(1_000_000 * trial.share))
-    figures = trial.drain(20_000, rest=True)
-    return figures | {"jobs/s of a short backlog": short}
+    figures = trial.drain(trial.jobs(20_000), rest=True)
+    trial.url = trial.store.empty()
+    after = drain_few(trial)["jobs/s"]  # so much was done in between that the machine may have become another one
+    return figures | {"jobs/s of a short backlog": (before + after) / 2}
 
 
 def _pick_up(trial: Trial) -> Figures:

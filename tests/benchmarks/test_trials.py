@@ -50,6 +50,15 @@ def test_a_worker_may_leave_some_of_a_backlog(file):
     assert one.drain(100, rest=True)["jobs/s"] > 0
 
 
+def test_a_long_backlog_is_compared_with_short_ones_before_and_after_it(file, monkeypatch):
+    drained = iter([10.0, 7.0, 20.0])
+    monkeypatch.setattr(Trial, "fill", lambda *args, **what: None)
+    monkeypatch.setattr(Trial, "drain", lambda *args, **what: {"jobs/s": next(drained)})
+    [workload] = [each for each in WORKLOADS if each.name == "drain, of a million"]
+    figures = workload.measure(trial("trioq on SQLite", file))
+    assert figures == {"jobs/s": 7.0, "jobs/s of a short backlog": 15.0}
+
+
 def test_a_job_that_is_missing_fails_the_trial(file):
     one = trial("trioq on SQLite", file)
     one.fill(150)
