@@ -49,14 +49,14 @@ MUTANTS: Final = (
     Mutant(
         "every write that comes too late is called stored",
         _SETTLE,
-        "if redis.call('HGET', key, step.set[i]) ~= step.set[i + 1] then return false end",
+        "if redis.call('HGET', key, arguments[i]) ~= arguments[i + 1] then return false end",
         "",
     ),
     Mutant(
         "a settle that a full server refuses takes its job off its shelf",
         _SETTLE,
-        "  redis.call('HSET', key, unpack(step.set))  -- what",
-        "  unshelve(before)\n  redis.call('HSET', key, unpack(step.set))  -- what",
+        "  redis.call('HSET', job.key, 'shelf', landing",
+        "  unshelve(job)\n  redis.call('HSET', job.key, 'shelf', landing",
     ),
     Mutant(
         "a change of several parts is stored half",
@@ -79,7 +79,7 @@ MUTANTS: Final = (
     Mutant(
         "a job that moves twice in one batch lies in two places",
         _SETTLE,
-        "  if moved[key] then move_now() end\n",
+        "  if moved[job.key] then move_now() end\n",
         "",
     ),
     Mutant(
@@ -91,8 +91,8 @@ MUTANTS: Final = (
     Mutant(
         "a job that came back on its last life is claimed with the others",
         _SETTLE,
-        "if step.shelf == 'ready' and last_life(job) then job.shelf = 'alone' end",
-        "",
+        "return last_life(change({crashes = job.crashes, max_crashes = job.max_crashes}, step)) and 'alone' or 'ready'",
+        "return 'ready'",
     ),
     Mutant(
         "an ended job keeps its unique key",
@@ -111,6 +111,24 @@ MUTANTS: Final = (
         f"{_SCRIPTS}/insert.lua",
         "new.unique_key ~= '' and owner(new.base, new.unique_key) or nil",
         "nil",
+    ),
+    Mutant(
+        "an id that came up twice in one batch is added twice",
+        f"{_SCRIPTS}/insert.lua",
+        "added[new.key] or some_exist and is_there(new.base, id)",
+        "some_exist and is_there(new.base, id)",
+    ),
+    Mutant(
+        "an id whose record exists is added anew",
+        f"{_SCRIPTS}/insert.lua",
+        "added[new.key] or some_exist and is_there(new.base, id)",
+        "added[new.key]",
+    ),
+    Mutant(
+        "only the first thousand of a batch are asked after",
+        _RECORDS,
+        "unpack(keys, first, math.min(first + MOST - 1, #keys))) > 0",
+        "unpack(keys, 1, math.min(MOST, #keys))) > 0",
     ),
     Mutant(
         "what a script left that broke off half-way is taken for a job",
@@ -135,6 +153,24 @@ MUTANTS: Final = (
         _RECORDS,
         "'%05d%020.9f', tonumber(job.priority) + 32768, tonumber(job.run_at)",
         "'%05d%020.9f', tonumber(job.priority) + 32768, math.floor(tonumber(job.run_at))",
+    ),
+    Mutant(
+        "all jobs of a batch have the priority of the first",
+        _RECORDS,
+        "if job.priority ~= last.priority or job.run_at ~= last.run_at then",
+        "if job.run_at ~= last.run_at then",
+    ),
+    Mutant(
+        "all jobs of a batch are ready when the first one is",
+        _RECORDS,
+        "if job.priority ~= last.priority or job.run_at ~= last.run_at then",
+        "if job.priority ~= last.priority then",
+    ),
+    Mutant(
+        "what a waiting job needs is not read where it ends",
+        _RECORDS,
+        "if WAITS[shelf] or not ends then",
+        "if not ends then",
     ),
     Mutant(
         "times lose their last digits",
@@ -166,12 +202,12 @@ MUTANTS: Final = (
         "redis.pcall('PUBLISH', base .. 'hints', rung[base] .. ' ' .. ARGV[3])",
         "",
     ),
-    Mutant("a claim counts no run", _CLAIM, "'run', (job.run or 0) + 1,", "'run', math.max(job.run or 0, 1),"),
+    Mutant("a claim counts no run", _CLAIM, "'run', job.run + 1,", "'run', math.max(job.run, 1),"),
     Mutant(
         "a claim leaves the version",
         _CLAIM,
-        "'version', (job.version or 0) + 1,",
-        "'version', job.version or 0,",
+        "'version', job.version + 1,",
+        "'version', job.version,",
     ),
     Mutant(
         "a claim fills its limit from each queue",
@@ -194,20 +230,20 @@ MUTANTS: Final = (
     Mutant(
         "every timed job is promoted, due or not",
         _CLAIM,
-        "'timed', '-inf', text(now), 'LIMIT'",
+        "'timed', '-inf', moment, 'LIMIT'",
         "'timed', '-inf', '+inf', 'LIMIT'",
     ),
     Mutant(
         "due jobs are promoted a moment late",
         _CLAIM,
-        "'timed', '-inf', text(now), 'LIMIT'",
-        "'timed', '-inf', '(' .. text(now), 'LIMIT'",
+        "'timed', '-inf', moment, 'LIMIT'",
+        "'timed', '-inf', '(' .. moment, 'LIMIT'",
     ),
     Mutant(
         "next_due is that of the last queue and not the earliest",
         _CLAIM,
-        "if first[2] and (not next_due or tonumber(first[2]) < next_due) then",
-        "if first[2] then",
+        "if due and (not next_due or due < next_due) then",
+        "if due then",
     ),
     Mutant(
         "a claimed job may still expire",
@@ -272,7 +308,7 @@ MUTANTS: Final = (
     Mutant(
         "a worker counts as there long after its lease",
         f"{_SCRIPTS}/workers.lua",
-        "'(' .. text(now), '+inf'",
+        "'(' .. moment, '+inf'",
         "'(' .. text(now - 60), '+inf'",
     ),
     Mutant(

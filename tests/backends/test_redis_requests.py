@@ -169,6 +169,41 @@ async def test_a_call_that_is_cancelled_in_its_group_leaves_it(server: Server) -
         assert [job and job.id for job in found] == ["under way", None, "after it"]
 
 
+async def test_a_job_among_many_costs_six_commands(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        told = sum(commands(server).values())
+
+        def told_since() -> int:
+            nonlocal told
+            before, told = told, sum(commands(server).values())
+            return told - before
+
+        await backend.insert([a_job(str(number)) for number in range(500)])
+        assert told_since() < 500 + 25, "its record"
+        jobs = (await backend.claim(["q"], 500, "w", 15, idle=False)).jobs
+        assert told_since() < 2 * 500 + 25, "its record is read and written"
+        await backend.settle([step(job, Complete(b"1"), job.run_at) for job in jobs])
+        assert told_since() < 3 * 500 + 25, "what is compared is read; fields are set, and others cleared"
+
+
+async def test_an_id_is_known_however_many_come_before_it(server: Server) -> None:
+    async with RedisBackend(server.url) as backend:
+        await backend.insert([a_job("known")])
+        reply = await backend.insert([a_job(id) for id in (*map(str, range(1_500)), "known", "7")])
+        assert list(reply.created) == [True] * 1_500 + [False, False]
+
+
+async def test_jobs_of_a_batch_have_ranks_of_their_own(server: Server) -> None:
+    ranks = [(1, 20.0), (0, 20.0), (0, 10.0), (1, 10.0)]
+    async with RedisBackend(server.url, clock=lambda: 1.0) as backend:
+        await backend.insert(
+            [a_job(f"{priority} {run_at:g}", priority=priority, run_at=run_at) for priority, run_at in ranks]
+        )
+    async with RedisBackend(server.url, clock=lambda: 30.0) as backend:
+        claimed = (await backend.claim(["q"], 9, "w", 15, idle=False)).jobs
+        assert [job.id for job in claimed] == ["0 10", "0 20", "1 10", "1 20"]
+
+
 async def test_a_claim_costs_the_same_whatever_waits_or_has_ended(server: Server) -> None:
     async with RedisBackend(server.url) as backend:
 

@@ -65,6 +65,7 @@ def read_rings(queues: Sequence[str], hints: Iterable[int]) -> dict[str, Hint]:
 
 
 def _new(job: Job, number: int) -> list[Arg]:
+    fields = rows.new_fields(job)
     return [
         number,
         job.id.encode(),
@@ -72,7 +73,8 @@ def _new(job: Job, number: int) -> list[Arg]:
         b"" if job.delay is None else seconds(job.delay),
         seconds(job.run_at),
         b"" if job.ttl is None else seconds(job.ttl),
-        rows.new_fields(job),
+        len(fields),
+        *fields,
     ]
 
 
@@ -144,8 +146,10 @@ def _step(change: Change, number: int) -> list[Arg]:
         integer(change.version),
         b"" if change.lease_until is None else seconds(change.lease_until),
         shelf,
-        given,
-        cleared,
+        len(given),
+        *given,
+        len(cleared),
+        *cleared,
     ]
 
 
@@ -154,10 +158,9 @@ def settle(changes: Sequence[Change]) -> Ask:
     numbers = Numbers()
     args: list[Arg] = [len(changes)]
     for change in changes:
-        args.append(1 + len(change.also))
+        args += (1 + len(change.also), len(change.inserts))
         for part in (change, *change.also):
             args += _step(part, numbers.of(part.queue))
-        args.append(len(change.inserts))
         for job in change.inserts:
             args += _new(job, numbers.of(job.queue))
     return Ask(SCRIPTS["settle"], numbers.queues, args)

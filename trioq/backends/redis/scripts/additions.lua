@@ -9,32 +9,35 @@ local function reserve(how_many)
   return before
 end
 
--- The arguments of a new job.
+-- The arguments of a new job; the last are the names and values of its fields.
 local function take_new()
+  local queue, id, unique_key, delay, run_at, ttl = take(6)
+  local first, last = take_words()
   return {
-    base = KEYS[take_number()], id = take(), unique_key = take(), delay = take(), run_at = take(), ttl = take(),
-    fields = take(),
+    index = queue, base = KEYS[queue], id = id, key = KEYS[queue] .. 'job:' .. id, unique_key = unique_key,
+    delay = delay, run_at = run_at, ttl = ttl, first = first, last = last,
   }
 end
 
 -- Store a new job: stamped, as `trioq.lifecycle.stamp` says.
-local function add(new, seq)
-  local job = {base = new.base, id = new.id}
-  local fields = new.fields
-  for i = 1, #fields, 2 do job[fields[i]] = fields[i + 1] end
+local function add(new, number)
   local run_at = new.delay ~= '' and now + tonumber(new.delay) or math.max(now, tonumber(new.run_at))
-  job.seq, job.run_at = string.format('%.0f', seq), text(run_at)
-  job.state, job.shelf = 'waiting', last_life(job) and 'alone' or 'ready'
-  if run_at > now then job.state, job.shelf = 'delayed', 'timed' end
-  local stamped = {'seq', job.seq, 'state', job.state, 'shelf', job.shelf, 'created_at', text(now), 'run_at', job.run_at}
-  if new.ttl ~= '' then
-    job.expires_at = text(now + tonumber(new.ttl))
-    stamped[#stamped + 1], stamped[#stamped + 2] = 'expires_at', job.expires_at
+  local seq = string.format('%.0f', number)
+  local job = filled({
+    base = new.base, id = new.id, key = new.key, name = seq .. new.id, seq = seq, state = 'waiting', shelf = 'ready',
+    run_at = run_at > now and text(run_at) or moment, expires_at = new.ttl ~= '' and text(now + tonumber(new.ttl)),
+    priority = 0, crashes = 0, max_crashes = 0, unique_key = false,
+  }, arguments, new.first, new.last)
+  if run_at > now then
+    job.state, job.shelf = 'delayed', 'timed'
+  elseif last_life(job) then
+    job.shelf = 'alone'
   end
-  for i = 1, #stamped do fields[#fields + 1] = stamped[i] end
-  redis.call('HSET', job.base .. 'job:' .. job.id, unpack(fields))
-  added[job.base .. 'job:' .. job.id] = true
-  later(knowing, 'ZADD', job.base .. 'live', job.seq, job.seq .. job.id)
+  redis.call('HSET', job.key, 'seq', job.seq, 'state', job.state, 'shelf', job.shelf, 'created_at', moment,
+    'run_at', job.run_at, unpack(arguments, new.first, new.last))
+  if job.expires_at then redis.call('HSET', job.key, 'expires_at', job.expires_at) end
+  added[job.key] = true
+  later(knowing, 'ZADD', job.base .. 'live', job.seq, job.name)
   shelve(job)
   keep_key(job)
   count(job.base, job.state, 1)

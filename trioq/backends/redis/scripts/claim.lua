@@ -18,7 +18,7 @@ end
 
 -- Let due jobs join the ready ones, earliest first.  Their state stays, so their version does, too.
 local function promote(base, most)
-  local due = redis.call('ZRANGEBYSCORE', base .. 'timed', '-inf', text(now), 'LIMIT', 0, most)
+  local due = redis.call('ZRANGEBYSCORE', base .. 'timed', '-inf', moment, 'LIMIT', 0, most)
   for _, name in ipairs(due) do
     local job = read(base, string.sub(name, SEQ + 1))
     if job and job.seq == string.sub(name, 1, SEQ) then
@@ -38,31 +38,38 @@ local function lease_from(index, shelf, most, claimed)
   local held, ids, expiring = {}, {}, {}
   for _, name in ipairs(names) do
     local id = string.sub(name, RANK + SEQ + 1)
-    local found = record(index, id)
-    local job = {}
-    for i = 1, #found[3], 2 do job[found[3][i]] = found[3][i + 1] end
+    local key = base .. 'job:' .. id
+    local fields = redis.call('HGETALL', key)
+    local job = filled({seq = false, state = false, version = 0, run = 0, expires_at = false}, fields, 1, #fields)
     if job.seq == string.sub(name, RANK + 1, RANK + SEQ) then
-      redis.call('HSET', base .. 'job:' .. id,
-        'state', 'active', 'shelf', 'held', 'version', (job.version or 0) + 1, 'run', (job.run or 0) + 1,
-        'worker', worker, 'lease_until', until_then, 'started_at', text(now))
-      claimed[#claimed + 1], ids[#ids + 1] = found, id
-      held[#held + 1], held[#held + 2] = until_then, job.seq .. id
-      if job.expires_at then expiring[#expiring + 1] = job.seq .. id end
+      redis.call('HSET', key,
+        'state', 'active', 'shelf', 'held', 'version', job.version + 1, 'run', job.run + 1,
+        'worker', worker, 'lease_until', until_then, 'started_at', moment)
+      claimed[#claimed + 1], ids[#ids + 1] = {index, id, fields}, id
+      held[#held + 1], held[#held + 2] = until_then, string.sub(name, RANK + 1)
+      if job.expires_at then expiring[#expiring + 1] = string.sub(name, RANK + 1) end
       count(base, job.state, -1)
-      count(base, 'active', 1)
     end
   end
+  count(base, 'active', #ids)
   bulk('ZREM', base .. shelf, names)
   bulk('ZADD', base .. 'held', held)
   bulk('SADD', base .. 'held:' .. worker, ids)
   bulk('ZREM', base .. 'expiring', expiring)
 end
 
+local function first_due(base)
+  return tonumber(redis.call('ZRANGE', base .. 'timed', 0, 0, 'WITHSCORES')[2])
+end
+
 local left, next_due = PROMOTIONS, nil
 for _, index in ipairs(open) do
-  left = left - promote(KEYS[index], left)
-  local first = redis.call('ZRANGE', KEYS[index] .. 'timed', 0, 0, 'WITHSCORES')
-  if first[2] and (not next_due or tonumber(first[2]) < next_due) then next_due = tonumber(first[2]) end
+  local due = first_due(KEYS[index])
+  if due and due <= now then
+    left = left - promote(KEYS[index], left)
+    due = first_due(KEYS[index])
+  end
+  if due and (not next_due or due < next_due) then next_due = due end
 end
 
 local function poisoned()
@@ -74,8 +81,9 @@ end
 local claimed, frail = {}, poisoned()
 if frail and idle and limit > 0 then
   lease_from(frail, 'alone', 1, claimed)
+  frail = poisoned()
 else
   for _, index in ipairs(open) do lease_from(index, 'ready', limit - #claimed, claimed) end
 end
 finish()
-return reply({text(now), claimed, next_due and text(next_due) or '', paused, poisoned() and 1 or 0})
+return reply({moment, claimed, next_due and text(next_due) or '', paused, frail and 1 or 0})

@@ -26,7 +26,7 @@ for i = 1, math.min(page, #names) do
   last = string.sub(names[i], 1, SEQ)
   if job[3] == last and wanted[job[1]] and (task == '' or task == job[2]) then
     found[#found + 1] = record(1, id)
-    if #found == limit then return reply({text(now), found, last}) end
+    if #found == limit then return reply({moment, found, last}) end
   end
 end
-return reply({text(now), found, #names >= page and last or ''})
+return reply({moment, found, #names >= page and last or ''})

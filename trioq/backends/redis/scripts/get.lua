@@ -4,4 +4,4 @@
 
 local found = {}
 for i, id in ipairs(take()) do found[i] = record(1, id) end
-return reply({text(now), found})
+return reply({moment, found})

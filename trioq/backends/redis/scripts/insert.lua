@@ -4,18 +4,17 @@
 
 local how_many = take_number()
 local before = reserve(how_many)
-local known = {}
-for i = 1, how_many do
-  local index = tonumber(arguments[at + 1])
-  local new = take_new()
+local news = take_all(how_many, take_new)
+local some_exist, known = any_exists(news), {}
+for i, new in ipairs(news) do
   local id = new.id
-  if not is_there(new.base, id) then
+  if not (added[new.key] or some_exist and is_there(new.base, id)) then
     id = new.unique_key ~= '' and owner(new.base, new.unique_key) or nil
   end
   if id then
-    known[#known + 1] = {i - 1, record(index, id)}
+    known[#known + 1] = {i - 1, record(new.index, id)}
   else
     add(new, before + i)
   end
 end
-return reply({text(now), string.format('%.0f', before), known, finish()})
+return reply({moment, string.format('%.0f', before), known, finish()})

@@ -7,7 +7,7 @@ local found = {}
 
 local function look(queue, index)
   local base = GLOBAL .. queue .. ':'
-  local names = redis.call('ZRANGEBYSCORE', base .. index, '-inf', text(now), 'LIMIT', 0, limit - #found)
+  local names = redis.call('ZRANGEBYSCORE', base .. index, '-inf', moment, 'LIMIT', 0, limit - #found)
   for _, name in ipairs(names) do
     local id = string.sub(name, SEQ + 1)
     local key = base .. 'job:' .. id
@@ -23,4 +23,4 @@ local queues = redis.call('SMEMBERS', GLOBAL .. 'queues')
 for _, index in ipairs({'held', 'expiring'}) do
   for _, queue in ipairs(queues) do look(queue, index) end
 end
-return reply({text(now), found})
+return reply({moment, found})

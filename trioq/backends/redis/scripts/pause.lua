@@ -11,4 +11,4 @@ else
   ring(base, bit.bor(PAUSED, READY))
 end
 grown[base] = true
-return reply({text(now), finish()})
+return reply({moment, finish()})

@@ -34,10 +34,26 @@ local MOST = 1000  -- elements in one command: Lua unpacks no more than 8,000
 
 -- --- arguments and numbers ------------------------------------------------------------------------
 
+-- The next argument, or so many of them.
 local arguments, at = cmsgpack.unpack(ARGV[4]), 0
-local function take()
-  at = at + 1
-  return arguments[at]
+local function take(how_many)
+  local first = at + 1
+  at = at + (how_many or 1)
+  return unpack(arguments, first, at)
+end
+
+-- Where the next words are, and that many: they are passed on as they are, so nobody makes a table of them.
+local function take_words()
+  local how_many = take()
+  local first = at + 1
+  at = at + how_many
+  return first, at
+end
+
+local function take_all(how_many, take_one)
+  local taken = {}
+  for i = 1, how_many do taken[i] = take_one() end
+  return taken
 end
 
 local function take_number()
@@ -59,6 +75,7 @@ if not now then
   local seconds, micros = server_time()
   now = seconds + micros / 1000000
 end
+local moment = text(now)  -- as a field holds it
 
 -- What a script answers, packed as its arguments are: a client reads one string faster than a tree of them.
 local function reply(answer)

@@ -13,7 +13,7 @@ bulk('HDEL', GLOBAL .. 'presence', gone)
 local dropped = 0
 local function drop_all(base, shelf, names)
   for _, name in ipairs(names) do
-    local job = read(base, string.sub(name, SEQ + 1))
+    local job = read(base, string.sub(name, SEQ + 1), true)
     if job and job.seq == string.sub(name, 1, SEQ) then
       drop(job)
     else  -- its record was evicted

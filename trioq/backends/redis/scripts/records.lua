@@ -1,17 +1,29 @@
 -- A job's record, whether it is there, and where it lies.  It follows `ends`.
 
-local COMPARED = {
-  'seq', 'version', 'state', 'shelf', 'run', 'priority', 'run_at', 'expires_at', 'lease_until', 'worker',
-  'crashes', 'max_crashes', 'unique_key',
-}
+-- The fields of a job that a verb compares, and what the indexes call it; nothing where there is no such job.  What
+-- matters only where a job waits is not read of one that does not and `ends`, or is dropped.
+local function read(base, id, ends)
+  local key = base .. 'job:' .. id
+  local seq, version, state, shelf, worker, lease_until, unique_key = unpack(
+    redis.call('HMGET', key, 'seq', 'version', 'state', 'shelf', 'worker', 'lease_until', 'unique_key'))
+  if not seq then return nil end
+  local job = {
+    base = base, id = id, key = key, name = seq .. id, seq = seq, version = version or '0', state = state,
+    shelf = shelf, worker = worker, lease_until = lease_until, unique_key = unique_key, finished_at = false,
+  }
+  if WAITS[shelf] or not ends then
+    job.run, job.priority, job.run_at, job.expires_at, job.crashes, job.max_crashes = unpack(
+      redis.call('HMGET', key, 'run', 'priority', 'run_at', 'expires_at', 'crashes', 'max_crashes'))
+    job.run = job.run or '0'
+  end
+  return job
+end
 
--- The fields of a job that a verb compares, or nothing where there is no such job.
-local function read(base, id)
-  local values = redis.call('HMGET', base .. 'job:' .. id, unpack(COMPARED))
-  if not values[1] then return nil end
-  local job = {base = base, id = id}
-  for i, name in ipairs(COMPARED) do job[name] = values[i] or nil end
-  job.version, job.run = job.version or '0', job.run or '0'
+-- The job with what it has a place for of these names and values.
+local function filled(job, words, first, last)
+  for i = first, last, 2 do
+    if job[words[i]] ~= nil then job[words[i]] = words[i + 1] end
+  end
   return job
 end
 
@@ -40,6 +52,16 @@ local function is_there(base, id)
   return false
 end
 
+-- Whether a record of any of these new jobs exists: mostly none does, and the server is asked once for all.
+local function any_exists(news)
+  local keys = {}
+  for i, new in ipairs(news) do keys[i] = new.key end
+  for first = 1, #keys, MOST do
+    if redis.call('EXISTS', unpack(keys, first, math.min(first + MOST - 1, #keys))) > 0 then return true end
+  end
+  return false
+end
+
 -- The id that a unique key leads to.
 local function holder(base, key)
   return redis.call('HGET', base .. 'keys', key) or nil
@@ -54,16 +76,21 @@ end
 -- --- where a job lies ---------------------------------------------------------------------------------
 
 -- By priority, then time of readiness; the seq follows.  Nine decimals tell any two doubles of our times apart.
+-- Jobs that are enqueued together mostly share theirs.
+local last = {}
 local function rank(job)
-  return string.format('%05d%020.9f', tonumber(job.priority) + 32768, tonumber(job.run_at))
+  if job.priority ~= last.priority or job.run_at ~= last.run_at then
+    local rank = string.format('%05d%020.9f', tonumber(job.priority) + 32768, tonumber(job.run_at))
+    last = {priority = job.priority, run_at = job.run_at, rank = rank}
+  end
+  return last.rank
 end
 
 local function entry(job)
-  local name = job.seq .. job.id
-  if job.shelf == 'ready' or job.shelf == 'alone' then return 0, rank(job) .. name end
-  if job.shelf == 'timed' then return job.run_at, name end
-  if job.shelf == 'held' then return job.lease_until, name end
-  if FINAL[job.shelf] then return job.finished_at, name end
+  if job.shelf == 'held' then return job.lease_until, job.name end
+  if FINAL[job.shelf] then return job.finished_at, job.name end
+  if job.shelf == 'timed' then return job.run_at, job.name end
+  if job.shelf == 'ready' or job.shelf == 'alone' then return 0, rank(job) .. job.name end
 end
 
 local function shelve(job)
@@ -71,7 +98,7 @@ local function shelve(job)
   if name then later(entering, 'ZADD', job.base .. job.shelf, score, name) end
   if job.shelf == 'held' then later(entering, 'SADD', job.base .. 'held:' .. job.worker, job.id) end
   if job.expires_at and WAITS[job.shelf] then
-    later(entering, 'ZADD', job.base .. 'expiring', job.expires_at, job.seq .. job.id)
+    later(entering, 'ZADD', job.base .. 'expiring', job.expires_at, job.name)
   end
 end
 
@@ -80,7 +107,7 @@ local function unshelve(job)
   if name then later(leaving, 'ZREM', job.base .. job.shelf, name) end
   if job.shelf == 'held' then later(leaving, 'SREM', job.base .. 'held:' .. job.worker, job.id) end
   if job.expires_at and WAITS[job.shelf] then
-    later(leaving, 'ZREM', job.base .. 'expiring', job.seq .. job.id)
+    later(leaving, 'ZREM', job.base .. 'expiring', job.name)
   end
 end
 
@@ -97,11 +124,11 @@ end
 -- Forget a record.
 local function drop(job)
   unshelve(job)
-  later(leaving, 'ZREM', job.base .. (FINAL[job.shelf] and 'past' or 'live'), job.seq .. job.id)
+  later(leaving, 'ZREM', job.base .. (FINAL[job.shelf] and 'past' or 'live'), job.name)
   if job.unique_key and holder(job.base, job.unique_key) == job.id then
     redis.call('HDEL', job.base .. 'keys', job.unique_key)
   end
-  redis.call('DEL', job.base .. 'job:' .. job.id)
+  redis.call('DEL', job.key)
   count(job.base, job.state, -1)
   grown[job.base] = true
 end

@@ -37,4 +37,4 @@ for i, base in ipairs(KEYS) do
     end
   end
 end
-return reply({text(now), lost, unlisted})
+return reply({moment, lost, unlisted})

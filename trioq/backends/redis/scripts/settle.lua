@@ -1,14 +1,18 @@
 -- Compare and swap each change; one of several parts is stored whole or not at all.
--- Arguments: the number of changes; for each the number of its steps, each step (see `take_step`), and the number of
--- its new jobs, each new job (see `take_new`).
+-- Arguments: the number of changes; for each the number of its steps and that of its new jobs, each step (see
+-- `take_step`), and each new job (see `take_new`).
 -- Reply: now, a verdict for each change, hints.
 
 local STORED, STALE, KEY_TAKEN = 'stored', 'stale', 'key taken'
 
+-- The arguments of a step; the last are the names and values that it sets, and the names that it clears.
 local function take_step()
+  local queue, id, seq, version, lease_until, shelf = take(6)
+  local set, set_end = take_words()
+  local unset, unset_end = take_words()
   return {
-    base = KEYS[take_number()], id = take(), seq = take(), version = take(), lease_until = take(), shelf = take(),
-    set = take(), unset = take(),
+    base = KEYS[queue], id = id, seq = seq, version = version, lease_until = lease_until, shelf = shelf,
+    set = set, set_end = set_end, unset = unset, unset_end = unset_end,
   }
 end
 
@@ -33,11 +37,11 @@ local function is_stored(step)
   local key = step.base .. 'job:' .. step.id
   local found = redis.call('HMGET', key, 'seq', 'version')
   if found[1] ~= step.seq or tonumber(found[2] or 0) ~= tonumber(step.version) + 1 then return false end
-  for i = 1, #step.set, 2 do
-    if redis.call('HGET', key, step.set[i]) ~= step.set[i + 1] then return false end
+  for i = step.set, step.set_end, 2 do
+    if redis.call('HGET', key, arguments[i]) ~= arguments[i + 1] then return false end
   end
-  for _, name in ipairs(step.unset) do
-    if redis.call('HEXISTS', key, name) == 1 then return false end
+  for i = step.unset, step.unset_end do
+    if redis.call('HEXISTS', key, arguments[i]) == 1 then return false end
   end
   return true
 end
@@ -52,12 +56,23 @@ local function refusal(step, job, drafted)
   end
 end
 
--- Make the record what it is after the step, on its shelf.
+-- Give the job what the step sets, and take what it clears.
+local function change(job, step)
+  filled(job, arguments, step.set, step.set_end)
+  for i = step.unset, step.unset_end do job[arguments[i]] = false end
+  return job
+end
+
+-- Where the job lies after the step.
+local function landing(job, step)
+  if step.shelf ~= 'ready' then return step.shelf end
+  return last_life(change({crashes = job.crashes, max_crashes = job.max_crashes}, step)) and 'alone' or 'ready'
+end
+
+-- Make the job what it is after the step, on its shelf.
 local function move(job, step)
-  for i = 1, #step.set, 2 do job[step.set[i]] = step.set[i + 1] end
-  for _, name in ipairs(step.unset) do job[name] = nil end
-  job.shelf = step.shelf
-  if step.shelf == 'ready' and last_life(job) then job.shelf = 'alone' end
+  job.shelf = landing(job, step)
+  change(job, step)
 end
 
 local function note(drafted, job)
@@ -75,22 +90,19 @@ local moved = {}  -- the keys of the jobs that were moved
 
 -- Write the step.
 local function swap(step, job)
-  local key = step.base .. 'job:' .. step.id
-  if moved[key] then move_now() end
-  moved[key] = true
-  local before = {}
-  for name, value in pairs(job) do before[name] = value end
+  if moved[job.key] then move_now() end
+  moved[job.key] = true
+  -- What a full server refuses, before anything is put off to the end.
+  redis.call('HSET', job.key, 'shelf', landing(job, step), unpack(arguments, step.set, step.set_end))
+  if step.unset <= step.unset_end then redis.call('HDEL', job.key, unpack(arguments, step.unset, step.unset_end)) end
+  local shelf, state = job.shelf, job.state
+  unshelve(job)
   move(job, step)
-  step.set[#step.set + 1], step.set[#step.set + 2] = 'shelf', job.shelf
-  redis.call('HSET', key, unpack(step.set))  -- what a full server refuses: before anything is put off to the end
-  if #step.unset > 0 then redis.call('HDEL', key, unpack(step.unset)) end
-  unshelve(before)
   shelve(job)
-  local shelf, state = before.shelf, before.state
   local was_final, is_final = FINAL[shelf] or false, FINAL[job.shelf] or false
   if was_final ~= is_final then
-    later(leaving, 'ZREM', step.base .. (was_final and 'past' or 'live'), job.seq .. job.id)
-    later(knowing, 'ZADD', step.base .. (is_final and 'past' or 'live'), job.seq, job.seq .. job.id)
+    later(leaving, 'ZREM', step.base .. (was_final and 'past' or 'live'), job.name)
+    later(knowing, 'ZADD', step.base .. (is_final and 'past' or 'live'), job.seq, job.name)
     keep_key(job)
   end
   if state ~= job.state then
@@ -102,7 +114,7 @@ local function swap(step, job)
 end
 
 local function settle_one(step)
-  local job = read(step.base, step.id)
+  local job = read(step.base, step.id, FINAL[step.shelf])
   local refused = refusal(step, job)
   if not refused then
     swap(step, job)
@@ -142,19 +154,18 @@ local function settle_whole(steps, news)
   return STORED
 end
 
-local function settle(steps, news)
-  return (#steps > 1 or #news > 0) and settle_whole(steps, news) or settle_one(steps[1])
-end
-
 -- One that breaks off must not leave the others half-stored: their records would be written, and on no shelf.
 local verdicts, broken = {}, nil
 for i = 1, take_number() do
-  local steps, news = {}, {}
-  for j = 1, take_number() do steps[j] = take_step() end
-  for j = 1, take_number() do news[j] = take_new() end
-  local whole, verdict = pcall(settle, steps, news)
+  local parts, additions = take(2)
+  local whole, verdict
+  if parts == 1 and additions == 0 then
+    whole, verdict = pcall(settle_one, take_step())
+  else
+    whole, verdict = pcall(settle_whole, take_all(parts, take_step), take_all(additions, take_new))
+  end
   if whole then verdicts[i] = verdict else broken = broken or verdict end
 end
 local hints = finish()
 if broken then return type(broken) == 'table' and broken or redis.error_reply(broken) end
-return reply({text(now), verdicts, hints})
+return reply({moment, verdicts, hints})
