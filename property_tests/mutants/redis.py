@@ -361,6 +361,24 @@ MUTANTS: Final = (
         "            raise\n        waiting.shield",
     ),
     Mutant(
+        "a write to redis that has left is cancelled like a read",
+        _OFFICE,
+        "            waiting.shield = True\n",
+        "",
+    ),
+    Mutant(
+        "who is in a hurry breaks the connection of all",
+        _OFFICE,
+        "broken=link.silence >= PATIENCE",
+        "broken=True",
+    ),
+    Mutant(
+        "who is cut short leaves half a request on the connection",
+        "backends/redis/client.py",
+        "  # cancelled in the midst of a request\n            self.close()\n",
+        "\n",
+    ),
+    Mutant(
         "a connection that broke is kept",
         _OFFICE,
         "if self._link is None or not self._link.usable:",
