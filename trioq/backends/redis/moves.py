@@ -147,8 +147,8 @@ def _step(change: Change, number: int) -> list[Arg]:
         b"" if change.lease_until is None else seconds(change.lease_until),
         shelf,
         len(given),
-        *given,
         len(cleared),
+        *given,
         *cleared,
     ]
 

@@ -11,8 +11,8 @@ end
 
 -- The arguments of a new job; the last are the names and values of its fields.
 local function take_new()
-  local queue, id, unique_key, delay, run_at, ttl = take(6)
-  local first, last = take_words()
+  local queue, id, unique_key, delay, run_at, ttl, words = take(7)
+  local first, last = take_words(words)
   return {
     index = queue, base = KEYS[queue], id = id, key = KEYS[queue] .. 'job:' .. id, unique_key = unique_key,
     delay = delay, run_at = run_at, ttl = ttl, first = first, last = last,

@@ -3,26 +3,26 @@
 local counted = {}  -- base -> state -> by how much
 local rung = {}     -- base -> hints
 local grown = {}    -- bases that got a job, or may have lost their last one
-local leaving, entering = {ZREM = {}, SREM = {}}, {ZADD = {}, SADD = {}}  -- command -> key -> elements
-local knowing = {ZADD = {}}  -- the same, of `live` and `past`: what is known is on its shelf, should a script break off
+local leaving, entering = {}, {}  -- key -> elements, and the command that moves them
+local knowing = {}  -- the same, of `live` and `past`: what is known is on its shelf, should a script break off
 
 -- Move in an index once all is decided: one command for many jobs.  What leaves, leaves first, so whoever moves one job
 -- twice says `move_now` in between.
-local function later(commands, command, key, element, name)
-  local elements = commands[command][key]
+local function later(moves, command, key, element, name)
+  local elements = moves[key]
   if not elements then
-    elements = {}
-    commands[command][key] = elements
+    elements = {command = command}
+    moves[key] = elements
   end
   elements[#elements + 1] = element
   if name then elements[#elements + 1] = name end
 end
 
 local function move_now()
-  for _, commands in ipairs({leaving, entering, knowing}) do
-    for command, keys in pairs(commands) do
-      for key, elements in pairs(keys) do bulk(command, key, elements) end
-      commands[command] = {}
+  for _, moves in ipairs({leaving, entering, knowing}) do
+    for key, elements in pairs(moves) do
+      bulk(elements.command, key, elements)
+      moves[key] = nil
     end
   end
 end

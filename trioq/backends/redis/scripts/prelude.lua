@@ -42,9 +42,8 @@ local function take(how_many)
   return unpack(arguments, first, at)
 end
 
--- Where the next words are, and that many: they are passed on as they are, so nobody makes a table of them.
-local function take_words()
-  local how_many = take()
+-- Where so many words are: they are passed on as they are, so nobody makes a table of them.
+local function take_words(how_many)
   local first = at + 1
   at = at + how_many
   return first, at

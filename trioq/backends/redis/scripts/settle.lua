@@ -7,9 +7,9 @@ local STORED, STALE, KEY_TAKEN = 'stored', 'stale', 'key taken'
 
 -- The arguments of a step; the last are the names and values that it sets, and the names that it clears.
 local function take_step()
-  local queue, id, seq, version, lease_until, shelf = take(6)
-  local set, set_end = take_words()
-  local unset, unset_end = take_words()
+  local queue, id, seq, version, lease_until, shelf, given, cleared = take(8)
+  local set, set_end = take_words(given)
+  local unset, unset_end = take_words(cleared)
   return {
     base = KEYS[queue], id = id, seq = seq, version = version, lease_until = lease_until, shelf = shelf,
     set = set, set_end = set_end, unset = unset, unset_end = unset_end,
