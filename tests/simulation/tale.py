@@ -6,6 +6,7 @@ import json
 from typing import Any, Self
 
 import attrs
+from msgspec.structs import replace
 
 from trioq._core import events
 from trioq._core.job import Job
@@ -163,7 +164,7 @@ class Tale:
         """A step, with other *fields* than it should have."""
         before = self.records[id]
         change = step(before, command, self.now)
-        change = attrs.evolve(change, fields=change.fields | fields)
+        change = replace(change, fields=change.fields | fields)
         self.add(Stored(self.now, by, before, change, before.after(change)))
         return self.tell(by, change.event, id) if told else self
 

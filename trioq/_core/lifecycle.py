@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final, assert_never
 
 import attrs
+import msgspec
 
 from . import events
 from .errors import TrioqError
@@ -35,68 +36,60 @@ from .outcome import (
 
 # --- commands -----------------------------------------------------------------------------------
 
+# Structs, like the outcomes and what a step answers: some are made for each job, and C makes them.
 
-@attrs.frozen
-class Claim:
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """Take a ready job under a lease."""
 
     worker: str
     lease_until: float
 
 
-@attrs.frozen
-class Complete:
+class Complete(msgspec.Struct, frozen=True, gc=False):
     """The handler returned; ``result`` is encoded."""
 
     result: bytes | None = None
 
 
-@attrs.frozen
-class Fail:
+class Fail(msgspec.Struct, frozen=True, gc=False):
     """The run failed: try again after ``delay`` seconds, unless the retries are used up."""
 
     error: str
     delay: float
 
 
-@attrs.frozen
-class Reject:
+class Reject(msgspec.Struct, frozen=True, gc=False):
     """The run failed in a way that no retry can mend."""
 
     error: str
 
 
-@attrs.frozen
-class Snooze:
+class Snooze(msgspec.Struct, frozen=True, gc=False):
     """The handler put the job off for ``delay`` seconds; no attempt is spent."""
 
     delay: float
 
 
-@attrs.frozen
-class Release:
+class Release(msgspec.Struct, frozen=True, gc=False):
     """Never started, or interrupted by a shutdown; no attempt is spent."""
 
 
-@attrs.frozen
-class Expire:
+class Expire(msgspec.Struct, frozen=True, gc=False):
     """Too late to start."""
 
 
-@attrs.frozen
-class Cancel:
+class Cancel(msgspec.Struct, frozen=True, gc=False):
     """Somebody does not want the job any more."""
 
     reason: str = ""
 
 
-@attrs.frozen
-class Reclaim:
+class Reclaim(msgspec.Struct, frozen=True, gc=False):
     """The lease ran out: its owner is taken for dead."""
 
 
-@attrs.frozen
-class Requeue:
+class Requeue(msgspec.Struct, frozen=True, gc=False):
     """Send an ended job round again, with all its lives and a fresh TTL."""
 
 
@@ -109,8 +102,7 @@ Command = Claim | Complete | Fail | Reject | Snooze | Release | Expire | Cancel 
 Fields = dict[str, Any]
 
 
-@attrs.frozen
-class Change:
+class Change(msgspec.Struct, frozen=True, gc=False):
     """One step, as a store needs it: what to compare, and the fields that change.  Never the payload."""
 
     queue: str
@@ -131,7 +123,7 @@ class Change:
 
     def noting(self, **fields: Any) -> Change:
         """The same step, with fields that no rule depends on, such as the last progress."""
-        return attrs.evolve(self, fields={**self.fields, **fields})
+        return msgspec.structs.replace(self, fields={**self.fields, **fields})
 
 
 class IllegalStep(TrioqError):

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Final
 
-import attrs
+import msgspec
 
 from .backoff import check_seconds
 
@@ -14,80 +14,68 @@ from .backoff import check_seconds
 MAX_ERROR_BYTES: Final = 64 * 1024
 
 
-@attrs.frozen
-class Returned:
+class Returned(msgspec.Struct, frozen=True, gc=False):
     """The handler returned; ``result`` is encoded."""
 
     result: bytes
 
 
-@attrs.frozen
-class Raised:
+class Raised(msgspec.Struct, frozen=True, gc=False):
     """The handler raised, or its result couldn't be stored."""
 
     error: str
 
 
-@attrs.frozen
-class TimedOut:
+class TimedOut(msgspec.Struct, frozen=True, gc=False):
     """The handler took longer than the job's ``timeout``."""
 
     error: str
 
 
-@attrs.frozen
-class UnknownTask:
+class UnknownTask(msgspec.Struct, frozen=True, gc=False):
     """The queue has no task of this name here; a later deploy may."""
 
     error: str
 
 
-@attrs.frozen
-class RetryAsked:
+class RetryAsked(msgspec.Struct, frozen=True, gc=False):
     """The handler raised `Retry`."""
 
     error: str
     after: float | None = None
 
 
-@attrs.frozen
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True, gc=False):
     """The handler raised `Reject`: no retry will help."""
 
     error: str
 
 
-@attrs.frozen
-class BadPayload:
+class BadPayload(msgspec.Struct, frozen=True, gc=False):
     """The record or its arguments can't be read: no retry will help."""
 
     error: str
 
 
-@attrs.frozen
-class Snoozed:
+class Snoozed(msgspec.Struct, frozen=True, gc=False):
     """The handler raised `Snooze`."""
 
     delay: float
 
 
-@attrs.frozen
-class Interrupted:
+class Interrupted(msgspec.Struct, frozen=True, gc=False):
     """Never started, or stopped by a shutdown."""
 
 
-@attrs.frozen
-class Expired:
+class Expired(msgspec.Struct, frozen=True, gc=False):
     """Too late to start."""
 
 
-@attrs.frozen
-class CancelledByUser:
+class CancelledByUser(msgspec.Struct, frozen=True, gc=False):
     """Somebody cancelled the job, and wrote that already."""
 
 
-@attrs.frozen
-class LeaseLost:
+class LeaseLost(msgspec.Struct, frozen=True, gc=False):
     """Another worker took the job over, or it is gone."""
 
 
