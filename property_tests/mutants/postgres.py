@@ -282,14 +282,14 @@ MUTANTS: Final = (
     Mutant(
         "an active job can be removed",
         _SQL,
-        "AND id = ANY (%(ids)s::text[]) AND shelf <> 'held'\n",
-        "AND id = ANY (%(ids)s::text[])\n",
+        "WHERE j.shelf <> 'held' ORDER BY j.seq FOR UPDATE OF j",
+        "ORDER BY j.seq FOR UPDATE OF j",
     ),
     Mutant(
         "prune waits for whoever works on an ended job",
         _SQL,
-        "WHERE j.shelf = 'final' FOR UPDATE OF j SKIP LOCKED",
-        "WHERE j.shelf = 'final' FOR UPDATE OF j",
+        "WHERE j.finished_at IS NOT NULL FOR UPDATE OF j SKIP LOCKED",
+        "WHERE j.finished_at IS NOT NULL FOR UPDATE OF j",
     ),
     Mutant("prune ignores how many there may be", _SQL, "OR oldest.place <= counted.excess", ""),
     Mutant(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,7 +26,7 @@ ADA = Presence(worker="ada-1", name="ada", host="here", slots=10, lease=15.0)
 KEEP_NOTHING = Retention(keep_completed=0.0, keep_completed_max=0, keep_dead=0.0, keep_dead_max=0)
 
 #: How a claim is asked by a worker with many slots.
-CLAIM = {"queues": ["q"], "limit": 100, "worker": "ada-1", "lease": 15.0, "idle": False, "promoted": False}
+CLAIM = {"queues": "q", "limit": 100, "worker": "ada-1", "lease": 15.0, "idle": False, "promoted": False}
 
 
 def a_job(id: str, **fields: Any) -> Job:
@@ -152,6 +153,8 @@ async def test_every_statement_finds_its_rows_by_an_index(
             plan = "\n".join(line for (line,) in lines)
             for slow in ("Seq Scan on jobs", "Bitmap", "Hash Join", "Merge Join"):
                 assert slow not in plan, f"{name}: {plan}"
+            for condition in re.findall(r"using (?:jobs_id|jobs_seq) on .*\n *Index Cond: (.*)", plan):
+                assert " AND " in condition or "queue >" in condition, f"{name} reads a whole queue: {plan}"
 
 
 # --- how much -----------------------------------------------------------------------------------
@@ -187,3 +190,18 @@ def test_a_claim_reads_as_much_of_a_large_store_as_of_a_small_one(server: Postgr
     fill(server, schema, State.DELAYED, 30_000)
     fill(server, schema, State.COMPLETED, 30_000)
     assert pages(server, schema, "claim", **{**CLAIM, "promoted": True}) < 1.5 * few
+
+
+def test_a_claim_that_was_planned_on_an_empty_store_reads_little_of_a_large_one(server: PostgresServer) -> None:
+    schema = new_schema(server)
+    question, values = statements(schema)["claim"], {**CLAIM, "now": None}
+    with psycopg.connect(server.url) as connection:
+        connection.execute(_PLANNING)
+        connection.execute(question, values, prepare=True)
+        connection.commit()
+        fill(server, schema, State.WAITING, 100)
+        fill(server, schema, State.COMPLETED, 5_000)
+        assert len(connection.execute(question, values, prepare=True).fetchall()) == 100
+        read = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'jobs' AND schemaname = %s"
+        [(rows,)] = connection.execute(read, [schema]).fetchall()
+    assert rows < 500

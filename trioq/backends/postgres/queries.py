@@ -26,6 +26,9 @@ _ASKED: Final = (
     "WHERE NOT EXISTS (SELECT FROM {paused} AS p WHERE p.queue = a.queue) ORDER BY a.place"
 )
 
+#: Jobs of a queue, by their ids.
+_IDS: Final = "SELECT %(queue)s::text AS queue, id FROM unnest(%(ids)s::text[]) AS id"
+
 #: From each queue that has a record to the next; the last row is no queue.
 _NAMED: Final = (
     "(SELECT queue FROM {jobs} ORDER BY queue LIMIT 1) UNION ALL "
@@ -88,6 +91,7 @@ def statements(schema: str) -> Mapping[str, bytes]:
         "cancelled": str(Hint.CANCELLED.value),
         "clock": _CLOCK,
         "asked": fill(_ASKED, {**tables, **_LINES}),
+        "ids": _IDS,
         "named": fill(_NAMED, tables),
         "record": _RECORD,
         "new": f"n integer, reserved bigint, asked_at float8, delay float8, ttl float8, {_typed(_GIVEN)}",

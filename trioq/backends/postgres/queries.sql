@@ -4,6 +4,9 @@
 --
 -- A statement sees what was committed when it began, and nothing of what its own parts write; where a row has been
 -- changed since, the conditions are asked again of the row as it is now.
+--
+-- A row is found again by queue, id and seq, and by no condition of another index.  On an empty table all indexes cost
+-- the same: by queue and seq alone, a plan that was made then, and is kept, may read all ids of a queue for each row.
 
 -- name: insert
 -- Add jobs, unless their id is known or a live job has their unique key; the seqs that they got, and which were stored.
@@ -60,13 +63,14 @@ WITH clock AS MATERIALIZED ({clock}),
 asked AS MATERIALIZED ({asked}),
 due AS MATERIALIZED (
     SELECT found.* FROM asked CROSS JOIN LATERAL (
-        SELECT queue, seq FROM {jobs}
+        SELECT queue, id, seq FROM {jobs}
         WHERE queue = asked.queue AND shelf = 'timed' AND run_at <= (SELECT now FROM clock)
         ORDER BY run_at, seq LIMIT %(promotions)s FOR UPDATE SKIP LOCKED
     ) AS found
     LIMIT %(promotions)s
 )
-UPDATE {jobs} AS j SET shelf = 'ready' FROM due WHERE j.queue = due.queue AND j.seq = due.seq;
+UPDATE {jobs} AS j SET shelf = 'ready' FROM due
+WHERE j.queue = due.queue AND j.id = due.id AND j.seq = due.seq;
 
 -- name: claim
 -- The Claim step, for the next ready jobs; one on its last life goes first, and alone.  Whoever is claimed by somebody
@@ -84,7 +88,7 @@ allowed AS MATERIALIZED (
 ),
 frail AS MATERIALIZED (
     SELECT found.* FROM asked CROSS JOIN LATERAL (
-        SELECT queue, seq FROM {jobs}
+        SELECT queue, id, seq FROM {jobs}
         WHERE queue = asked.queue AND shelf = 'ready' AND crashes >= max_crashes - 1
             AND state IN ('waiting', 'delayed')
         ORDER BY priority, run_at, seq LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -94,7 +98,7 @@ frail AS MATERIALIZED (
 ),
 ready AS MATERIALIZED (
     SELECT found.* FROM asked CROSS JOIN LATERAL (
-        SELECT queue, seq FROM {jobs}
+        SELECT queue, id, seq FROM {jobs}
         WHERE queue = asked.queue AND shelf = 'ready' AND crashes < max_crashes - 1
             AND state IN ('waiting', 'delayed')
         ORDER BY priority, run_at, seq LIMIT (SELECT most FROM allowed) FOR UPDATE SKIP LOCKED
@@ -107,7 +111,7 @@ leased AS (
     SET state = 'active', shelf = 'held', version = j.version + 1, run = j.run + 1,
         worker = %(worker)s, lease_until = now + %(lease)s, started_at = now
     FROM (TABLE frail UNION ALL TABLE ready) AS chosen, clock
-    WHERE j.queue = chosen.queue AND j.seq = chosen.seq
+    WHERE j.queue = chosen.queue AND j.id = chosen.id AND j.seq = chosen.seq
     RETURNING {record}
 )
 SELECT now, next_due,
@@ -153,9 +157,9 @@ rung AS MATERIALIZED (
 SELECT now, (SELECT count(*) FROM rung), n, hint FROM clock LEFT JOIN swapped ON true;
 
 -- name: by_seq
--- Jobs by their seqs.
-SELECT {record} FROM unnest(%(queues)s::text[], %(seqs)s::bigint[]) AS asked (queue, seq)
-JOIN {jobs} AS j ON j.queue = asked.queue AND j.seq = asked.seq;
+-- Jobs by their ids and seqs.
+SELECT {record} FROM unnest(%(queues)s::text[], %(ids)s::text[], %(seqs)s::bigint[]) AS asked (queue, id, seq)
+JOIN {jobs} AS j ON j.queue = asked.queue AND j.id = asked.id AND j.seq = asked.seq;
 
 -- name: renew
 -- Extend leases, save progress, note that the worker is there; what was found of each listed job, and all that it held.
@@ -171,14 +175,15 @@ presence AS (
         lease = excluded.lease, leaving = excluded.leaving, until = excluded.until
 ),
 found AS MATERIALIZED (
-    SELECT listed.n, j.queue, j.seq, j.run, j.state, j.shelf = 'held' AND j.run = listed.run AS kept, listed.progress
+    SELECT listed.n, j.queue, j.id, j.seq, j.run, j.state, j.shelf = 'held' AND j.run = listed.run AS kept,
+        listed.progress
     FROM listed JOIN {jobs} AS j ON j.queue = listed.queue AND j.id = listed.id
     ORDER BY j.seq FOR UPDATE OF j
 ),
 renewed AS (
     UPDATE {jobs} AS j
     SET lease_until = now + %(lease)s, progress = coalesce(decode(found.progress, 'base64'), j.progress)
-    FROM found, clock WHERE found.kept AND j.queue = found.queue AND j.seq = found.seq
+    FROM found, clock WHERE found.kept AND j.queue = found.queue AND j.id = found.id AND j.seq = found.seq
 )
 SELECT now, n, kept, state, run, NULL AS queue, NULL AS id FROM clock LEFT JOIN found ON true
 UNION ALL
@@ -188,12 +193,12 @@ SELECT NULL, NULL, NULL, NULL, NULL, queue, id FROM {jobs} WHERE shelf = 'held' 
 -- Held jobs whose lease ran out, then unclaimed ones whose time to live did; the longest ago first.
 WITH clock AS MATERIALIZED ({clock}),
 lost AS (
-    SELECT 1 AS part, j.lease_until AS since, j.queue, j.seq FROM {jobs} AS j, clock
+    SELECT 1 AS part, j.lease_until AS since, j.queue, j.id, j.seq FROM {jobs} AS j, clock
     WHERE j.shelf = 'held' AND j.lease_until <= now AND j.state = 'active'
     ORDER BY j.lease_until, j.seq LIMIT %(limit)s
 ),
 late AS (
-    SELECT 2 AS part, j.expires_at AS since, j.queue, j.seq FROM {jobs} AS j
+    SELECT 2 AS part, j.expires_at AS since, j.queue, j.id, j.seq FROM {jobs} AS j
     WHERE j.expires_at IS NOT NULL AND j.shelf IN ('ready', 'timed') AND j.expires_at <= (SELECT now FROM clock)
         AND j.state IN ('waiting', 'delayed')
     ORDER BY j.expires_at LIMIT %(limit)s
@@ -202,27 +207,28 @@ past AS MATERIALIZED (
     SELECT * FROM (TABLE lost UNION ALL TABLE late) AS past ORDER BY part, since, seq LIMIT %(limit)s
 )
 SELECT now, {record}
-FROM clock LEFT JOIN (past JOIN {jobs} AS j USING (queue, seq)) ON true
+FROM clock LEFT JOIN (past JOIN {jobs} AS j USING (queue, id, seq)) ON true
 ORDER BY part, since, j.seq;
 
 -- name: get
 -- Jobs by their ids.
-SELECT now, {record}
-FROM ({clock}) AS clock LEFT JOIN {jobs} AS j ON j.queue = %(queue)s AND j.id = ANY (%(ids)s::text[]);
+WITH asked AS MATERIALIZED ({ids})
+SELECT now, {record} FROM ({clock}) AS clock LEFT JOIN (asked JOIN {jobs} AS j USING (queue, id)) ON true;
 
 -- name: page
 -- The matching jobs among the next records of a queue, by seq.
 WITH clock AS MATERIALIZED ({clock}),
 looked AS MATERIALIZED (
-    SELECT seq, state, task FROM {jobs} WHERE queue = %(queue)s AND seq > %(cursor)s ORDER BY seq LIMIT %(page)s
+    SELECT queue, id, seq, state, task FROM {jobs}
+    WHERE queue = %(queue)s AND seq > %(cursor)s ORDER BY seq LIMIT %(page)s
 ),
 found AS MATERIALIZED (
-    SELECT seq FROM looked
+    SELECT queue, id, seq FROM looked
     WHERE state = ANY (%(states)s::text[]) AND (%(task)s::text IS NULL OR task = %(task)s::text)
     ORDER BY seq LIMIT %(limit)s
 )
 SELECT now, (SELECT count(*) FROM looked), (SELECT max(seq) FROM looked), {record}
-FROM clock LEFT JOIN (found JOIN {jobs} AS j ON j.queue = %(queue)s AND j.seq = found.seq) ON true
+FROM clock LEFT JOIN (found JOIN {jobs} AS j USING (queue, id, seq)) ON true
 ORDER BY j.seq;
 
 -- name: counts
@@ -266,11 +272,13 @@ SELECT EXISTS (SELECT FROM {paused} WHERE queue = %(queue)s);
 
 -- name: remove
 -- Drop records that nobody holds.
-WITH doomed AS MATERIALIZED (
-    SELECT queue, seq FROM {jobs} WHERE queue = %(queue)s AND id = ANY (%(ids)s::text[]) AND shelf <> 'held'
-    ORDER BY seq FOR UPDATE
+WITH asked AS MATERIALIZED ({ids}),
+doomed AS MATERIALIZED (
+    SELECT j.queue, j.id, j.seq FROM asked JOIN {jobs} AS j USING (queue, id)
+    WHERE j.shelf <> 'held' ORDER BY j.seq FOR UPDATE OF j
 )
-DELETE FROM {jobs} AS j USING doomed WHERE j.queue = doomed.queue AND j.seq = doomed.seq RETURNING j.id;
+DELETE FROM {jobs} AS j USING doomed
+WHERE j.queue = doomed.queue AND j.id = doomed.id AND j.seq = doomed.seq RETURNING j.id;
 
 -- name: prune
 -- Drop the oldest ended jobs of each queue, by age and by number, and workers that have not renewed for long.
@@ -283,7 +291,7 @@ kinds (states, keep, most) AS (
         (%(dead)s::text[], %(keep_dead)s::float8, %(most_dead)s::bigint)
 ),
 past AS MATERIALIZED (
-    SELECT oldest.queue, oldest.seq FROM named CROSS JOIN kinds
+    SELECT oldest.queue, oldest.id, oldest.seq FROM named CROSS JOIN kinds
     CROSS JOIN LATERAL (
         SELECT count(*) - kinds.most AS excess FROM (
             SELECT FROM {jobs} WHERE queue = named.queue AND state = ANY (kinds.states) AND shelf = 'final'
@@ -293,7 +301,7 @@ past AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT ended.*, row_number() OVER (ORDER BY finished_at, seq) AS place
         FROM unnest(kinds.states) AS one (state) CROSS JOIN LATERAL (
-            SELECT queue, seq, finished_at FROM {jobs}
+            SELECT queue, id, seq, finished_at FROM {jobs}
             WHERE queue = named.queue AND state = one.state AND shelf = 'final'
             ORDER BY finished_at, seq LIMIT %(batch)s
         ) AS ended
@@ -303,11 +311,13 @@ past AS MATERIALIZED (
     LIMIT %(batch)s
 ),
 doomed AS MATERIALIZED (
-    SELECT j.queue, j.seq FROM past JOIN {jobs} AS j ON j.queue = past.queue AND j.seq = past.seq
-    WHERE j.shelf = 'final' FOR UPDATE OF j SKIP LOCKED
+    SELECT j.queue, j.id, j.seq
+    FROM past JOIN {jobs} AS j ON j.queue = past.queue AND j.id = past.id AND j.seq = past.seq
+    WHERE j.finished_at IS NOT NULL FOR UPDATE OF j SKIP LOCKED
 ),
 dropped AS (
-    DELETE FROM {jobs} AS j USING doomed WHERE j.queue = doomed.queue AND j.seq = doomed.seq RETURNING j.seq
+    DELETE FROM {jobs} AS j USING doomed
+    WHERE j.queue = doomed.queue AND j.id = doomed.id AND j.seq = doomed.seq RETURNING j.seq
 )
 SELECT count(*) FROM dropped;
 

@@ -181,8 +181,8 @@ class _Settling:
         """The jobs of these changes as they are now."""
         if not changes:
             return {}
-        seqs = {(change.queue, change.seq): None for _, change in changes}
-        asked = {"queues": [queue for queue, _ in seqs], "seqs": [seq for _, seq in seqs]}
+        queues, ids, seqs = zip(*{(change.queue, change.id, change.seq) for _, change in changes}, strict=True)
+        asked = {"queues": list(queues), "ids": list(ids), "seqs": list(seqs)}
         found = map(read_job, await self._session.ask("by_seq", **asked))
         return {(job.queue, job.seq): job for job in found}
 
