@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 import typing
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any, Final
 
 import attrs
@@ -103,11 +104,11 @@ class Signature:
     """The arguments of one task: bound and checked where they are enqueued, converted where they run."""
 
     bound: inspect.Signature
+    #: Each with what it is called in an error.
     positional: Sequence[tuple[str, Codec]]
-    #: For what lands in ``*args`` and ``**kwargs``.
-    more: Codec
+    more: tuple[str, Codec]  #: for what lands in ``*args``
     named: Mapping[str, Codec]
-    others: Codec
+    others: Codec  #: for what lands in ``**kwargs``
     result: Codec
     #: How many arguments fit, by their number alone, where all are positional.
     fits: range
@@ -127,9 +128,10 @@ class Signature:
         return cls(
             bound=bound,
             positional=[
-                (n, every[n]) for n in kinds[_Parameter.POSITIONAL_ONLY] + kinds[_Parameter.POSITIONAL_OR_KEYWORD]
+                (_told(n), every[n])
+                for n in kinds[_Parameter.POSITIONAL_ONLY] + kinds[_Parameter.POSITIONAL_OR_KEYWORD]
             ],
-            more=next((every[name] for name in kinds[_Parameter.VAR_POSITIONAL]), UNTYPED),
+            more=(_told("*args"), next((every[name] for name in kinds[_Parameter.VAR_POSITIONAL]), UNTYPED)),
             named={n: every[n] for n in kinds[_Parameter.POSITIONAL_OR_KEYWORD] + kinds[_Parameter.KEYWORD_ONLY]},
             others=next((every[name] for name in kinds[_Parameter.VAR_KEYWORD]), UNTYPED),
             result=every["return"],
@@ -143,11 +145,10 @@ class Signature:
             return NO_ARGUMENTS
         data = _encode_call(args, kwargs, limit)
         plain_args, plain_kwargs = _decode(data)
-        for index, value in enumerate(args):
-            name, codec = self._at(index)
-            codec.check(value, plain_args[index], f"argument {name!r}")
+        for (told, codec), value, plain in zip(self._positions(), args, plain_args, strict=False):
+            codec.check(value, plain, told)
         for name, value in kwargs.items():
-            self.named.get(name, self.others).check(value, plain_kwargs[name], f"argument {name!r}")
+            self.named.get(name, self.others).check(value, plain_kwargs[name], _told(name))
         return data
 
     def decode(self, payload: bytes) -> tuple[list[Any], dict[str, Any]]:
@@ -160,7 +161,7 @@ class Signature:
         except TypeError as error:
             raise ValueError(f"the arguments do not fit the task: {error}") from error
         return (
-            [self._at(index)[1].convert(value) for index, value in enumerate(args)],
+            [codec.convert(value) for (_, codec), value in zip(self._positions(), args, strict=False)],
             {name: self.named.get(name, self.others).convert(value) for name, value in kwargs.items()},
         )
 
@@ -169,8 +170,12 @@ class Signature:
         if kwargs or len(args) not in self.fits:
             self.bound.bind(*args, **kwargs)
 
-    def _at(self, index: int) -> tuple[str, Codec]:
-        return self.positional[index] if index < len(self.positional) else ("*args", self.more)
+    def _positions(self) -> Iterator[tuple[str, Codec]]:
+        return chain(self.positional, repeat(self.more))
+
+
+def _told(name: str) -> str:
+    return f"argument {name!r}"
 
 
 def _positional_range(signature: inspect.Signature) -> range:
