@@ -7,6 +7,7 @@ a mailbox of its own, which loses its oldest events when it is full, and counts 
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
@@ -23,6 +24,9 @@ logger: Final = logging.getLogger("trioq.events")
 #: Seconds that callbacks get for what is in their mailboxes when the last user leaves.
 DRAIN: Final = 1.0
 
+#: Events that a subscriber reads before others have their turn, at most: what it does with each takes its time, too.
+TURN: Final = 20
+
 #: It takes the event class that its pattern lets through, which no type can say.
 Callback = Callable[[Any], Awaitable[object] | object]
 
@@ -31,12 +35,13 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
     """The events of one subscriber, oldest first: ``async for event in events``."""
 
     def __init__(self, pattern: str, buffer: int) -> None:
-        _check(pattern, buffer)
+        self.names = _matching(pattern, buffer)  #: of the events that its pattern lets through
         self.pattern = pattern
         self.dropped = 0  #: how many events were lost because the subscriber was too slow
         self._buffer = buffer
-        self._waiting: dict[object, Event] = {}
+        self._waiting: OrderedDict[object, Event] = OrderedDict()
         self._number = count()
+        self._in_turn = 0  #: how many may still be read before others have their turn
         self._wake = trio.Event()
         self._closed = False
 
@@ -47,13 +52,22 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
         key = (event.queue, event.job.id) if isinstance(event, JobProgress) else next(self._number)
         self._waiting.pop(key, None)  # it comes where it belongs in time, not where the older progress was
         if len(self._waiting) >= self._buffer:
-            del self._waiting[next(iter(self._waiting))]
+            self._waiting.popitem(last=False)
             self.dropped += 1
         self._waiting[key] = event
         self._wake.set()
 
     async def receive(self) -> Event:
-        """The next event."""
+        """The next event.  Where many lie ready, others have their turn after some of them, not after each."""
+        if self._in_turn and self._waiting:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await self._wait()
+            self._in_turn = TURN
+        self._in_turn -= 1
+        return self._waiting.popitem(last=False)[1]
+
+    async def _wait(self) -> None:
         await trio.lowlevel.checkpoint()
         while not self._waiting:
             if self._closed:
@@ -61,7 +75,6 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
             if self._wake.is_set():
                 self._wake = trio.Event()
             await self._wake.wait()
-        return self._waiting.pop(next(iter(self._waiting)))
 
     def close(self) -> None:
         """No more events come; those that wait can still be received."""
@@ -125,7 +138,8 @@ class _Handler:
     """One ``on()``."""
 
     def __init__(self, pattern: str, callback: Callback, buffer: int) -> None:
-        _check(pattern, buffer)  # here, where they were given: its mailbox is made later, when something happens
+        # Here, where they were given: its mailbox is made later, when something happens.
+        self.names = _matching(pattern, buffer)
         if not callable(callback):
             raise TypeError(f"on() takes a pattern and a function, not {callback!r}: on({pattern!r}, tell_somebody)")
         self.pattern, self.callback, self.buffer = pattern, callback, buffer
@@ -209,22 +223,20 @@ class EventEmitter:
             return False
         wanted = self._wanted.get(name)
         if wanted is None:
-            patterns = {listener.pattern for listener in self._handlers} | {
-                each.pattern for each in self._subscriptions
-            }
-            wanted = self._wanted[name] = any(fnmatchcase(name, pattern) for pattern in patterns)
+            listeners: list[_Handler | Subscription] = [*self._handlers, *self._subscriptions]
+            wanted = self._wanted[name] = any(name in each.names for each in listeners)
         return wanted
 
     def emit(self, event: Event) -> None:
         """Hand *event* to every mailbox that wants it.  Never waits, never raises."""
         here = trio.lowlevel.current_trio_token()
         for subscription, token in list(self._subscriptions.items()):
-            if fnmatchcase(event.name, subscription.pattern):
+            if event.name in subscription.names:
                 _put(subscription, event, None if token is here else token)
         pump = _pump.get()
         if pump is not None:
             for handler in self._handlers:
-                if fnmatchcase(event.name, handler.pattern):
+                if event.name in handler.names:
                     pump.put(handler, event)
 
     def tell(self, kind: type[JobEvent], job: Job, at: float) -> None:
@@ -251,11 +263,13 @@ class EventEmitter:
             await pump.leave()
 
 
-def _check(pattern: str, buffer: int) -> None:
-    if not any(fnmatchcase(name, pattern) for name in EVENT_NAMES):
+def _matching(pattern: str, buffer: int) -> frozenset[str]:
+    names = frozenset(name for name in EVENT_NAMES if fnmatchcase(name, pattern))
+    if not names:
         raise ValueError(f"no event's name matches {pattern!r}; there are: {', '.join(sorted(EVENT_NAMES))}")
     if buffer < 1:
         raise ValueError(f"buffer is the number of events kept for a slow subscriber, 1 or more, not {buffer}")
+    return names
 
 
 def _put(subscription: Subscription, event: Event, token: trio.lowlevel.TrioToken | None) -> None:

@@ -202,7 +202,7 @@ class Tale:
 
     def tell(self, by: str, kind: type[events.JobEvent], id: str, **fields: Any) -> Self:
         job = self.records[id]
-        event = attrs.evolve(kind.of(job, self.now), worker=job.worker, **fields)
+        event = replace(kind.of(job, self.now), worker=job.worker, **fields)
         return self.add(Told(self.now, by, event))
 
     def lose(self, process: str, id: str, run: int = 1) -> Self:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final, Self
 
-import attrs
+import msgspec
 
 from .job import Job
 
 
-@attrs.frozen(kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What every event has."""
 
     name: ClassVar[str]
@@ -23,8 +22,7 @@ class Event:
     at: float  #: store time, UTC epoch seconds
 
 
-@attrs.frozen(kw_only=True)
-class JobEvent(Event):
+class JobEvent(Event, frozen=True, kw_only=True, gc=False):
     """What every event about a job has."""
 
     job: Job  #: the record after the change
@@ -50,22 +48,19 @@ class JobEvent(Event):
         return {}
 
 
-@attrs.frozen(kw_only=True)
-class JobEnqueued(JobEvent):
+class JobEnqueued(JobEvent, frozen=True, kw_only=True, gc=False):
     """A new job was stored."""
 
     name = "job:enqueued"
 
 
-@attrs.frozen(kw_only=True)
-class JobStarted(JobEvent):
+class JobStarted(JobEvent, frozen=True, kw_only=True, gc=False):
     """A handler begins."""
 
     name = "job:started"
 
 
-@attrs.frozen(kw_only=True)
-class JobProgress(JobEvent):
+class JobProgress(JobEvent, frozen=True, kw_only=True, gc=False):
     """A handler reported progress.  Coalesced: a slow subscriber sees the last one."""
 
     name = "job:progress"
@@ -76,8 +71,7 @@ class JobProgress(JobEvent):
         return {"progress": job.progress}
 
 
-@attrs.frozen(kw_only=True)
-class JobCompleted(JobEvent):
+class JobCompleted(JobEvent, frozen=True, kw_only=True, gc=False):
     """The handler returned, and that is stored."""
 
     name = "job:completed"
@@ -88,8 +82,7 @@ class JobCompleted(JobEvent):
         return {"duration": _duration(job)}
 
 
-@attrs.frozen(kw_only=True)
-class JobRetrying(JobEvent):
+class JobRetrying(JobEvent, frozen=True, kw_only=True, gc=False):
     """A run failed; another one follows after *delay* seconds."""
 
     name = "job:retrying"
@@ -102,8 +95,7 @@ class JobRetrying(JobEvent):
         return {"attempt": job.failures, "error": job.error or "", "delay": max(0.0, job.run_at - at)}
 
 
-@attrs.frozen(kw_only=True)
-class JobSnoozed(JobEvent):
+class JobSnoozed(JobEvent, frozen=True, kw_only=True, gc=False):
     """The handler put the job off."""
 
     name = "job:snoozed"
@@ -114,8 +106,7 @@ class JobSnoozed(JobEvent):
         return {"delay": max(0.0, job.run_at - at)}
 
 
-@attrs.frozen(kw_only=True)
-class JobFailed(JobEvent):
+class JobFailed(JobEvent, frozen=True, kw_only=True, gc=False):
     """The job failed for good: a dead letter."""
 
     name = "job:failed"
@@ -129,15 +120,13 @@ class JobFailed(JobEvent):
         return {"attempt": attempt, "error": job.error or "", "duration": _duration(job)}
 
 
-@attrs.frozen(kw_only=True)
-class JobExpired(JobEvent):
+class JobExpired(JobEvent, frozen=True, kw_only=True, gc=False):
     """The TTL ran out before a handler started: a dead letter."""
 
     name = "job:expired"
 
 
-@attrs.frozen(kw_only=True)
-class JobCancelled(JobEvent):
+class JobCancelled(JobEvent, frozen=True, kw_only=True, gc=False):
     """Somebody cancelled the job."""
 
     name = "job:cancelled"
@@ -148,89 +137,77 @@ class JobCancelled(JobEvent):
         return {"reason": job.cancel_reason or ""}
 
 
-@attrs.frozen(kw_only=True)
-class JobReleased(JobEvent):
+class JobReleased(JobEvent, frozen=True, kw_only=True, gc=False):
     """A claimed job went back, unstarted or interrupted by a shutdown; no attempt was spent."""
 
     name = "job:released"
 
 
-@attrs.frozen(kw_only=True)
-class JobLost(JobEvent):
+class JobLost(JobEvent, frozen=True, kw_only=True, gc=False):
     """This worker's write came too late: somebody else moved the job to *state* first."""
 
     name = "job:lost"
     state: str  #: the state that won, or "gone"
 
 
-@attrs.frozen(kw_only=True)
-class JobStalled(JobEvent):
+class JobStalled(JobEvent, frozen=True, kw_only=True, gc=False):
     """A lease ran out; the job is ready again."""
 
     name = "job:stalled"
 
 
-@attrs.frozen(kw_only=True)
-class JobRequeued(JobEvent):
+class JobRequeued(JobEvent, frozen=True, kw_only=True, gc=False):
     """Somebody sent an ended job round again."""
 
     name = "job:requeued"
 
 
-@attrs.frozen(kw_only=True)
-class QueuePaused(Event):
+class QueuePaused(Event, frozen=True, kw_only=True, gc=False):
     """The queue hands out nothing from now on."""
 
     name = "queue:paused"
 
 
-@attrs.frozen(kw_only=True)
-class QueueResumed(Event):
+class QueueResumed(Event, frozen=True, kw_only=True, gc=False):
     """The queue hands out jobs again."""
 
     name = "queue:resumed"
 
 
-@attrs.frozen(kw_only=True)
-class WorkerEvent(Event):
+class WorkerEvent(Event, frozen=True, kw_only=True, gc=False):
     """What every event about a worker has."""
 
     worker: str
     queues: tuple[str, ...]
 
 
-@attrs.frozen(kw_only=True)
-class WorkerStarted(WorkerEvent):
+class WorkerStarted(WorkerEvent, frozen=True, kw_only=True, gc=False):
     """The worker is about to make its first claim."""
 
     name = "worker:started"
 
 
-@attrs.frozen(kw_only=True)
-class WorkerDraining(WorkerEvent):
+class WorkerDraining(WorkerEvent, frozen=True, kw_only=True, gc=False):
     """The worker claims no more; what runs has *grace* seconds."""
 
     name = "worker:draining"
     grace: float
 
 
-@attrs.frozen(kw_only=True)
-class WorkerStopped(WorkerEvent):
+class WorkerStopped(WorkerEvent, frozen=True, kw_only=True, gc=False):
     """The worker has settled what it could and ended."""
 
     name = "worker:stopped"
 
 
-@attrs.frozen(kw_only=True)
-class BackendLost(WorkerEvent):
+class BackendLost(WorkerEvent, frozen=True, kw_only=True, gc=False):
     """The store can't be reached; the worker goes on and tries again."""
 
     name = "backend:lost"
     error: str
 
 
-@attrs.frozen(kw_only=True)
-class BackendRecovered(WorkerEvent):
+class BackendRecovered(WorkerEvent, frozen=True, kw_only=True, gc=False):
     """The store answers again, after *outage* seconds."""
 
     name = "backend:recovered"
