@@ -13,6 +13,6 @@ class LazyBackend(trioq.InMemoryBackend):
 
     async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
         self.renewals += 1
-        if self.renewals < 10:
+        if self.renewals < 15:
             return await super().renew(worker, leases)
         return Renewed((await self.get("", [])).now, {})
