@@ -21,7 +21,7 @@ long run, where a lease of 15 s is renewed every 3.75 s.  CPU time is that of th
 What else the machine does can only add to it, so the least of each way is compared as well as the pairs of each round.
 
 Leases and fencing cost less than what a busy machine does to these figures, and so does asking whether anybody wants an
-event.  Who reads every event of every job pays for them, far beyond the bar: there are two for each, and each is built,
+event.  Who reads every event of every job pays for them, beyond the bar: there are two for each, and each is built
 with a snapshot of its job, and received.
 """
 

@@ -39,12 +39,18 @@ class JobEvent(Event, frozen=True, kw_only=True, gc=False):
             job=job,
             worker=job.worker,
             run=job.run,
-            **{"attempt": job.attempt, **cls._details(job, at)},
+            attempt=cls._attempt(job),
+            **cls._details(job, at),
         )
 
     @classmethod
+    def _attempt(cls, job: Job) -> int:
+        """The attempt that this kind tells of."""
+        return job.attempt
+
+    @classmethod
     def _details(cls, job: Job, at: float) -> dict[str, Any]:
-        """What this kind adds, or says otherwise."""
+        """What this kind adds."""
         return {}
 
 
@@ -90,9 +96,12 @@ class JobRetrying(JobEvent, frozen=True, kw_only=True, gc=False):
     delay: float
 
     @classmethod
+    def _attempt(cls, job: Job) -> int:
+        return job.failures  # the attempt that failed, not the next one
+
+    @classmethod
     def _details(cls, job: Job, at: float) -> dict[str, Any]:
-        # The attempt that failed, not the next one.
-        return {"attempt": job.failures, "error": job.error or "", "delay": max(0.0, job.run_at - at)}
+        return {"error": job.error or "", "delay": max(0.0, job.run_at - at)}
 
 
 class JobSnoozed(JobEvent, frozen=True, kw_only=True, gc=False):
@@ -114,10 +123,13 @@ class JobFailed(JobEvent, frozen=True, kw_only=True, gc=False):
     duration: float
 
     @classmethod
-    def _details(cls, job: Job, at: float) -> dict[str, Any]:
+    def _attempt(cls, job: Job) -> int:
         # The attempt that failed, which a failure has counted already and a crash has not.
-        attempt = job.attempt if job.crashes >= job.max_crashes else job.failures
-        return {"attempt": attempt, "error": job.error or "", "duration": _duration(job)}
+        return job.attempt if job.crashes >= job.max_crashes else job.failures
+
+    @classmethod
+    def _details(cls, job: Job, at: float) -> dict[str, Any]:
+        return {"error": job.error or "", "duration": _duration(job)}
 
 
 class JobExpired(JobEvent, frozen=True, kw_only=True, gc=False):
