@@ -10,8 +10,6 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from msgspec.structs import asdict
-
 Record = dict[str, Any]
 
 ENDED = {"completed", "cancelled"}
@@ -163,7 +161,7 @@ class BackendModel:
         for job in change.inserts:
             if self.find(job.queue, job.id):
                 return "stale"
-            _, created = self.insert(asdict(job), seqs.get((job.queue, job.id)), now)
+            _, created = self.insert(dict(job.__dict__), seqs.get((job.queue, job.id)), now)
             if not created:
                 return "key taken"
         return "stored"

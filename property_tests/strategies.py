@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from typing import Any, Final, get_args
 
+import attrs
 from hypothesis import strategies as st
 
 from trioq._core import wire
@@ -80,7 +81,7 @@ _FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
 
 
 def _built(kind: type[Any]) -> st.SearchStrategy[Any]:
-    return st.builds(kind, **{name: _FIELDS[name] for name in kind.__struct_fields__})
+    return st.builds(kind, **{field.name: _FIELDS[field.name] for field in attrs.fields(kind)})
 
 
 #: Every command that the table knows: one that is added there is tried here at once.
@@ -133,7 +134,7 @@ held_jobs = jobs().map(
 #: Names that no field of a job has: what a newer trioq might write.
 unknown_fields = st.dictionaries(
     st.text(string.ascii_lowercase + "_", min_size=1).filter(
-        lambda name: name not in {*Job.__struct_fields__} | {"format"}
+        lambda name: name not in {field.name for field in attrs.fields(Job)} | {"format"}
     )
     | st.sampled_from(["extra", "unreadable"]),
     json_values,
@@ -183,6 +184,6 @@ records = st.builds(
 )
 
 #: Names of the fields of a record, for bytes that look almost right.
-field_names = st.sampled_from([*Job.__struct_fields__, "format"])
+field_names = st.sampled_from([field.name for field in attrs.fields(Job)] + ["format"])
 #: A record's packed options are these fields of it.
 OPTIONS: Final = wire.OPTIONS

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import trio
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from msgspec.structs import asdict, replace
 from trio.testing import MockClock
 
 from property_tests import strategies as sts
@@ -117,9 +117,9 @@ class Program:
         for job, stored, new in zip(jobs, reply.jobs, reply.created, strict=True):
             if new:
                 self.expect_a_fresh(stored.seq)
-            record, created = self.model.insert(asdict(job), stored.seq, reply.now)
+            record, created = self.model.insert(dict(job.__dict__), stored.seq, reply.now)
             wanted.append((dict(record), created))
-        assert [(asdict(job), new) for job, new in zip(reply.jobs, reply.created, strict=True)] == wanted
+        assert [(job.__dict__, new) for job, new in zip(reply.jobs, reply.created, strict=True)] == wanted
 
     async def claim(self) -> None:
         queues = self.draw(st.permutations(_QUEUES) | st.lists(_queues, max_size=3), "queues")
@@ -128,7 +128,7 @@ class Program:
         reply = await self.backend.claim(queues, limit, worker, lease, idle)
         self.hear(reply.now)
         handed_out = self.model.claim(queues, limit, worker, lease, idle, reply.now)
-        assert [asdict(job) for job in reply.jobs] == handed_out
+        assert [job.__dict__ for job in reply.jobs] == handed_out
         assert reply.next_due == self.model.next_due(queues, reply.now)
         assert reply.last_life == self.model.last_life_waits(queues, reply.now)
         assert reply.paused == self.model.paused & set(queues)
@@ -144,7 +144,7 @@ class Program:
         inserts = self.some_new_jobs(0, 2)
         steps = {(part.queue, part.id, part.version) for part in parts}
         if parts and len(steps) == len(parts):  # a change that names one step twice means nothing
-            await self.send([replace(parts[0], also=tuple(parts[1:]), inserts=tuple(inserts))])
+            await self.send([attrs.evolve(parts[0], also=tuple(parts[1:]), inserts=tuple(inserts))])
 
     async def repeat_a_write(self) -> None:
         if self.sent:
@@ -181,7 +181,7 @@ class Program:
         reply = await self.backend.overdue(limit)
         self.hear(reply.now)
         overdue = self.model.overdue(reply.now)
-        found = [asdict(job) for job in reply.jobs]
+        found = [job.__dict__ for job in reply.jobs]
         assert len(found) == min(limit, len(overdue))
         assert all(record in overdue for record in found)
         if self.draw(st.booleans(), "and settles that"):
@@ -307,7 +307,7 @@ class Program:
         self.current = []
         for queue in _QUEUES:
             jobs = await self.all_of(queue)
-            assert [asdict(job) for job in jobs] == self.model.all_of(queue)
+            assert [job.__dict__ for job in jobs] == self.model.all_of(queue)
             assert await self.backend.counts(queue) == {state: self.model.count(queue, state) for state in State}
             assert await self.backend.is_queue_paused(queue) == (queue in self.model.paused)
             self.current += jobs

@@ -10,7 +10,7 @@ from copy import copy
 from itertools import permutations
 from typing import Any
 
-import msgspec
+import attrs
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -133,7 +133,7 @@ class OneJob(RuleBasedStateMachine):
         before, expected = self.job, copy(self.model)
         name = type(command).__name__
         try:
-            told = getattr(expected, name.lower())(self.now, **msgspec.structs.asdict(command))
+            told = getattr(expected, name.lower())(self.now, **attrs.asdict(command))
         except Refused:
             event(f"{name} refused")
             for way in (step, advance):
@@ -177,7 +177,7 @@ class OneJob(RuleBasedStateMachine):
         """After every step each field is what the model says: state, times, counters, owner, result, error; and so is
         the answer to whether the handler may begin.
         """
-        expected, found = vars(self.model).copy(), msgspec.structs.asdict(self.job)
+        expected, found = vars(self.model).copy(), vars(self.job)
         words = expected.pop("error")
         assert {name: found[name] for name in expected} == expected
         if words:
@@ -272,7 +272,7 @@ def test_a_change_carries_what_it_changes_and_touches_nothing(job: Job, command:
     """A change holds the fields that change, never the payload, and leaves the old record as it was; ``advance``
     answers the same record as ``step`` and ``after``.
     """
-    before = msgspec.structs.asdict(job)
+    before = dict(vars(job))
     try:
         change = step(job, command, now)
     except IllegalStep:
@@ -281,7 +281,7 @@ def test_a_change_carries_what_it_changes_and_touches_nothing(job: Job, command:
     assert "payload" not in change.fields
     assert after == job.having(change.fields)
     assert after == advance(job, command, now)
-    assert msgspec.structs.asdict(job) == before
+    assert vars(job) == before
 
 
 @given(job=sts.jobs(), command=sts.commands, now=sts.moments)
@@ -415,8 +415,8 @@ def test_every_outcome_has_its_command(held: Job, outcome: Outcome, roll: float)
         except IllegalStep:
             assert isinstance(command, Expire)
             assert held.expires_at is None
-        carried = {**msgspec.structs.asdict(command)}
-        for name, value in msgspec.structs.asdict(outcome).items():
+        carried = {**attrs.asdict(command)}
+        for name, value in attrs.asdict(outcome).items():
             assert name == "after" or carried[name] == value
 
 

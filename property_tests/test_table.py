@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import get_args
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from property_tests import strategies as sts
 from trioq._core.backoff import Linear
@@ -128,7 +128,7 @@ def test_a_change_that_notes_more_is_else_the_same(
             continue
         noted = change.noting(progress=progress)
         assert noted.fields == change.fields | {"progress": progress}
-        assert replace(noted, fields=change.fields) == change
+        assert attrs.evolve(noted, fields=change.fields) == change
 
 
 @given(job=sts.held_jobs, early=sts.durations(10.0), now=sts.durations())

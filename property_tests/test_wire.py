@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import msgspec
 import pytest
 from hypothesis import given
@@ -48,7 +49,7 @@ def test_what_has_its_default_is_not_sent(job: Job) -> None:
     bare = Job(id="", queue="", task="")
     sent = msgspec.json.decode(wire.encode(job))
     assert sent.keys() == {"format"} | {
-        name for name in Job.__struct_fields__ if getattr(job, name) != getattr(bare, name)
+        field.name for field in attrs.fields(Job) if getattr(job, field.name) != getattr(bare, field.name)
     }
 
 

@@ -30,7 +30,7 @@ MUTANTS: Final = (
     Mutant(
         "any write of the last version is taken for a repeated one",
         _MEMORY,
-        "    return all(getattr(job, name) == value for name, value in change.fields.items())",
+        "    return all(job.__dict__[name] == value for name, value in change.fields.items())",
         "    return True",
     ),
     Mutant("a renewal ignores the run", _MEMORY, "elif job.run == lease.run and job.state", "elif job.state"),

@@ -184,7 +184,7 @@ MUTANTS: Final = (
     Mutant(
         "every write that comes too late is called stored",
         _ROWS,
-        "return all(getattr(job, name) == value for name, value in change.fields.items())",
+        "return all(record[name] == value for name, value in change.fields.items())",
         "return True",
     ),
     Mutant(

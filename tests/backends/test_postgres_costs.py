@@ -6,10 +6,10 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+import attrs
 import psycopg
 import pytest
 import trio
-from msgspec.structs import replace
 
 import trioq
 from tests.postgres_server import PROGRAMS, PostgresServer, shared
@@ -128,7 +128,7 @@ async def test_every_statement_finds_its_rows_by_an_index(
     [job, other, lost, _] = await claim(backend, 4)
     change = step(job, Complete(), 1.0)
     await backend.settle([change, change])
-    await backend.settle([replace(step(other, Complete(), 1.0), inserts=(a_job("5"), a_job("1")))])
+    await backend.settle([attrs.evolve(step(other, Complete(), 1.0), inserts=(a_job("5"), a_job("1")))])
     await backend.renew(ADA, [Lease("q", "3", lost.run)])
     await backend.insert([a_job("due", delay=0.0), a_job("later", delay=0.01)])
     await trio.sleep(0.02)

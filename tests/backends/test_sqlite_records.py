@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import attrs
 import pytest
-from msgspec.structs import replace
 
 from trioq._core.backoff import Fixed
 from trioq._core.errors import BackendError
@@ -114,11 +114,11 @@ async def test_a_requeue_whose_key_is_taken_loses(backend: SQLiteBackend) -> Non
 
 async def test_a_change_with_a_stale_part_is_not_stored_at_all(backend: SQLiteBackend) -> None:
     a, b = (await backend.insert([job("a"), job("b")])).jobs
-    whole = replace(step(a, Cancel(), 1.0), also=(step(b, Cancel(), 1.0),), inserts=(job("c"),))
-    stale = replace(whole, also=(replace(whole.also[0], version=9),))
+    whole = attrs.evolve(step(a, Cancel(), 1.0), also=(step(b, Cancel(), 1.0),), inserts=(job("c"),))
+    stale = attrs.evolve(whole, also=(attrs.evolve(whole.also[0], version=9),))
     assert (await backend.settle([stale])).verdicts == [Verdict.STALE]
     assert (await backend.get("q", ["a", "b", "c"])).jobs == [a, b, None]
-    taken = replace(whole, inserts=(job("b"),))
+    taken = attrs.evolve(whole, inserts=(job("b"),))
     assert (await backend.settle([taken])).verdicts == [Verdict.STALE]
     assert (await backend.settle([whole, whole])).verdicts == [Verdict.STORED] * 2
     stored_jobs = (await backend.get("q", ["a", "b", "c"])).jobs
@@ -211,7 +211,7 @@ async def test_a_state_of_a_newer_trioq_is_shown_but_never_claimed(backend: SQLi
 
 async def test_a_page_looks_at_a_thousand_records_and_goes_on(backend: SQLiteBackend) -> None:
     await backend.insert([job(str(number)) for number in range(1_500)])
-    await backend.insert([replace(job("needle"), task="rare")])
+    await backend.insert([attrs.evolve(job("needle"), task="rare")])
     rare = Filter(queue="q", task="rare")
     first = await backend.find(rare)
     assert (list(first.jobs), first.cursor) == ([], 1_000)

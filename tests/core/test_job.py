@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
+import attrs
 import pytest
-from msgspec.structs import replace
 
 from trioq._core.job import DEAD, Job, Shelf, State, broken_rules
 
@@ -38,19 +37,14 @@ def test_an_attempt_is_failures_and_one() -> None:
     assert FAILED.having({"crashes": 2, "snoozes": 5}).attempt == 2
 
 
-def test_the_garbage_collector_leaves_jobs_alone() -> None:
-    assert not gc.is_tracked(JOB)
-    assert not gc.is_tracked(JOB.having({"progress": {"fraction": 0.5}}))
-
-
 def test_a_job_is_frozen() -> None:
-    with pytest.raises(AttributeError):
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
         JOB.state = State.ACTIVE  # type: ignore[misc]
 
 
 def test_a_copy_differs_in_what_was_asked_and_leaves_the_original() -> None:
     copy = JOB.having({"priority": 5})
-    assert copy == replace(JOB, priority=5)
+    assert copy == attrs.evolve(JOB, priority=5)
     assert JOB.priority == 0
 
 

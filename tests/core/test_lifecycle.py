@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
 import trioq
@@ -169,7 +170,7 @@ def test_the_table_is_read_only() -> None:
 
 
 def test_a_command_holds_just_its_own_fields() -> None:
-    assert {kind.__name__: list(kind.__struct_fields__) for kind in TABLE} == {
+    assert {kind.__name__: [field.name for field in attrs.fields(kind)] for kind in TABLE} == {
         "Claim": ["worker", "lease_until"],
         "Complete": ["result"],
         "Fail": ["error", "delay"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from msgspec.structs import replace
 
 from faults import rules
 from faults.history import (
@@ -68,7 +67,7 @@ KILLED = [
     Gone(8.1, "w2", 0),
 ]
 
-AFTER_KILL = replace(RECORD, version=4, run=2, crashes=1, worker="w2", result=b"2")
+AFTER_KILL = attrs.evolve(RECORD, version=4, run=2, crashes=1, worker="w2", result=b"2")
 
 #: The same job, whose first worker is frozen until another one has begun it.
 FROZEN = [
@@ -109,11 +108,11 @@ BREAKS = {
     "no_acknowledged_job_is_lost": (KEPT,),
     "every_job_ends": (
         KEPT[:3],
-        replace(RECORD, state=State.WAITING, version=0, run=0, worker=None, finished_at=None, result=None),
+        attrs.evolve(RECORD, state=State.WAITING, version=0, run=0, worker=None, finished_at=None, result=None),
     ),
     "nothing_runs_that_nobody_asked_for": (without(KEPT, 1), RECORD),
     "an_enqueue_makes_one_job": ([*KEPT, Acknowledged(2.5, "p1", "a", True)], RECORD),
-    "no_record_breaks_an_invariant": (KEPT, replace(RECORD, finished_at=None)),
+    "no_record_breaks_an_invariant": (KEPT, attrs.evolve(RECORD, finished_at=None)),
     # The frozen worker's outcome is accepted although another one has the job.
     "each_run_ends_once": (
         [*FROZEN, Told(6.7, "w1", "job:completed", "a", 1, 3, "completed", "w1")],
@@ -125,19 +124,19 @@ BREAKS = {
     ),
     "every_move_is_legal": (
         [*KEPT, Told(5.5, "w1", "job:released", "a", 1, 3, "waiting", "w1")],
-        replace(RECORD, version=4),
+        attrs.evolve(RECORD, version=4),
     ),
     # The worker lives, and what its handler returned got lost in it while the store was away.
     "no_outcome_is_dropped": (
         [Ended(4, "w1", "a", 1, "returned") if isinstance(entry, Gone) else entry for entry in KILLED[:-2]],
         AFTER_KILL,
     ),
-    "a_completed_job_has_the_result_of_its_last_run": (KILLED, replace(AFTER_KILL, result=b"1")),
+    "a_completed_job_has_the_result_of_its_last_run": (KILLED, attrs.evolve(AFTER_KILL, result=b"1")),
     "no_run_begins_twice": ([*KEPT, Began(3.5, "w1", "a", 1)], RECORD),
     "a_job_runs_in_one_place_while_its_owner_is_healthy": (without(FROZEN, 5, 9), AFTER_KILL),
     "every_crash_has_a_cause": (without(FROZEN, 5, 9), AFTER_KILL),
-    "every_failure_has_a_cause": (KEPT, replace(RECORD, failures=1)),
-    "no_job_runs_more_often_than_it_may": (KILLED, replace(AFTER_KILL, crashes=4)),
+    "every_failure_has_a_cause": (KEPT, attrs.evolve(RECORD, failures=1)),
+    "no_job_runs_more_often_than_it_may": (KILLED, attrs.evolve(AFTER_KILL, crashes=4)),
     "no_worker_runs_more_than_it_has_slots_for": (
         [*KEPT, Asked(1, "p1", "b"), Began(3.5, "w1", "b", 1), Ended(3.6, "w1", "b", 1, "returned")],
         RECORD,
@@ -185,7 +184,7 @@ def test_a_worker_that_releases_what_has_returned_is_blamed():
 
 
 def test_a_record_that_is_older_than_what_was_told_is_blamed():
-    assert "every_move_is_legal" in wrong(KILLED, replace(AFTER_KILL, version=3))
+    assert "every_move_is_legal" in wrong(KILLED, attrs.evolve(AFTER_KILL, version=3))
 
 
 def test_a_fault_excuses_only_as_long_as_its_leases_may_last():
@@ -208,7 +207,7 @@ def test_an_outage_that_a_worker_tells_of_excuses_it():
 
 
 def test_crashes_that_are_counted_where_nothing_had_happened_are_blamed():
-    assert wrong(KEPT, replace(RECORD, crashes=1)) == {"every_crash_has_a_cause"}
+    assert wrong(KEPT, attrs.evolve(RECORD, crashes=1)) == {"every_crash_has_a_cause"}
 
 
 @pytest.mark.parametrize(

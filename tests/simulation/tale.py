@@ -6,7 +6,6 @@ import json
 from typing import Any, Self
 
 import attrs
-from msgspec.structs import replace
 
 from trioq._core import events
 from trioq._core.job import Job
@@ -164,7 +163,7 @@ class Tale:
         """A step, with other *fields* than it should have."""
         before = self.records[id]
         change = step(before, command, self.now)
-        change = replace(change, fields=change.fields | fields)
+        change = attrs.evolve(change, fields=change.fields | fields)
         self.add(Stored(self.now, by, before, change, before.after(change)))
         return self.tell(by, change.event, id) if told else self
 
@@ -202,7 +201,7 @@ class Tale:
 
     def tell(self, by: str, kind: type[events.JobEvent], id: str, **fields: Any) -> Self:
         job = self.records[id]
-        event = replace(kind.of(job, self.now), worker=job.worker, **fields)
+        event = attrs.evolve(kind.of(job, self.now), worker=job.worker, **fields)
         return self.add(Told(self.now, by, event))
 
     def lose(self, process: str, id: str, run: int = 1) -> Self:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import pytest
-from msgspec.structs import replace
 
 from trioq._core.lifecycle import Change
 from trioq.backends._base import Settled
@@ -25,7 +25,7 @@ class Microseconds(InMemoryBackend):
         return round(await super()._now(), 6)
 
     async def settle(self, changes: Sequence[Change]) -> Settled:
-        return await super().settle([replace(change, fields=_rounded(change.fields)) for change in changes])
+        return await super().settle([attrs.evolve(change, fields=_rounded(change.fields)) for change in changes])
 
 
 def _rounded(fields: dict[str, Any]) -> dict[str, Any]:

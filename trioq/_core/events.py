@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final, Self
 
-import msgspec
+import attrs
 
 from .job import Job
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class Event:
     """What every event has."""
 
     name: ClassVar[str]
@@ -22,7 +23,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     at: float  #: store time, UTC epoch seconds
 
 
-class JobEvent(Event, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobEvent(Event):
     """What every event about a job has."""
 
     job: Job  #: the record after the change
@@ -54,19 +56,22 @@ class JobEvent(Event, frozen=True, kw_only=True, gc=False):
         return {}
 
 
-class JobEnqueued(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobEnqueued(JobEvent):
     """A new job was stored."""
 
     name = "job:enqueued"
 
 
-class JobStarted(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobStarted(JobEvent):
     """A handler begins."""
 
     name = "job:started"
 
 
-class JobProgress(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobProgress(JobEvent):
     """A handler reported progress.  Coalesced: a slow subscriber sees the last one."""
 
     name = "job:progress"
@@ -77,7 +82,8 @@ class JobProgress(JobEvent, frozen=True, kw_only=True, gc=False):
         return {"progress": job.progress}
 
 
-class JobCompleted(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobCompleted(JobEvent):
     """The handler returned, and that is stored."""
 
     name = "job:completed"
@@ -88,7 +94,8 @@ class JobCompleted(JobEvent, frozen=True, kw_only=True, gc=False):
         return {"duration": _duration(job)}
 
 
-class JobRetrying(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobRetrying(JobEvent):
     """A run failed; another one follows after *delay* seconds."""
 
     name = "job:retrying"
@@ -104,7 +111,8 @@ class JobRetrying(JobEvent, frozen=True, kw_only=True, gc=False):
         return {"error": job.error or "", "delay": max(0.0, job.run_at - at)}
 
 
-class JobSnoozed(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobSnoozed(JobEvent):
     """The handler put the job off."""
 
     name = "job:snoozed"
@@ -115,7 +123,8 @@ class JobSnoozed(JobEvent, frozen=True, kw_only=True, gc=False):
         return {"delay": max(0.0, job.run_at - at)}
 
 
-class JobFailed(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobFailed(JobEvent):
     """The job failed for good: a dead letter."""
 
     name = "job:failed"
@@ -132,13 +141,15 @@ class JobFailed(JobEvent, frozen=True, kw_only=True, gc=False):
         return {"error": job.error or "", "duration": _duration(job)}
 
 
-class JobExpired(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobExpired(JobEvent):
     """The TTL ran out before a handler started: a dead letter."""
 
     name = "job:expired"
 
 
-class JobCancelled(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobCancelled(JobEvent):
     """Somebody cancelled the job."""
 
     name = "job:cancelled"
@@ -149,77 +160,89 @@ class JobCancelled(JobEvent, frozen=True, kw_only=True, gc=False):
         return {"reason": job.cancel_reason or ""}
 
 
-class JobReleased(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobReleased(JobEvent):
     """A claimed job went back, unstarted or interrupted by a shutdown; no attempt was spent."""
 
     name = "job:released"
 
 
-class JobLost(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobLost(JobEvent):
     """This worker's write came too late: somebody else moved the job to *state* first."""
 
     name = "job:lost"
     state: str  #: the state that won, or "gone"
 
 
-class JobStalled(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobStalled(JobEvent):
     """A lease ran out; the job is ready again."""
 
     name = "job:stalled"
 
 
-class JobRequeued(JobEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class JobRequeued(JobEvent):
     """Somebody sent an ended job round again."""
 
     name = "job:requeued"
 
 
-class QueuePaused(Event, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class QueuePaused(Event):
     """The queue hands out nothing from now on."""
 
     name = "queue:paused"
 
 
-class QueueResumed(Event, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class QueueResumed(Event):
     """The queue hands out jobs again."""
 
     name = "queue:resumed"
 
 
-class WorkerEvent(Event, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class WorkerEvent(Event):
     """What every event about a worker has."""
 
     worker: str
     queues: tuple[str, ...]
 
 
-class WorkerStarted(WorkerEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class WorkerStarted(WorkerEvent):
     """The worker is about to make its first claim."""
 
     name = "worker:started"
 
 
-class WorkerDraining(WorkerEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class WorkerDraining(WorkerEvent):
     """The worker claims no more; what runs has *grace* seconds."""
 
     name = "worker:draining"
     grace: float
 
 
-class WorkerStopped(WorkerEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class WorkerStopped(WorkerEvent):
     """The worker has settled what it could and ended."""
 
     name = "worker:stopped"
 
 
-class BackendLost(WorkerEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class BackendLost(WorkerEvent):
     """The store can't be reached; the worker goes on and tries again."""
 
     name = "backend:lost"
     error: str
 
 
-class BackendRecovered(WorkerEvent, frozen=True, kw_only=True, gc=False):
+@attrs.frozen(kw_only=True)
+class BackendRecovered(WorkerEvent):
     """The store answers again, after *outage* seconds."""
 
     name = "backend:recovered"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
+import attrs
 
 from . import payload as _payload
 from .backoff import Backoff, Exponential
@@ -67,9 +67,10 @@ _SHELF: Final = {
 DEAD: Final = frozenset({State.FAILED, State.EXPIRED})
 
 
-# A Struct, for a job is copied at each step of its life and a program may hold many: C copies it, and the garbage
-# collector, which would go through all of them again and again, leaves it alone.  Nothing in a job refers back to it.
-class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+# Not slotted, unlike every other value here: a job is copied at each step of its life, and
+# copying one dict costs a tenth of copying forty slots.
+@attrs.frozen(kw_only=True, slots=False)
+class Job:
     """One request to run a task: a frozen record with a state.
 
     Times are UTC epoch seconds by the store's clock, durations are seconds.
@@ -91,7 +92,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     max_crashes: int = 3  #: it fails for good when ``crashes`` reaches this
     backoff: Backoff = Exponential()
     unique_key: str | None = None  #: at most one job that is not final has it
-    metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    metadata: Mapping[str, Any] = attrs.Factory(dict)
 
     created_at: float = 0.0
     run_at: float = 0.0  #: when it is, was or becomes ready; ties are broken by ``seq``
@@ -113,8 +114,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     key: str | None = None  #: stored, unused: for limits per key
     parent: str | None = None  #: stored, unused: for flows
-    extra: Mapping[str, Any] = msgspec.field(default_factory=dict)  #: fields that a newer trioq wrote, kept as they are
+    extra: Mapping[str, Any] = attrs.Factory(dict)  #: fields that a newer trioq wrote, kept as they are
     unreadable: str | None = None  #: why the stored record could not be read; such a job is rejected
+
+    def __attrs_post_init__(self) -> None:
+        # A dict that grew key by key keeps room for twice as many, and so would every copy of it.
+        _set(self, "__dict__", {**self.__dict__})
 
     @property
     def attempt(self) -> int:
@@ -140,8 +145,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.having(change.fields)
 
     def having(self, fields: dict[str, Any]) -> Job:
-        """A copy with *fields* replaced.  Nothing is validated."""
-        return msgspec.structs.replace(self, **fields)
+        """A copy with *fields* replaced, ten times as fast as ``attrs.evolve``: nothing is validated."""
+        copy: Job = _new(Job)
+        _set(copy, "__dict__", self.__dict__ | fields)
+        return copy
+
+
+_new: Final = object.__new__
+_set: Final = object.__setattr__
 
 
 def broken_rules(job: Job) -> list[str]:

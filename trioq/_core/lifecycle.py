@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any, Final, assert_never
 
 import attrs
-import msgspec
 
 from . import events
 from .errors import TrioqError
@@ -36,60 +35,68 @@ from .outcome import (
 
 # --- commands -----------------------------------------------------------------------------------
 
-# Structs, like the outcomes and what a step answers: some are made for each job, and C makes them.
 
-
-class Claim(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Claim:
     """Take a ready job under a lease."""
 
     worker: str
     lease_until: float
 
 
-class Complete(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Complete:
     """The handler returned; ``result`` is encoded."""
 
     result: bytes | None = None
 
 
-class Fail(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Fail:
     """The run failed: try again after ``delay`` seconds, unless the retries are used up."""
 
     error: str
     delay: float
 
 
-class Reject(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Reject:
     """The run failed in a way that no retry can mend."""
 
     error: str
 
 
-class Snooze(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Snooze:
     """The handler put the job off for ``delay`` seconds; no attempt is spent."""
 
     delay: float
 
 
-class Release(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Release:
     """Never started, or interrupted by a shutdown; no attempt is spent."""
 
 
-class Expire(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Expire:
     """Too late to start."""
 
 
-class Cancel(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Cancel:
     """Somebody does not want the job any more."""
 
     reason: str = ""
 
 
-class Reclaim(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Reclaim:
     """The lease ran out: its owner is taken for dead."""
 
 
-class Requeue(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Requeue:
     """Send an ended job round again, with all its lives and a fresh TTL."""
 
 
@@ -102,7 +109,8 @@ Command = Claim | Complete | Fail | Reject | Snooze | Release | Expire | Cancel 
 Fields = dict[str, Any]
 
 
-class Change(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Change:
     """One step, as a store needs it: what to compare, and the fields that change.  Never the payload."""
 
     queue: str
@@ -123,7 +131,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
     def noting(self, **fields: Any) -> Change:
         """The same step, with fields that no rule depends on, such as the last progress."""
-        return msgspec.structs.replace(self, fields={**self.fields, **fields})
+        return attrs.evolve(self, fields={**self.fields, **fields})
 
 
 class IllegalStep(TrioqError):

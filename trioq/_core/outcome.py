@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
+import attrs
 
 from .backoff import check_seconds
 
@@ -14,68 +14,80 @@ from .backoff import check_seconds
 MAX_ERROR_BYTES: Final = 64 * 1024
 
 
-class Returned(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Returned:
     """The handler returned; ``result`` is encoded."""
 
     result: bytes
 
 
-class Raised(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Raised:
     """The handler raised, or its result couldn't be stored."""
 
     error: str
 
 
-class TimedOut(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class TimedOut:
     """The handler took longer than the job's ``timeout``."""
 
     error: str
 
 
-class UnknownTask(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class UnknownTask:
     """The queue has no task of this name here; a later deploy may."""
 
     error: str
 
 
-class RetryAsked(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class RetryAsked:
     """The handler raised `Retry`."""
 
     error: str
     after: float | None = None
 
 
-class Rejected(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Rejected:
     """The handler raised `Reject`: no retry will help."""
 
     error: str
 
 
-class BadPayload(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class BadPayload:
     """The record or its arguments can't be read: no retry will help."""
 
     error: str
 
 
-class Snoozed(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Snoozed:
     """The handler raised `Snooze`."""
 
     delay: float
 
 
-class Interrupted(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Interrupted:
     """Never started, or stopped by a shutdown."""
 
 
-class Expired(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class Expired:
     """Too late to start."""
 
 
-class CancelledByUser(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class CancelledByUser:
     """Somebody cancelled the job, and wrote that already."""
 
 
-class LeaseLost(msgspec.Struct, frozen=True, gc=False):
+@attrs.frozen
+class LeaseLost:
     """Another worker took the job over, or it is gone."""
 
 

@@ -6,7 +6,6 @@ Also the packing of the fields that a store keeps without looking at them (``pac
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from operator import attrgetter
 from typing import Any, Final, get_type_hints
 
 import msgspec
@@ -25,9 +24,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 _NOT_SENT: Final = frozenset({"extra", "unreadable"})
 _REQUIRED: Final = ("id", "queue", "task")
-_PLAIN: Final = Job(id="", queue="", task="")
-_DEFAULTS: Final = {**msgspec.structs.asdict(_PLAIN), **dict.fromkeys(_REQUIRED)}
-_options: Final = attrgetter(*OPTIONS)
+_DEFAULTS: Final = {**Job(id="", queue="", task="").__dict__, **dict.fromkeys(_REQUIRED)}
 #: What a reader that trusts nobody gets to see where the bytes are no record.
 _BROKEN: Final = (msgspec.DecodeError, TypeError, ValueError, RecursionError)
 
@@ -65,7 +62,7 @@ class BadRecord(TrioqError, ValueError):
 def encode(job: Job) -> bytes:
     """The record as JSON bytes; what has its default is left out."""
     record = {"format": FORMAT, **job.extra}
-    for name, value in msgspec.structs.asdict(job).items():
+    for name, value in job.__dict__.items():
         if name not in _NOT_SENT and value != _DEFAULTS[name]:
             record[name] = backoff.to_wire(value) if name == "backoff" else value
     return _encode(record)
@@ -82,10 +79,9 @@ def decode(data: bytes | str | Mapping[str, Any]) -> Job:
 
 def pack(job: Job) -> bytes:
     """The options of *job* that differ from the defaults, as JSON; most jobs have none."""
-    options, defaults = _options(job), _options(_PLAIN)
-    if options == defaults:
+    if all(job.__dict__[name] == _DEFAULTS[name] for name in OPTIONS):
         return b"{}"
-    packed = {name: value for name, value, default in zip(OPTIONS, options, defaults, strict=True) if value != default}
+    packed = {name: job.__dict__[name] for name in OPTIONS if job.__dict__[name] != _DEFAULTS[name]}
     packed.pop("extra", None)
     if "backoff" in packed:
         packed["backoff"] = backoff.to_wire(packed["backoff"])

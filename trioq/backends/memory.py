@@ -478,4 +478,4 @@ def _is_stored(job: Job | None, change: Change) -> bool:
     """Whether the record is what storing the change made: a repeated write is no stale one."""
     if job is None or job.seq != change.seq or job.version != change.version + 1:
         return False
-    return all(getattr(job, name) == value for name, value in change.fields.items())
+    return all(job.__dict__[name] == value for name, value in change.fields.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+import attrs
 import trio
 
 from ..abc import Backend, Claimed, Filter, Lease, Presence, Verdict
@@ -152,5 +153,5 @@ def assert_same(found: Iterable[Job | None], wanted: Iterable[Job | None], why: 
 
 
 def _differences(found: Job, wanted: Job) -> list[str]:
-    pairs = [(name, getattr(found, name), getattr(wanted, name)) for name in Job.__struct_fields__]
+    pairs = [(field.name, getattr(found, field.name), getattr(wanted, field.name)) for field in attrs.fields(Job)]
     return [f"  {found.id}.{name} is {left!r:.200}, not {right!r:.200}" for name, left, right in pairs if left != right]

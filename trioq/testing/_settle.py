@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
+import attrs
 
 from ..abc import Backend, Lease, Verdict
 from ..lifecycle import (
@@ -186,7 +186,7 @@ async def _couple(backend: Backend) -> tuple[Change, Job]:
     """A step that belongs together with another queue's and with a new job; and that other job."""
     [parent, child] = await held(backend, a_job("p"), a_job("c", queue=OTHER), queues=[QUEUE, OTHER])
     now = await store_time(backend)
-    change = replace(
+    change = attrs.evolve(
         step(parent, Complete(b"1"), now),
         also=(step(child, Cancel("with its parent"), now),),
         inserts=(a_job("next", delay=LONG),),
@@ -222,10 +222,10 @@ async def check_a_composite_change_is_stored_whole_or_not_at_all(make: Make) -> 
             (twice, STALE),
             (one_key, KEY_TAKEN),
         ]:
-            assert await _verdicts(backend, replace(change, inserts=inserts)) == [verdict], "a new job is refused"
+            assert await _verdicts(backend, attrs.evolve(change, inserts=inserts)) == [verdict], "a new job is refused"
             assert_same(await all_jobs(backend), before, f"nothing of it is stored when a new job is {verdict}")
             assert_same(await all_jobs(backend, OTHER), [child], f"nor elsewhere when a new job is {verdict}")
-        alone = replace(change, also=(), inserts=())
+        alone = attrs.evolve(change, also=(), inserts=())
         assert await _verdicts(backend, alone) == [STORED], "the first step can be stored by itself"
         half = await all_jobs(backend)
         assert await _verdicts(backend, change) == [STALE], "what is stored in part is not stored already"
@@ -250,12 +250,12 @@ async def check_the_parts_of_a_composite_change_follow_each_other(make: Make) ->
         [job] = await held(backend, a_job("1", unique_key="k"))
         now = await store_time(backend)
         done = step(job, Complete(), now)
-        change = replace(done, inserts=(a_job("2", unique_key="k"),))
+        change = attrs.evolve(done, inserts=(a_job("2", unique_key="k"),))
         assert await _verdicts(backend, change) == [STORED], "the key is free once the first part is done"
         assert list((await backend.insert([a_job("3", unique_key="k")])).created) == [False], "the new job has the key"
         [second] = (await backend.claim([QUEUE], 1, ADA, LONG, idle=False)).jobs
         ended = second.after(step(second, Cancel(), now))
-        twice = replace(step(second, Cancel(), now), also=(step(ended, Requeue(), now),))
+        twice = attrs.evolve(step(second, Cancel(), now), also=(step(ended, Requeue(), now),))
         assert await _verdicts(backend, twice) == [STORED], "two steps of one job"
         assert await all_ids(backend, states=[State.WAITING]) == ["2"], "two steps of one job"
         assert await claimed_ids(backend) == ["2"], "and it goes on from there"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import attrs
-from msgspec.structs import replace
 
 from tests.simulation.examples import shows
 from tests.simulation.tale import BEGAN, LEASE, Tale
@@ -67,7 +66,7 @@ def a_step_is_made_from_an_older_version(tale: Tale, wrong: bool) -> None:
     if wrong:
         stored = tale.entries[-2]
         assert isinstance(stored, Stored)
-        tale.entries[-2] = attrs.evolve(stored, change=replace(stored.change, version=0))
+        tale.entries[-2] = attrs.evolve(stored, change=attrs.evolve(stored.change, version=0))
 
 
 @shows(rules.no_stale_write_is_accepted)

@@ -75,6 +75,9 @@ _GIVEN: Final = [name for name in COLUMNS if name not in STAMPED]
 _STATES: Final = {state.value: state for state in State}
 _SHELVES: Final = {state: state.shelf.value for state in State}
 
+#: The fields that have no column, as they are where the options don't say it.
+_OPTIONAL: Final = {k: value for k, value in Job(id="", queue="", task="").__dict__.items() if k not in COLUMNS}
+
 #: What a record whose state can't be read is shown as: something that lies on the same shelf.
 _STAND_IN: Final = {
     Shelf.READY.value: State.WAITING,
@@ -106,9 +109,10 @@ _ENCODERS: Final = {"progress": _to_json, "error": _text, "cancel_reason": _text
 
 def new_item(n: int, job: Job) -> dict[str, Any]:
     """A new job, but for what the store stamps; its place in the batch is *n*."""
+    values = job.__dict__
     item = {"n": n, "options": wire.pack(job), "asked_at": job.run_at, "delay": job.delay, "ttl": job.ttl}
     for name in _GIVEN:
-        value = getattr(job, name)
+        value = values[name]
         if value is not None and not (value == 0 and name in COUNTERS):
             item[name] = _ENCODERS[name](value) if name in _ENCODERS else value
     return item
@@ -145,11 +149,14 @@ def pack_progress(progress: Any) -> bytes | None:
 
 def read_job(row: Row) -> Job:
     """The job of one record; what can't be read has its default, and ``unreadable`` says why."""
-    fields = dict(zip(_FIELDS, row, strict=False))
+    job: Job = object.__new__(Job)
+    fields = job.__dict__
+    fields.update(_OPTIONAL, metadata={}, extra={})
+    fields.update(zip(_FIELDS, row, strict=False))
     why = list(_complete(fields, row[-2], row[-1]))
     if why:
         fields["unreadable"] = "; ".join(why)
-    return Job(**fields)
+    return job
 
 
 def _complete(fields: dict[str, Any], options: bytes, shelf: str) -> Iterable[str]:
@@ -181,7 +188,8 @@ def _complete(fields: dict[str, Any], options: bytes, shelf: str) -> Iterable[st
 
 def is_stored(change: Change, job: Job) -> bool:
     """Whether the record is what storing the change has made: a repeated write is no stale one."""
-    return all(getattr(job, name) == value for name, value in change.fields.items())
+    record = job.__dict__
+    return all(record[name] == value for name, value in change.fields.items())
 
 
 def states_by_count(rows: Iterable[Row]) -> dict[State, int]:

@@ -86,6 +86,7 @@ _COUNTERS: Final = frozenset({"version", "run", "failures", "crashes", "snoozes"
 #: The same, by what they are called in a change: each with its name in the hash.
 _CHANGED: Final = {name: (name.encode(), encode, name in _COUNTERS) for name, (encode, _) in COLUMNS.items()}
 _DECODERS: Final = {name.encode(): (name, decode) for name, (_, decode) in COLUMNS.items()}
+_DEFAULTS: Final = Job(id="", queue="", task="").__dict__
 
 #: The index that a job lies in, by its state; the scripts tell those on their last life apart.
 _SHELVES: Final = {
@@ -111,8 +112,9 @@ def _absent(name: str, value: Any) -> bool:
 def new_fields(job: Job) -> list[bytes]:
     """The names and values of a new job's hash, but for what the store stamps."""
     fields: list[bytes] = []
+    values = job.__dict__
     for name, key, encode in _INSERTED:
-        value = getattr(job, name)
+        value = values[name]
         if not _absent(name, value):
             fields += (key, encode(value))
     options = wire.pack(job)
@@ -145,7 +147,9 @@ def read_job(queue: str, id: str, pairs: Sequence[bytes]) -> Job | None:
     """The job of a hash; what can't be read has its default, and ``unreadable`` says why.  None for no hash."""
     if not pairs:
         return None
-    fields: dict[str, Any] = {"queue": queue, "id": id, "task": ""}
+    job: Job = object.__new__(Job)
+    fields = job.__dict__
+    fields.update(_DEFAULTS, queue=queue, id=id, metadata={}, extra={})
     why: list[str] = []
     others: dict[bytes, bytes] = {}
     names = iter(pairs)
@@ -163,7 +167,7 @@ def read_job(queue: str, id: str, pairs: Sequence[bytes]) -> Job | None:
     why += _complete(fields, others)
     if why:
         fields["unreadable"] = "; ".join(why)
-    return Job(**fields)
+    return job
 
 
 def _complete(fields: dict[str, Any], others: Mapping[bytes, bytes]) -> Iterable[str]:

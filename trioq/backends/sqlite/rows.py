@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -45,6 +45,7 @@ RECORD: Final = ", ".join(f"j.{name}" for name in COLUMNS) + ", b.payload, b.opt
 
 _FIELDS: Final = (*COLUMNS, "payload")
 _COLUMNS: Final = frozenset(COLUMNS)
+_DEFAULTS: Final = Job(id="", queue="", task="").__dict__
 _STATES: Final = {state.value: state for state in State}
 _TEXT: Final = {state: state.value for state in State}
 _SHELVES: Final = {state: state.shelf.value for state in State}
@@ -58,7 +59,7 @@ _STAND_IN: Final = {
     Shelf.FINAL.value: State.FAILED,
 }
 
-_pick: Final = attrgetter(*COLUMNS[2:])
+_pick: Final = itemgetter(*COLUMNS[2:])
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 
@@ -68,7 +69,7 @@ Row = Sequence[Any]
 def job_row(job: Job) -> Row:
     """The row of `jobs` that keeps *job*: its columns, then its shelf."""
     state = job.state
-    return (_TEXT[state], pack_progress(job.progress), *_pick(job), _SHELVES[state])
+    return (_TEXT[state], pack_progress(job.progress), *_pick(job.__dict__), _SHELVES[state])
 
 
 def body_row(job: Job) -> Row:
@@ -83,11 +84,14 @@ def pack_progress(progress: Any) -> bytes | None:
 
 def read_job(row: Row) -> Job:
     """The job of one RECORD; what can't be read has its default, and ``unreadable`` says why."""
-    fields = dict(zip(_FIELDS, row, strict=False))
+    job: Job = object.__new__(Job)
+    fields = job.__dict__
+    fields.update(_DEFAULTS, metadata={}, extra={})
+    fields.update(zip(_FIELDS, row, strict=False))
     why = list(_complete(fields, row[-2], row[-1]))
     if why:
         fields["unreadable"] = "; ".join(why)
-    return Job(**fields)
+    return job
 
 
 def _complete(fields: dict[str, Any], options: bytes | None, shelf: str) -> Iterable[str]:
@@ -98,7 +102,7 @@ def _complete(fields: dict[str, Any], options: bytes | None, shelf: str) -> Iter
         state = _STAND_IN[shelf]
     fields["state"] = state
     if options is None:
-        del fields["payload"]
+        fields["payload"] = _DEFAULTS["payload"]
         yield "its payload is gone"
     elif options != b"{}":
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+import attrs
+
 from ...._core.job import Job
 from ..history import Claimed, History, Inserted, Refused, Renewed, Stored
 from .reading import FINAL, ROUNDING, end_of, same, states, when
@@ -136,7 +138,7 @@ def the_end_is_what_was_stored(history: History) -> Iterator[str]:
 def _difference(stored: Job | None, there: Job | None) -> str:
     if stored is None or there is None:
         return "was never stored, and is there" if stored is None else f"was stored as {stored.state}, and is gone"
-    fields = [(name, getattr(stored, name), getattr(there, name)) for name in Job.__struct_fields__]
+    fields = [(field.name, getattr(stored, field.name), getattr(there, field.name)) for field in attrs.fields(Job)]
     return ", ".join(
         f"has {name} {found!r}, and {value!r} was stored" for name, value, found in fields if not same(value, found)
     )
