@@ -369,14 +369,14 @@ MUTANTS: Final = (
     Mutant(
         "who is in a hurry breaks the connection of all",
         _OFFICE,
-        "broken=link.silence >= PATIENCE",
-        "broken=True",
+        "return link.silence >= _SILENCE",
+        "return True",
     ),
     Mutant(
-        "who is cut short leaves half a request on the connection",
+        "who leaves in the midst of a request cuts it short",
         "backends/redis/client.py",
-        "  # cancelled in the midst of a request\n            self.close()\n",
-        "\n",
+        "        await answer.came.wait()\n",
+        "        try:\n            await answer.came.wait()\n        finally:\n            self._unsent.clear()\n",
     ),
     Mutant(
         "a connection that broke is kept",

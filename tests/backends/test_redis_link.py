@@ -11,13 +11,11 @@ import trio
 import trio.testing
 
 from tests.servers import Server, on_one
-from trioq import BackendUnavailable
+from trioq import BackendError, BackendUnavailable
 from trioq.backends.redis import RedisBackend
 from trioq.backends.redis.address import Address
 from trioq.backends.redis.client import Link
 from trioq.lifecycle import Job
-
-pytestmark = on_one
 
 #: More than fits on the way to a server that reads nothing.
 _MUCH = b"x" * 30_000_000
@@ -30,6 +28,7 @@ async def link(server: Server) -> AsyncIterator[Link]:
         nursery.cancel_scope.cancel()
 
 
+@on_one
 async def test_each_who_asks_has_its_own_answer(link: Link) -> None:
     async def echo(word: bytes) -> None:
         assert await link.ask(b"ECHO", word) == word
@@ -39,6 +38,7 @@ async def test_each_who_asks_has_its_own_answer(link: Link) -> None:
             nursery.start_soon(echo, b"%d" % number * (100_000 if number % 50 == 0 else 1))
 
 
+@on_one
 async def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(server: Server, link: Link) -> None:
     os.kill(server.pid, signal.SIGSTOP)
     with trio.move_on_after(0.05):
@@ -47,30 +47,66 @@ async def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(server: 
     assert await link.ask(b"ECHO", b"mine") == b"mine"
 
 
+@on_one
 async def test_an_error_is_raised_where_it_was_asked_for(link: Link) -> None:
     with pytest.raises(Exception, match="wrong number of arguments"):
         await link.ask(b"ECHO")
     assert await link.ask(b"ECHO", b"on") == b"on"
 
 
-async def test_who_is_cut_short_in_the_midst_of_a_request_breaks_the_connection(server: Server, link: Link) -> None:
+@on_one
+async def test_who_leaves_in_the_midst_of_a_request_cuts_nobodys_short(server: Server, link: Link) -> None:
+    """Not even his own: half of it would spoil the connection for all."""
     os.kill(server.pid, signal.SIGSTOP)
+    sizes: list[int] = []
 
-    async def lose() -> None:
-        with pytest.raises(ConnectionError, match="lost before an answer came"):
-            await link.ask(b"PING")
+    async def ask(word: bytes) -> None:
+        sizes.append(len(await link.ask(b"ECHO", word)))
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(lose)
-        await trio.testing.wait_all_tasks_blocked()
         with trio.move_on_after(0.05):
+            nursery.start_soon(ask, b"goes with it")
             await link.ask(b"ECHO", _MUCH)
         os.kill(server.pid, signal.SIGCONT)
-    assert not link.usable
-    with pytest.raises(ConnectionError, match="the connection was lost"):
+    assert sizes == [len(b"goes with it")]
+    assert await link.ask(b"ECHO", b"still") == b"still"
+
+
+@on_one
+async def test_what_nobody_asked_for_ends_the_connection(link: Link) -> None:
+    link.say(b"ECHO", b"unasked")
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    with pytest.raises(ConnectionError) as caught:
         await link.ask(b"PING")
+    assert "what nobody had asked for: b'unasked'" in str(caught.value.__cause__)
 
 
+@pytest.mark.parametrize("answer", [b"-ERR unknown command 'HELLO'\r\n", b"-NOPROTO unsupported protocol version\r\n"])
+async def test_a_server_that_is_too_old_to_greet_is_named_so(answer: bytes) -> None:
+    async def greet(stream: trio.SocketStream) -> None:
+        async for _ in stream:
+            await stream.send_all(answer)
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, greet, [listener])
+        port = listener.socket.getsockname()[1]
+        with pytest.raises(BackendError, match=r"a Redis before 6: trioq needs 6\.2 or later, or Valkey"):
+            async with RedisBackend(f"redis://127.0.0.1:{port}"):
+                pass
+        nursery.cancel_scope.cancel()
+
+
+@on_one
+async def test_a_user_without_a_password_is_that_user(server: Server) -> None:
+    server.command("ACL", "SETUSER", "app", "on", "nopass", "~*", "&*", "+@all")
+    async with trio.open_nursery() as nursery:
+        link = await Link.open(Address.parse(f"redis://app@127.0.0.1:{server.port}"), nursery)
+        assert await link.ask(b"ACL", b"WHOAMI") == b"app"
+        nursery.cancel_scope.cancel()
+
+
+@on_one
 async def test_who_waits_when_the_server_ends_hears_it_at_once(server: Server, link: Link) -> None:
     async def lose() -> None:
         with pytest.raises(ConnectionError, match="lost before an answer came"):
@@ -85,6 +121,7 @@ async def test_who_waits_when_the_server_ends_hears_it_at_once(server: Server, l
             server.kill()
 
 
+@on_one
 async def test_who_is_in_a_hurry_spoils_nothing_for_those_who_are_not(server: Server) -> None:
     async with RedisBackend(server.url) as backend, trio.open_nursery() as nursery:
 

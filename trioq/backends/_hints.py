@@ -28,7 +28,7 @@ class Doorbell(trio.abc.ReceiveChannel[Hint]):
 
     async def receive(self) -> Hint:
         """All that has rung since the last receive; waits for the first ring."""
-        if self._rung:
+        if self._rung or self._closed:
             await trio.lowlevel.checkpoint()
         while not self._rung:
             if self._closed:

@@ -59,20 +59,19 @@ class Merger(Generic[T, A]):
         self._gathers = False  #: whether a task is there that sends what waits
         self._waiting: deque[tuple[Call, Sequence[T]]] = deque()
 
+    @trio.lowlevel.enable_ki_protection
     async def write(self, items: Sequence[T], patience: float) -> A:
         """The answer for these items."""
-        answer: A
         if self._turn.locked():
-            answer = await self._join(items, patience)
-        else:
-            self._turn.acquire_nowait()
-            try:
-                answer = await self._desk.write(lambda link: self._ask(link, items), patience)
-            finally:
-                self._turn.release()
-        return answer
+            return await self._join(items, patience)
+        self._turn.acquire_nowait()
+        try:
+            answer: A = await self._desk.write(lambda link: self._ask(link, items), patience)
+            return answer
+        finally:
+            self._turn.release()
 
-    async def _join(self, items: Sequence[T], patience: float) -> Any:
+    async def _join(self, items: Sequence[T], patience: float) -> A:
         """These items' share of the answer to what gathers until the request that is under way is answered."""
         await trio.lowlevel.checkpoint_if_cancelled()
         call = Call(lambda link: self._ask(link, items))
@@ -80,8 +79,10 @@ class Merger(Generic[T, A]):
         if not self._gathers:
             self._gathers = True
             self._desk.nursery.start_soon(self._send_waiting)
-        return await wait_known(call, patience)
+        answer: A = await wait_known(call, patience)
+        return answer
 
+    @trio.lowlevel.enable_ki_protection
     async def _send_waiting(self) -> None:
         """Send what has gathered, once that which is under way is answered."""
         group: list[tuple[Call, Sequence[T]]] = []

@@ -46,6 +46,10 @@ class Office(ABC, Generic[L]):
     def _is_lost(self, error: Exception) -> bool:
         """Whether the connection that raised it is of no more use."""
 
+    def _is_silent(self, link: L) -> bool:
+        """Whether a connection is of no more use on which somebody did not wait for the answer."""
+        return True
+
     @abstractmethod
     def _is_denied(self, error: Exception) -> bool:
         """Whether the server knows us, or not, and does not let us."""
@@ -106,37 +110,45 @@ class Office(ABC, Generic[L]):
 
     # -- the server's side --
 
+    @trio.lowlevel.enable_ki_protection
     async def serve(self, calls: Sequence[Call], work: Work) -> None:
         """Do *work*, the work of all these calls, and answer it to each."""
         error: BaseException | None = None
         result: Any = None
-        link: L | None = None
-        broken = True
         try:
             with trio.move_on_after(PATIENCE) as waiting:
                 link = await self._take()
+                waiting.deadline = trio.current_time() + PATIENCE
                 calls = [call for call in calls if call.leave()]
-                result = await self._do(work, link) if calls else None
-                self._note_answer()
-                broken = False
+                result = await self._ask(link, work if calls else _nothing)
             if waiting.cancelled_caught:
                 error = BackendUnavailable(f"{self._where} did not answer within {PATIENCE:g} s")
         except Exception as raised:  # each of its users raises it
-            broken = self._is_lost(raised)
             error = self._as_ours(raised)
         except trio.Cancelled:
             error = BackendUnavailable(f"{self._where}: closed while the request was under way")
             raise
         finally:
-            if link is not None:
-                self._put_back(link, broken)
             for call in calls:
                 call.result, call.error = result, error
                 call.done.set()
 
-    def _note_answer(self) -> None:
-        """The server has done what it was asked."""
-        self._admitted, self._turned_away = True, False
+    async def _ask(self, link: L, work: Work) -> Any:
+        """Do the work, and put the connection back; who does not wait for the end gives it up."""
+        broken = True
+        try:
+            result = await self._do(work, link)
+            broken = False
+            self._admitted, self._turned_away = True, False
+            return result
+        except Exception as raised:
+            broken = self._is_lost(raised)
+            raise
+        except trio.Cancelled:
+            broken = self._is_silent(link)
+            raise
+        finally:
+            self._put_back(link, broken)
 
     def _as_ours(self, raised: Exception) -> TrioqError:
         """What the caller is told, with its cause.
@@ -150,3 +162,7 @@ class Office(ABC, Generic[L]):
             self._turned_away = True
             self._log.error("%s", error)
         return error
+
+
+async def _nothing(_: Any) -> None:
+    """The work of those who have left."""

@@ -54,6 +54,7 @@ class Announcer:
             self._waits = True
             nursery.start_soon(self._send_later)
 
+    @trio.lowlevel.enable_ki_protection
     async def _send_later(self) -> None:
         try:
             while self._pending:

@@ -70,6 +70,7 @@ async def _either(socket: int) -> int:
     """Wait until it can be read or written."""
     ready = 0
 
+    @trio.lowlevel.enable_ki_protection
     async def wait(possible: Callable[[int], Awaitable[None]], sign: Ready) -> None:
         nonlocal ready
         with suppress(trio.ClosedResourceError):

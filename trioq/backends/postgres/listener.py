@@ -105,6 +105,7 @@ class Listener:
         if self._life is not None:
             self._life.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Listen for ever, once somebody watches."""
         async with trio.open_nursery() as nursery:
@@ -153,6 +154,7 @@ class Listener:
         async with aclosing(connection.notifies(timeout=_DOUBT, stop_after=1)) as notifications:
             return bool([each async for each in notifications])
 
+    @trio.lowlevel.enable_ki_protection
     async def _prove_again_and_again(self, listening: trio.CancelScope) -> None:
         """Whenever nothing has come for a while, have a message sent and wait for it; end *listening* if none comes."""
         while True:
@@ -185,6 +187,7 @@ class Listener:
                 _DEAF,
             )
 
+    @trio.lowlevel.enable_ki_protection
     async def _ring_while_deaf(self) -> None:
         """Ring for everybody now and then, while nothing proves that hints are heard."""
         while True:

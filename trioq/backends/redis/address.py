@@ -22,7 +22,7 @@ class Address:
 
     where: str  #: for messages: without the password
     place: tuple[str, int] | str = attrs.field(repr=False)  #: host and port, or the path of a socket
-    user: str = attrs.field(repr=False)
+    user: str | None = attrs.field(repr=False)
     password: str | None = attrs.field(repr=False)
     database: int = attrs.field(repr=False)
     tls: ssl.SSLContext | None = attrs.field(repr=False)
@@ -42,7 +42,7 @@ class Address:
         return cls(
             where=_shown(url),
             place=path if parts.scheme == "unix" else (parts.hostname or "localhost", parts.port or _PORT),
-            user=unquote(parts.username or "") or "default",
+            user=unquote(parts.username) if parts.username else None,
             password=unquote(parts.password) if parts.password else None,
             database=database,
             tls=_context(tls) if parts.scheme in _TLS else None,

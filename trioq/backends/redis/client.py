@@ -21,7 +21,7 @@ from .scripts import Script
 try:
     import msgpack
     from coredis.constants.resp import DataType
-    from coredis.exceptions import MovedError, NoScriptError
+    from coredis.exceptions import MovedError, NoScriptError, ProtocolError, UnknownCommandError
     from coredis.parser import NotEnoughData, Parser
 except ImportError as error:
     raise ExtraMissing("RedisBackend", "redis") from error
@@ -44,7 +44,7 @@ class _Answer:
 
 
 class Link:
-    """A connection.  Any number of tasks may ask at a time: what they ask goes out together, and is answered in turn.
+    """A connection.  Any number of tasks may ask at a time, and are answered in turn.
 
     It lives in the nursery that opened it, and never in the task of a user, who may be cancelled.
     """
@@ -78,9 +78,13 @@ class Link:
     async def _greet(self) -> None:
         """Say who we are; hear which server it is."""
         address = self._address
-        known = () if address.password is None else (b"AUTH", address.user.encode(), address.password.encode())
-        told = await self.ask(b"HELLO", b"3", *known)
-        version = told[b"version"].decode()
+        named = address.user or address.password
+        known = (b"AUTH", (address.user or "default").encode(), (address.password or "").encode()) if named else ()
+        try:
+            told = await self.ask(b"HELLO", b"3", *known)
+        except (UnknownCommandError, ProtocolError):  # it speaks no RESP3
+            told = {}
+        version = told.get(b"version", b"before 6").decode()
         if tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) < _OLDEST:
             raise BackendError(f"{address.where} is a Redis {version}: trioq needs 6.2 or later, or Valkey")
         if address.database:
@@ -98,8 +102,7 @@ class Link:
 
     def close(self) -> None:
         """Give it up: whatever waits for an answer hears that it broke."""
-        self._lose(trio.ClosedResourceError("we closed it"))
-        self._life.cancel()
+        self._lose(trio.ClosedResourceError("it was given up"))
 
     def elsewhere(self, error: BaseException) -> Address | None:
         """Where to go, if the error says that the keys are on another server of a cluster."""
@@ -112,7 +115,6 @@ class Link:
         self._write(words)
         answer = _Answer()
         self._awaited.append(answer)
-        await self._flush()
         await answer.came.wait()
         if answer.lost is not None:
             raise ConnectionError("the connection was lost before an answer came") from answer.lost
@@ -135,7 +137,6 @@ class Link:
     def say(self, *words: bytes) -> None:
         """A command that is answered by pushes: SUBSCRIBE and its like."""
         self._write(words)
-        self._nursery.start_soon(self._flush)
 
     def pushes(self) -> trio.MemoryReceiveChannel[Any]:
         """What the server says unasked, until the connection breaks."""
@@ -149,24 +150,25 @@ class Link:
         self._unsent += b"*%d\r\n" % len(words)
         for word in words:
             self._unsent += b"$%d\r\n%b\r\n" % (len(word), word)
+        if not self._sending:
+            self._sending = True
+            self._nursery.start_soon(self._send)
 
-    async def _flush(self) -> None:
-        """Send what gathers, until nothing is left, unless somebody does so already."""
-        if self._sending:
-            return
-        self._sending = True
+    @trio.lowlevel.enable_ki_protection
+    async def _send(self) -> None:
+        """Send what gathers, until nothing is left.
+
+        What is asked in one turn of the loop goes together, and no user who leaves cuts it short.
+        """
         try:
-            await trio.lowlevel.cancel_shielded_checkpoint()  # who asks in the same turn of the loop goes with it
             while self._unsent:
                 data, self._unsent = self._unsent, bytearray()
                 await self._stream.send_all(data)
             self._sending = False
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        except Exception as error:
             self._lose(error)
-        except BaseException:  # cancelled in the midst of a request
-            self.close()
-            raise
 
+    @trio.lowlevel.enable_ki_protection
     async def _listen(self) -> None:
         """Pass on what the server says.  What ends it, those hear who wait for an answer."""
         with self._life:
@@ -179,13 +181,15 @@ class Link:
             except Exception as error:
                 self._lose(error)
             finally:
-                self._lose(trio.ClosedResourceError("we closed it"))
+                self.close()
                 await trio.aclose_forcefully(self._stream)
 
     def _take(self, kind: DataType, said: Any) -> None:
         if kind is DataType.PUSH:
             self._push.send_nowait(said)
             return
+        if not self._awaited:
+            raise ConnectionError(f"the server said what nobody had asked for: {said!r:.200}")
         answer = self._awaited.popleft()
         answer.said = said
         answer.came.set()
@@ -193,6 +197,7 @@ class Link:
     def _lose(self, error: BaseException) -> None:
         """It is lost, for that reason; the first one counts."""
         self._lost = self._lost or error
+        self._life.cancel()
         self._push.close()
         while self._awaited:
             answer = self._awaited.popleft()

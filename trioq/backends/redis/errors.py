@@ -106,7 +106,7 @@ def translate(error: Exception, where: str, admitted: bool) -> TrioqError:
 
 
 def _root(error: BaseException) -> str:
-    """The innermost cause: coredis says only that a connection can't be made."""
+    """The innermost cause: that a connection can't be made, or was lost, says little."""
     while error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, BaseExceptionGroup):

@@ -119,6 +119,7 @@ class Listener:
         if self._link is not None:
             self._link.close()
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Listen for ever, once somebody watches."""
         async with trio.open_nursery() as nursery:
@@ -143,6 +144,7 @@ class Listener:
                 self._take(push)
             nursery.cancel_scope.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def _ring_while_deaf(self) -> None:
         """Ring for everybody now and then, while nothing proves that hints are heard."""
         while True:
@@ -159,6 +161,7 @@ class Listener:
         if self._heard:
             self._say(b"SUBSCRIBE", *self._heard)
 
+    @trio.lowlevel.enable_ki_protection
     async def _ask_for_proofs(self, link: Link) -> None:
         """Ask again and again whether the server is there, and has let us listen to all channels.
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("trioq.redis")
 
+#: Seconds without an answer after which a link is taken for dead: a little less than anybody waits for his own.
+_SILENCE: Final = 0.9 * PATIENCE
+
 
 class Office(_office.Office["Link"]):
     """Keeps one link to the server, and sends requests over it.  *connect* makes a link in the nursery given to it."""
@@ -39,13 +42,9 @@ class Office(_office.Office["Link"]):
         with trio.move_on_after(patience) as waiting:
             waiting.shield = True
             try:
-                result = await work(link)
+                return await self._ask(link, work)
             except Exception as raised:
-                self._put_back(link, self._is_lost(raised))
                 raise self._as_ours(raised)  # noqa: B904  with its cause
-            self._note_answer()
-            return result
-        self._put_back(link, broken=link.silence >= PATIENCE)  # what others ask may be answered yet
         raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
 
     async def _take(self) -> Link:
@@ -67,6 +66,10 @@ class Office(_office.Office["Link"]):
 
     def _is_lost(self, error: Exception) -> bool:
         return is_lost(error)
+
+    def _is_silent(self, link: Link) -> bool:
+        """Many share it: who is in a hurry gives up a request, and who has waited long enough the connection."""
+        return link.silence >= _SILENCE
 
     def _is_denied(self, error: Exception) -> bool:
         return is_denied(error)
