@@ -15,7 +15,7 @@ from typing import Final
 
 from .contenders import CONTENDERS, Contender
 from .environments import NotInstalled
-from .page import PAGE, RESULTS, better, write_page
+from .page import FOLDER, PAGE, RESULTS, better, page
 from .programs import Unsupported
 from .results import Measured, Results, this_machine
 from .stores import STORES, Store
@@ -113,7 +113,7 @@ def main() -> int:
     parser.add_argument("--page", action="store_true", help="only write the page again")
     options = parser.parse_args()
     if options.page:
-        write_page(Results.load(RESULTS))
+        write_page()
         return 0
     contenders, workloads = pick(options.words, options.quick)
     everything = not (options.quick or options.words)
@@ -136,9 +136,18 @@ def main() -> int:
                     results.store(output)
     tell_ratios(results, contenders, workloads)
     if output == RESULTS:
-        write_page(Results.load(RESULTS))  # as it will be read, with its figures rounded
+        write_page()
         print(f"The page is {PAGE}.")
     return 1 if any(each.failed for each in results.trials) else 0
+
+
+def write_page() -> None:
+    """Write the page from the stored results, and draw its pictures."""
+    from .plots import draw_all  # nothing else needs a library that draws
+
+    results = Results.load(RESULTS)
+    PAGE.write_text(page(results))
+    draw_all(results, FOLDER)
 
 
 if __name__ == "__main__":

@@ -39,14 +39,6 @@ _TABLE: Final = """\
 """
 
 
-def write_page(results: Results) -> None:
-    """Write it, and draw what it shows."""
-    from .plots import draw_all  # tests read the page, and need no library that draws
-
-    PAGE.write_text(page(results))
-    draw_all(results, FOLDER)
-
-
 def page(results: Results) -> str:
     """What it says."""
     rounds = 1 + max(each.round for each in results.trials)
