@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -64,7 +65,7 @@ async def test_the_life_of_a_job_that_completes(autojump_clock, queue, end, told
     assert completed.duration == pytest.approx(1)
     assert [event.job.state for event in (enqueued, started, completed)] == ["waiting", "active", "completed"]
     assert all((event.queue, event.job.id) == ("q", job.id) for event in (enqueued, started, completed))
-    with pytest.raises(AttributeError):
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
         completed.at = 0
 
 

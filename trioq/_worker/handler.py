@@ -83,15 +83,11 @@ async def handle(running: Running, shift: Shift) -> None:
         return
     except Exception as error:  # it raised what can't even be looked at
         outcome = Raised(f"{type(error).__name__}, on looking at what the handler raised")
-    if not isinstance(outcome, Returned):
-        _log(outcome, running.job)
-    shift.end(running, outcome)
-
-
-def _log(outcome: Outcome, job: Job) -> None:
     if isinstance(outcome, _FAILURES):
+        job = running.job
         attempt = f"attempt {job.attempt} of {job.max_retries + 1}"
         logger.warning("job %s (%s) failed in %s: %s", job.id, job.task, attempt, outcome.error)
+    shift.end(running, outcome)
 
 
 async def _run(running: Running, shift: Shift) -> Outcome:
