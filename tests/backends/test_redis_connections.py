@@ -12,9 +12,11 @@ import pytest
 import trio
 import trio.testing
 
+from tests.proxy import proxy_before
 from tests.servers import Server, on_one, until_it_answers
 from trioq import BackendUnavailable
 from trioq.abc import Backend, Presence
+from trioq.backends import _office
 from trioq.backends.redis import RedisBackend
 from trioq.lifecycle import Job
 
@@ -194,10 +196,25 @@ async def test_a_connection_that_answers_no_write_for_five_seconds_is_replaced(s
         before = _ids_of_clients(server)
         os.kill(server.pid, signal.SIGSTOP)
         with pytest.raises(BackendUnavailable, match="no answer within 5 s"):
-            await backend.insert([a_job()])
+            await backend.insert([a_job(str(number)) for number in range(3_000)])  # it takes a while to pack them
         os.kill(server.pid, signal.SIGCONT)
         await backend.insert([a_job()])
         assert not before & _ids_of_clients(server)
+
+
+@on_one
+async def test_a_read_that_has_to_connect_first_has_its_time_after_that(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with proxy_before(server) as proxy, RedisBackend(f"redis://127.0.0.1:{proxy.port}") as backend:
+        await backend.queues()
+        proxy.reset_all()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        monkeypatch.setattr(_office, "PATIENCE", 1.0)
+        proxy.delay = 0.2  # an answer takes twice that, and there are two before the read's own
+        began = trio.current_time()
+        assert await backend.queues() == []
+        assert trio.current_time() - began > 1.0
 
 
 async def test_a_read_is_cancelled_at_once_and_a_write_once_its_outcome_is_known(server: Server) -> None:

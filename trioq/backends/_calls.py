@@ -22,7 +22,6 @@ Work = Callable[[Any], Awaitable[Any]]
 class Call:
     """One call of a verb, and what came of it."""
 
-    work: Work
     result: Any = None
     error: BaseException | None = None
     left: bool = False  #: its request is on its way, or was

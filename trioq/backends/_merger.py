@@ -33,8 +33,8 @@ class Desk(Protocol):
     async def write(self, work: Work, patience: float) -> Any:
         """Do what writes."""
 
-    async def serve(self, calls: Sequence[Call], work: Work) -> None:
-        """Do *work*, the work of all these calls, and answer it to each."""
+    async def serve(self, call: Call, work: Work) -> None:
+        """Do the work of a call, and answer it."""
 
 
 class Merger(Generic[T, A]):
@@ -74,7 +74,7 @@ class Merger(Generic[T, A]):
     async def _join(self, items: Sequence[T], patience: float) -> A:
         """These items' share of the answer to what gathers until the request that is under way is answered."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        call = Call(lambda link: self._ask(link, items))
+        call = Call()
         self._waiting.append((call, items))
         if not self._gathers:
             self._gathers = True
@@ -114,8 +114,10 @@ class Merger(Generic[T, A]):
 
     async def _send(self, group: Sequence[tuple[Call, Sequence[T]]]) -> None:
         """One request for the group.  Where the server refuses it, one for each, so that a bad item fails alone."""
-        whole = Call(lambda link: self._ask_for([(call, items) for call, items in group if call.leave()], link))
-        await self._desk.serve([whole], whole.work)
+        whole = Call()
+        await self._desk.serve(
+            whole, lambda link: self._ask_for([(call, items) for call, items in group if call.leave()], link)
+        )
         if isinstance(whole.error, TrioqError) and not isinstance(whole.error, BackendUnavailable) and len(group) > 1:
             for each in group:
                 await self._send([each])

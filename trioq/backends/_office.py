@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -97,41 +96,36 @@ class Office(ABC, Generic[L]):
     async def read(self, work: Work) -> Any:
         """Do what only reads.  Cancelled at once: nobody misses what it would have read."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        call = Call(work)
-        self.nursery.start_soon(self.serve, [call], call.work)
+        call = Call()
+        self.nursery.start_soon(self.serve, call, work)
         return await wait_cancellable(call)
 
     async def write(self, work: Work, patience: float) -> Any:
         """Do what writes.  Once it has left, its outcome is waited for, *patience* seconds at most."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        call = Call(work)
-        self.nursery.start_soon(self.serve, [call], call.work)
+        call = Call()
+        self.nursery.start_soon(self.serve, call, work)
         return await wait_known(call, patience)
 
     # -- the server's side --
 
     @trio.lowlevel.enable_ki_protection
-    async def serve(self, calls: Sequence[Call], work: Work) -> None:
-        """Do *work*, the work of all these calls, and answer it to each."""
-        error: BaseException | None = None
-        result: Any = None
+    async def serve(self, call: Call, work: Work) -> None:
+        """Do the work of a call, unless it was withdrawn, and answer it."""
         try:
             with trio.move_on_after(PATIENCE) as waiting:
                 link = await self._take()
                 waiting.deadline = trio.current_time() + PATIENCE
-                calls = [call for call in calls if call.leave()]
-                result = await self._ask(link, work if calls else _nothing)
+                call.result = await self._ask(link, work if call.leave() else nothing)
             if waiting.cancelled_caught:
-                error = BackendUnavailable(f"{self._where} did not answer within {PATIENCE:g} s")
-        except Exception as raised:  # each of its users raises it
-            error = self._as_ours(raised)
+                call.error = BackendUnavailable(f"{self._where} did not answer within {PATIENCE:g} s")
+        except Exception as raised:  # its user raises it
+            call.error = self._as_ours(raised)
         except trio.Cancelled:
-            error = BackendUnavailable(f"{self._where}: closed while the request was under way")
+            call.error = BackendUnavailable(f"{self._where}: closed while the request was under way")
             raise
         finally:
-            for call in calls:
-                call.result, call.error = result, error
-                call.done.set()
+            call.done.set()
 
     async def _ask(self, link: L, work: Work) -> Any:
         """Do the work, and put the connection back; who does not wait for the end gives it up."""
@@ -164,5 +158,5 @@ class Office(ABC, Generic[L]):
         return error
 
 
-async def _nothing(_: Any) -> None:
-    """The work of those who have left."""
+async def nothing(_: Any) -> None:
+    """The work of those who want to know that there is a connection, and of those who have left."""

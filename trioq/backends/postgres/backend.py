@@ -33,6 +33,7 @@ from .._groups import part_of_inserted, part_of_settled, size_of_change, size_of
 from .._hints import Doorbells
 from .._leases import Leases
 from .._merger import Merger
+from .._office import nothing
 from . import looks, moves
 from .announcer import Announcer
 from .errors import MISSING, code_of, translate
@@ -119,7 +120,7 @@ class PostgresBackend(Backend):
         self._begin()
         try:
             await self._office.open()
-            await self._office.read(_look)
+            await self._office.read(nothing)
         except BaseException:
             with trio.CancelScope(shield=True):
                 await self._office.close()
@@ -309,7 +310,3 @@ class PostgresBackend(Backend):
 
     async def workers(self) -> list[Presence]:
         return await self._read(looks.workers)
-
-
-async def _look(connection: Connection[Any]) -> None:
-    """Nothing: that there is a connection is all that is asked."""
