@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
+
+
+@pytest.fixture
+def heard():
+    """Ctrl-C interrupts, as it does not in whatever a shell has begun in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -24,14 +24,6 @@ class Interrupting(trioq.InMemoryBackend):
         return reply
 
 
-@pytest.fixture
-def heard():
-    """Ctrl-C interrupts, as it does not in whatever a shell has begun in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("heard")
 def test_ctrl_c_in_a_stage_loses_nothing():
     queue = trioq.Queue("q", Interrupting())

@@ -336,7 +336,7 @@ MUTANTS: Final = (
     Mutant(
         "signals are looked for in one level of groups",
         _OUTCOME,
-        "            yield from _leaves(inner)",
+        "            yield from leaves_of(inner)",
         "            yield inner",
     ),
     Mutant(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -12,16 +11,18 @@ import pytest
 import trio
 
 from tests.backend_list import BACKENDS, Subject
+from trioq._core.outcome import leaves_of
 from trioq.abc import Backend
 from trioq.lifecycle import Job
 
 
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("subject", BACKENDS, ids=lambda subject: subject.name)
 def test_one_ctrl_c_is_a_keyboard_interrupt_whatever_is_under_way(subject: Subject, tmp_path: Path) -> None:
     for turn in range(15):
         with pytest.raises(BaseException) as caught:
             trio.run(_work_for_ever, subject.make(tmp_path), turn)
-        assert {type(leaf) for leaf in _leaves(caught.value)} == {KeyboardInterrupt}
+        assert {type(leaf) for leaf in leaves_of(caught.value)} == {KeyboardInterrupt}
 
 
 async def _work_for_ever(backend: Backend, turn: int) -> None:
@@ -42,11 +43,3 @@ async def _insert(backend: Backend, name: str) -> None:
 async def _look(backend: Backend) -> None:
     while True:
         await backend.queues()
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _leaves(each)
-    else:
-        yield error

@@ -329,6 +329,7 @@ async def interrupt() -> None:
     await trio.to_thread.run_sync(os.kill, os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_the_query_and_leaves_the_connection_in_order(server: PostgresServer):
     async def main() -> None:
         async with await connect(server.url, autocommit=True) as connection:
@@ -342,6 +343,7 @@ def test_ctrl_c_ends_the_query_and_leaves_the_connection_in_order(server: Postgr
     assert under_way(server, "pg_sleep(30), 'ctrl-c'") == 0
 
 
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_waits_for_a_commit_that_has_left(server: PostgresServer):
     async def main() -> None:
         async with await connect(server.url, autocommit=True) as connection:

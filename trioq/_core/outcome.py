@@ -141,7 +141,7 @@ def outcome_of(error: BaseException, cancelled: type[BaseException]) -> Outcome:
     Signals are found inside nested ExceptionGroups: Reject decides; Retry, then Snooze, only where every other
     leaf is a signal or *cancelled* (Trio's Cancelled: what a nursery does to the siblings).  Else it is a Raised.
     """
-    leaves = list(_leaves(error))
+    leaves = list(leaves_of(error))
     for leaf in leaves:
         if isinstance(leaf, Reject):
             return Rejected(error_text(leaf))
@@ -155,10 +155,11 @@ def outcome_of(error: BaseException, cancelled: type[BaseException]) -> Outcome:
     return Raised(error_text(error))
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def leaves_of(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions in a group, and in the groups in it; or the one that is none."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _leaves(inner)
+            yield from leaves_of(inner)
     else:
         yield error
 
