@@ -122,6 +122,23 @@ async def test_who_waits_when_the_server_ends_hears_it_at_once(server: Server, l
 
 
 @on_one
+async def test_what_the_server_says_unasked_ends_with_the_connection(server: Server, link: Link) -> None:
+    link.say(b"SUBSCRIBE", b"c")
+    with trio.fail_after(3):
+        assert await link.pushes().receive() == [b"subscribe", b"c", 1]
+        server.kill()
+        assert [push async for push in link.pushes()] == []
+
+
+@on_one
+async def test_a_connection_that_was_given_up_is_closed(server: Server, link: Link) -> None:
+    alone = server.command("CLIENT", "LIST").count(b" addr=") - 1
+    link.close()
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    assert server.command("CLIENT", "LIST").count(b" addr=") == alone
+
+
+@on_one
 async def test_who_is_in_a_hurry_spoils_nothing_for_those_who_are_not(server: Server) -> None:
     async with RedisBackend(server.url) as backend, trio.open_nursery() as nursery:
 
