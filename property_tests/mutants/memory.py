@@ -89,7 +89,10 @@ MUTANTS: Final = (
         "job.version == entry[-1] else None",
     ),
     Mutant(
-        "a claim takes one more than its limit", _MEMORY, "while len(jobs) < limit and", "while len(jobs) <= limit and"
+        "a claim takes one more than its limit",
+        _MEMORY,
+        "while heap and len(jobs) < limit",
+        "while heap and len(jobs) <= limit",
     ),
     Mutant(
         "a claim is not atomic: it takes what it saw a moment ago",

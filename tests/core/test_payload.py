@@ -116,6 +116,22 @@ def test_as_many_positional_arguments_fit_as_python_says(fn: Callable[..., None]
         assert signature.decode(signature.encode(args, {}, LIMIT)) == (args, {})
 
 
+def test_a_call_that_fitted_says_nothing_of_one_with_other_names() -> None:
+    signature = Signature.of(lambda a, *, b=0: None)
+    assert signature.decode(signature.encode([1], {"b": 2}, LIMIT)) == ([1], {"b": 2})
+    with pytest.raises(TypeError):
+        signature.encode([1], {"c": 2}, LIMIT)
+    with pytest.raises(TypeError):
+        signature.encode([1, 2], {}, LIMIT)
+
+
+def test_names_that_are_data_are_not_all_remembered() -> None:
+    signature = Signature.of(lambda **scores: None)
+    for number in range(1_000):
+        signature.encode([], {f"player {number}": number}, LIMIT)
+    assert len(signature.fitted) == 100
+
+
 def test_arguments_that_no_longer_fit_the_task_are_a_value_error() -> None:
     with pytest.raises(ValueError, match="do not fit the task"):
         UNTYPED.decode(b'[[],{"name":1}]')

@@ -20,9 +20,13 @@ from .errors import NotSerializable, PayloadTooLarge
 from .fidelity import SCALARS, UNBUILDABLE, is_open, lacks_numbers, same
 
 NO_ARGUMENTS: Final = b"[[],{}]"
+#: Shapes of calls that are remembered; where names are data, there are any number.
+_SHAPES: Final = 100
+_NONE_BY_NAME: Final = b"],{}]"  #: how a call ends whose arguments are all given by position
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
+_UNREADABLE: Final = (msgspec.DecodeError, TypeError, ValueError, RecursionError)
 
 _Parameter: Final = inspect.Parameter
 _EMPTY: Final = inspect.Parameter.empty
@@ -42,7 +46,7 @@ def read(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
         return [], {}
     try:
         args, kwargs = _decode(payload)
-    except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"these are not a job's arguments: {error}") from error
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise ValueError("these are not a job's arguments: expected [[positional], {keyword}]")
@@ -110,8 +114,10 @@ class Signature:
     named: Mapping[str, Codec]
     others: Codec  #: for what lands in ``**kwargs``
     result: Codec
-    #: How many arguments fit, by their number alone, where all are positional.
-    fits: range
+    #: Reads a call that gives every argument by position, in one go.  None where no call may do that.
+    whole: msgspec.json.Decoder[tuple[tuple[Any, ...], dict[str, Any]]] | None
+    #: How many arguments by position, and the names of the others, of calls that fitted.
+    fitted: set[tuple[object, ...]] = attrs.Factory(set)
 
     @classmethod
     def of(cls, fn: Callable[..., object]) -> Signature:
@@ -125,17 +131,15 @@ class Signature:
         kinds: dict[object, list[str]] = defaultdict(list)
         for parameter in bound.parameters.values():
             kinds[parameter.kind].append(parameter.name)
+        by_position = kinds[_Parameter.POSITIONAL_ONLY] + kinds[_Parameter.POSITIONAL_OR_KEYWORD]
         return cls(
             bound=bound,
-            positional=[
-                (_told(n), every[n])
-                for n in kinds[_Parameter.POSITIONAL_ONLY] + kinds[_Parameter.POSITIONAL_OR_KEYWORD]
-            ],
+            positional=[(_told(name), every[name]) for name in by_position],
             more=(_told("*args"), next((every[name] for name in kinds[_Parameter.VAR_POSITIONAL]), UNTYPED)),
             named={n: every[n] for n in kinds[_Parameter.POSITIONAL_OR_KEYWORD] + kinds[_Parameter.KEYWORD_ONLY]},
             others=next((every[name] for name in kinds[_Parameter.VAR_KEYWORD]), UNTYPED),
             result=every["return"],
-            fits=_positional_range(bound),
+            whole=_whole_decoder(bound, [every[name].annotation for name in by_position]),
         )
 
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any], limit: int) -> bytes:
@@ -153,8 +157,12 @@ class Signature:
 
     def decode(self, payload: bytes) -> tuple[list[Any], dict[str, Any]]:
         """Arguments for the handler; ValueError when the payload is broken or does not fit."""
-        if payload == NO_ARGUMENTS and not self.bound.parameters:
-            return [], {}
+        if self.whole is not None and payload.endswith(_NONE_BY_NAME):
+            try:
+                whole, no_names = self.whole.decode(payload)
+                return [*whole], no_names
+            except _UNREADABLE:
+                pass  # not as many, or such as do not fit: what is wrong, if anything, is told below
         args, kwargs = read(payload)
         try:
             self._bind(args, kwargs)
@@ -166,26 +174,30 @@ class Signature:
         )
 
     def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """TypeError for arguments that do not fit.  Most need no more than to be counted, which is much faster."""
-        if kwargs or len(args) not in self.fits:
+        """TypeError for arguments that do not fit: which values they have makes no difference, and binding is slow."""
+        shape = len(args), *kwargs
+        if shape not in self.fitted:
             self.bound.bind(*args, **kwargs)
+            if len(self.fitted) < _SHAPES:
+                self.fitted.add(shape)
 
     def _positions(self) -> Iterator[tuple[str, Codec]]:
         return chain(self.positional, repeat(self.more))
 
 
+def _whole_decoder(
+    bound: inspect.Signature, annotations: Sequence[Any]
+) -> msgspec.json.Decoder[tuple[tuple[Any, ...], dict[str, Any]]] | None:
+    try:
+        bound.bind(*annotations)
+    except TypeError:  # it wants others by name
+        return None
+    types = tuple(Any if annotation is _EMPTY else annotation for annotation in annotations)
+    return msgspec.json.Decoder(tuple[tuple[types], dict[str, Any]])  # type: ignore[valid-type]
+
+
 def _told(name: str) -> str:
     return f"argument {name!r}"
-
-
-def _positional_range(signature: inspect.Signature) -> range:
-    """The numbers of arguments that fit where all are positional; those for ``*args`` are left out."""
-    needed = [each for each in signature.parameters.values() if each.default is _EMPTY]
-    if any(each.kind is _Parameter.KEYWORD_ONLY for each in needed):
-        return range(0)
-    kinds = (_Parameter.POSITIONAL_ONLY, _Parameter.POSITIONAL_OR_KEYWORD)
-    least = sum(each.kind in kinds for each in needed)
-    return range(least, 1 + sum(each.kind in kinds for each in signature.parameters.values()))
 
 
 def encode_untyped(args: Sequence[Any], kwargs: Mapping[str, Any], limit: int) -> bytes:

@@ -261,8 +261,10 @@ class InMemoryBackend(Backend):
     def _hold(self, shelves: _Shelves, heap: list[Ready], limit: int, claim: Claim, now: float) -> list[Job]:
         held = self._held[claim.worker]
         jobs: list[Job] = []
-        while len(jobs) < limit and (waiting := shelves.first(heap)) is not None:
-            heappop(heap)
+        while heap and len(jobs) < limit:
+            waiting = shelves.current(heappop(heap))
+            if waiting is None:
+                continue
             job = advance(waiting, claim, now)
             shelves.put(job)
             held[job.queue, job.id] = None
