@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from hashlib import sha1
 from importlib.resources import files
 from typing import Final
 
 import attrs
 
-#: What each script begins with, in this order.
+#: What scripts begin with, in this order; each has of it what it needs.
 _BEGINNING: Final = ("prelude", "ends", "records", "additions")
+
+#: The names that a paragraph of it has for those below.
+_NAMES: Final = re.compile(rb"^local (?:function )?([\w, ]+)", re.MULTILINE)
+
+_COMMENT: Final = re.compile(rb"\s*--.*")
 
 
 @attrs.frozen(eq=False)
@@ -24,18 +30,31 @@ class Script:
 
 def _load() -> dict[str, Script]:
     folder = files(__package__).joinpath("scripts")
-    texts = {file.name.removesuffix(".lua"): file.read_bytes() for file in folder.iterdir()}
-    beginning = b"".join(texts.pop(name) for name in _BEGINNING)
-    return {verb: _script(verb, _shortened(beginning + text)) for verb, text in texts.items()}
+    texts = {file.name.removesuffix(".lua"): _paragraphs(file.read_bytes()) for file in folder.iterdir()}
+    beginning = [paragraph for name in _BEGINNING for paragraph in texts.pop(name)]
+    return {verb: _script(verb, _with_needed(beginning, paragraphs)) for verb, paragraphs in texts.items()}
 
 
 def _script(verb: str, text: bytes) -> Script:
     return Script(verb, text, sha1(text, usedforsecurity=False).hexdigest().encode())
 
 
-def _shortened(text: bytes) -> bytes:
-    """Without the lines that only say something: a server compiles a text once, but keeps it for as long as it runs."""
-    return b"\n".join(line for line in text.splitlines() if not line.lstrip().startswith(b"--"))
+def _paragraphs(text: bytes) -> list[bytes]:
+    """Without what only says something: a server keeps a text for as long as it runs."""
+    return [code for paragraph in text.split(b"\n\n") if (code := _COMMENT.sub(b"", paragraph).strip())]
+
+
+def _with_needed(beginning: Sequence[bytes], paragraphs: Sequence[bytes]) -> bytes:
+    """The script, after what it needs of the *beginning*.
+
+    Each call makes all tables and functions of its script anew, and the server throws them away at the end.
+    """
+    text = b"\n".join(paragraphs)
+    for paragraph in reversed(beginning):
+        names = re.findall(rb"\w+", b" ".join(_NAMES.findall(paragraph)))
+        if re.search(rb"\b(?:%b)\b" % b"|".join(names), text):
+            text = paragraph + b"\n" + text
+    return text
 
 
 SCRIPTS: Final[Mapping[str, Script]] = _load()

@@ -19,14 +19,14 @@ if lives then look('live') end
 if pasts then look('past') end
 table.sort(names)  -- they begin with the seq
 
-local found, last = {}, nil
+local found, reached = {}, nil
 for i = 1, math.min(page, #names) do
   local id = string.sub(names[i], SEQ + 1)
   local job = redis.call('HMGET', base .. 'job:' .. id, 'state', 'task', 'seq')
-  last = string.sub(names[i], 1, SEQ)
-  if job[3] == last and wanted[job[1]] and (task == '' or task == job[2]) then
+  reached = string.sub(names[i], 1, SEQ)
+  if job[3] == reached and wanted[job[1]] and (task == '' or task == job[2]) then
     found[#found + 1] = record(1, id)
-    if #found == limit then return reply({moment, found, last}) end
+    if #found == limit then return reply({moment, found, reached}) end
   end
 end
-return reply({moment, found, #names >= page and last or ''})
+return reply({moment, found, #names >= page and reached or ''})

@@ -1,5 +1,6 @@
 -- What every script begins with: the names of the keys, its arguments, and the time.  Three files follow, and then a
 -- verb: `ends` (what waits for the end), `records` (a job's record, and where it lies) and `additions` (new jobs).
+-- A script gets the paragraphs of them that give it a name it uses: whatever else one did would not be done.
 --
 -- All keys of a store begin with its prefix in braces, "{trioq}:", and so lie in one slot of a cluster: a change may
 -- span queues, and a seq is the store's.  Those of a queue go on with its name, "{trioq}:emails:", in which a colon is
@@ -26,8 +27,6 @@
 
 local GLOBAL = ARGV[2]
 local READY, CANCELLED, FINISHED, PAUSED = 1, 2, 4, 8  -- the values of `Hint`
-local FINAL = {ended = true, dead = true}
-local WAITS = {ready = true, alone = true, timed = true}
 local SEQ = 16   -- digits of a seq: it begins with the server's microseconds, and has no more until the year 2286
 local RANK = 25  -- characters of a rank
 local MOST = 1000  -- elements in one command: Lua unpacks no more than 8,000

@@ -1,5 +1,9 @@
 -- A job's record, whether it is there, and where it lies.  It follows `ends`.
 
+-- The shelves of what has ended, and of what may be claimed.
+local FINAL = {ended = true, dead = true}
+local WAITS = {ready = true, alone = true, timed = true}
+
 -- The fields of a job that a verb compares, and what the indexes call it; nothing where there is no such job.  What
 -- matters only where a job waits is not read of one that does not and `ends`, or is dropped.
 local function read(base, id, ends)
