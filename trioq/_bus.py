@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
 from itertools import count
@@ -24,9 +24,6 @@ logger: Final = logging.getLogger("trioq.events")
 #: Seconds that callbacks get for what is in their mailboxes when the last user leaves.
 DRAIN: Final = 1.0
 
-#: Events that a subscriber reads before others have their turn, at most: what it does with each takes its time, too.
-TURN: Final = 20
-
 #: It takes the event class that its pattern lets through, which no type can say.
 Callback = Callable[[Any], Awaitable[object] | object]
 
@@ -41,7 +38,7 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
         self._buffer = buffer
         self._waiting: OrderedDict[object, Event] = OrderedDict()
         self._number = count()
-        self._in_turn = 0  #: how many may still be read before others have their turn
+        self._in_turn = 0  #: how many of those that wait may be read before others have their turn
         self._wake = trio.Event()
         self._closed = False
 
@@ -58,12 +55,12 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
         self._wake.set()
 
     async def receive(self) -> Event:
-        """The next event.  Where many lie ready, others have their turn after some of them, not after each."""
+        """The next event.  What lies ready when its turn comes is read in that turn, lest it fall behind."""
         if self._in_turn and self._waiting:
             await trio.lowlevel.checkpoint_if_cancelled()
         else:
             await self._wait()
-            self._in_turn = TURN
+            self._in_turn = len(self._waiting)
         self._in_turn -= 1
         return self._waiting.popitem(last=False)[1]
 
@@ -163,6 +160,9 @@ class _Handler:
             logger.exception("a subscriber of %s raised", event.name)
 
 
+#: Who listens to events of one name: mailboxes with the run that each is read in, and callbacks.
+_Audience = tuple[Sequence[tuple[Subscription, trio.lowlevel.TrioToken]], Sequence[_Handler]]
+
 _pump: Final[trio.lowlevel.RunVar[_Pump | None]] = trio.lowlevel.RunVar("trioq event pump", None)
 
 
@@ -172,8 +172,9 @@ class EventEmitter:
     def __init__(self) -> None:
         self._handlers: list[_Handler] = []
         self._subscriptions: dict[Subscription, trio.lowlevel.TrioToken] = {}
-        #: event name -> whether anybody listens: asked for each step of each job, so it is remembered.
-        self._wanted: dict[str, bool] = {}
+        #: event name -> who listens: asked for each step of each job, so it is remembered.  Replaced when somebody
+        #: comes or goes: another thread may be looking for who listens, and what it finds is then forgotten.
+        self._audiences: dict[str, _Audience] = {}
 
     def on(self, pattern: str, callback: Callback, *, buffer: int = 1000) -> Callable[[], None]:
         """Call *callback* with each event whose name matches (``"job:failed"``, ``"job:*"``); answers how to stop it.
@@ -183,12 +184,12 @@ class EventEmitter:
         """
         handler = _Handler(pattern, callback, buffer)
         self._handlers.append(handler)
-        self._wanted.clear()
+        self._audiences = {}
 
         def unsubscribe() -> None:
             if handler in self._handlers:
                 self._handlers.remove(handler)
-                self._wanted.clear()
+                self._audiences = {}
                 pump = _pump.get() if _in_trio() else None
                 if pump is not None:
                     pump.drop(handler)
@@ -208,36 +209,42 @@ class EventEmitter:
     async def listening(self, subscription: Subscription) -> AsyncIterator[Subscription]:
         """Put into *subscription* what its pattern lets through, for as long as the block runs."""
         self._subscriptions[subscription] = trio.lowlevel.current_trio_token()
-        self._wanted.clear()
+        self._audiences = {}
         try:
             await trio.lowlevel.checkpoint()
             yield subscription
         finally:
             del self._subscriptions[subscription]
-            self._wanted.clear()
+            self._audiences = {}
             subscription.close()
 
     def wants(self, name: str) -> bool:
         """Whether anybody listens to events of this name: where nobody does, none is built."""
         if not self._handlers and not self._subscriptions:
             return False
-        wanted = self._wanted.get(name)
-        if wanted is None:
-            listeners: list[_Handler | Subscription] = [*self._handlers, *self._subscriptions]
-            wanted = self._wanted[name] = any(name in each.names for each in listeners)
-        return wanted
+        return any(self._audience(name))
+
+    def _audience(self, name: str) -> _Audience:
+        audiences = self._audiences
+        audience = audiences.get(name)
+        if audience is None:
+            subscriptions = list(self._subscriptions.items())
+            audience = audiences[name] = (
+                [(subscription, token) for subscription, token in subscriptions if name in subscription.names],
+                [handler for handler in self._handlers if name in handler.names],
+            )
+        return audience
 
     def emit(self, event: Event) -> None:
         """Hand *event* to every mailbox that wants it.  Never waits, never raises."""
+        subscriptions, handlers = self._audience(event.name)
         here = trio.lowlevel.current_trio_token()
-        for subscription, token in list(self._subscriptions.items()):
-            if event.name in subscription.names:
-                _put(subscription, event, None if token is here else token)
-        pump = _pump.get()
+        for subscription, token in subscriptions:
+            _put(subscription, event, None if token is here else token)
+        pump = _pump.get() if handlers else None
         if pump is not None:
-            for handler in self._handlers:
-                if event.name in handler.names:
-                    pump.put(handler, event)
+            for handler in handlers:
+                pump.put(handler, event)
 
     def tell(self, kind: type[JobEvent], job: Job, at: float) -> None:
         """Emit the event of this kind about *job*, if anybody listens."""

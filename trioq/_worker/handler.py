@@ -73,7 +73,7 @@ async def handle(running: Running, shift: Shift) -> None:
     running.spent = True
     running_job.set(running)
     if event_emitter.wants(JobStarted.name):
-        event_emitter.tell(JobStarted, running.job, shift.store.now())
+        event_emitter.emit(JobStarted.of(running.job, shift.store.now()))
     try:
         outcome = await _run(running, shift)
     except ThreadAbandoned:

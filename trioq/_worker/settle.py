@@ -126,7 +126,7 @@ async def _tell(writes: Sequence[tuple[Running, Change]], verdicts: Sequence[Ver
         if verdict is Verdict.STORED:
             shift.counts[change.event.name] += 1
             if event_emitter.wants(change.event.name):
-                event_emitter.tell(change.event, running.job.after(change), now)
+                event_emitter.emit(change.event.of(running.job.after(change), now))
         elif not running.lost:
             late.append(running)
     shift.forget([running for running, _ in writes])
