@@ -11,8 +11,10 @@ _PRELUDE: Final = f"{_SCRIPTS}/prelude.lua"
 _ENDS: Final = f"{_SCRIPTS}/ends.lua"
 _RECORDS: Final = f"{_SCRIPTS}/records.lua"
 _ADDITIONS: Final = f"{_SCRIPTS}/additions.lua"
+_STEPS: Final = f"{_SCRIPTS}/steps.lua"
 _CLAIM: Final = f"{_SCRIPTS}/claim.lua"
 _SETTLE: Final = f"{_SCRIPTS}/settle.lua"
+_WHOLE: Final = f"{_SCRIPTS}/settle_whole.lua"
 _RENEW: Final = f"{_SCRIPTS}/renew.lua"
 _CALLS: Final = "backends/_calls.py"
 _MERGER: Final = "backends/_merger.py"
@@ -24,73 +26,73 @@ MUTANTS: Final = (
     # --- the scripts ---
     Mutant(
         "a settle ignores the version",
-        _SETTLE,
+        _STEPS,
         "job.seq ~= step.seq or job.version ~= step.version then",
         "job.seq ~= step.seq then",
     ),
     Mutant(
         "a settle ignores the seq: a removed job's writer hits the new one of its id",
-        _SETTLE,
+        _STEPS,
         "if not job or job.seq ~= step.seq or job",
         "if not job or job",
     ),
     Mutant(
         "a reclaim ignores that the lease was renewed",
-        _SETTLE,
+        _STEPS,
         "if step.lease_until ~= '' and job.lease_until ~= step.lease_until then return STALE end",
         "",
     ),
     Mutant(
         "a repeated write is called stale",
         _SETTLE,
-        "  elseif is_stored(step) then\n    return STORED\n",
-        "",
+        "return is_stored(step) and STORED or refused",
+        "return refused",
     ),
     Mutant(
         "every write that comes too late is called stored",
-        _SETTLE,
+        _STEPS,
         "if redis.call('HGET', key, arguments[i]) ~= arguments[i + 1] then return false end",
         "",
     ),
     Mutant(
         "a settle that a full server refuses takes its job off its shelf",
-        _SETTLE,
+        _STEPS,
         "  redis.call('HSET', job.key, 'shelf', landing",
         "  unshelve(job)\n  redis.call('HSET', job.key, 'shelf', landing",
     ),
     Mutant(
         "a change of several parts is stored half",
-        _SETTLE,
+        _WHOLE,
         "    if refused then return refused end\n    move(",
         "    if refused then return refused end\n    swap(step, read(step.base, step.id))\n    move(",
     ),
     Mutant(
         "a composite change forgets its new jobs",
-        _SETTLE,
+        _WHOLE,
         "for i, new in ipairs(news) do add(new, before + i) end",
         "",
     ),
     Mutant(
         "a requeue takes a unique key that another live job holds",
-        _SETTLE,
+        _STEPS,
         "if other and other ~= job.id then return KEY_TAKEN end",
         "",
     ),
     Mutant(
         "a job that moves twice in one batch lies in two places",
-        _SETTLE,
+        _STEPS,
         "  if moved[job.key] then move_now() end\n",
         "",
     ),
     Mutant(
         "the cancel of a held job rings for nobody",
-        _SETTLE,
+        _STEPS,
         "if shelf == 'held' and job.state == 'cancelled' then ring(step.base, CANCELLED) end",
         "",
     ),
     Mutant(
         "a job that came back on its last life is claimed with the others",
-        _SETTLE,
+        _STEPS,
         "return last_life(change({crashes = job.crashes, max_crashes = job.max_crashes}, step)) and 'alone' or 'ready'",
         "return 'ready'",
     ),

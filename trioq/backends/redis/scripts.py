@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 #: What scripts begin with, in this order; each has of it what it needs.
-_BEGINNING: Final = ("prelude", "ends", "records", "additions")
+_BEGINNING: Final = ("prelude", "ends", "records", "additions", "steps")
 
 #: The names that a paragraph of it has for those below.
 _NAMES: Final = re.compile(rb"^local (?:function )?([\w, ]+)", re.MULTILINE)

@@ -20,11 +20,14 @@ end
 local function promote(base, most)
   local due = redis.call('ZRANGEBYSCORE', base .. 'timed', '-inf', moment, 'LIMIT', 0, most)
   for _, name in ipairs(due) do
-    local job = read(base, string.sub(name, SEQ + 1))
-    if job and job.seq == string.sub(name, 1, SEQ) then
-      job.shelf = last_life(job) and 'alone' or 'ready'
-      redis.call('HSET', base .. 'job:' .. job.id, 'shelf', job.shelf)
-      redis.call('ZADD', base .. job.shelf, entry(job))
+    local key = base .. 'job:' .. string.sub(name, SEQ + 1)
+    local job = {}
+    job.seq, job.priority, job.run_at, job.crashes, job.max_crashes = unpack(
+      redis.call('HMGET', key, 'seq', 'priority', 'run_at', 'crashes', 'max_crashes'))
+    if job.seq == string.sub(name, 1, SEQ) then
+      local shelf = last_life(job) and 'alone' or 'ready'
+      redis.call('HSET', key, 'shelf', shelf)
+      redis.call('ZADD', base .. shelf, 0, rank(job) .. name)
     end
   end
   bulk('ZREM', base .. 'timed', due)
@@ -85,5 +88,5 @@ if frail and idle and limit > 0 then
 else
   for _, index in ipairs(open) do lease_from(index, 'ready', limit - #claimed, claimed) end
 end
-finish()
+write_counts()
 return reply({moment, claimed, next_due and text(next_due) or '', paused, frail and 1 or 0})

@@ -1,8 +1,5 @@
 -- What a script puts off to its end: moves in the indexes, counts, and hints.  It follows `prelude`.
 
-local counted = {}  -- base -> state -> by how much
-local rung = {}     -- base -> hints
-local grown = {}    -- bases that got a job, or may have lost their last one
 local leaving, entering = {}, {}  -- key -> elements, and the command that moves them
 local knowing = {}  -- the same, of `live` and `past`: what is known is on its shelf, should a script break off
 
@@ -27,14 +24,28 @@ local function move_now()
   end
 end
 
+local counted = {}  -- base -> state -> by how much
+
 local function count(base, state, by)
   counted[base] = counted[base] or {}
   counted[base][state] = (counted[base][state] or 0) + by
 end
 
+local function write_counts()
+  for base, states in pairs(counted) do
+    for state, by in pairs(states) do
+      if by ~= 0 then redis.call('HINCRBY', base .. 'counts', state, by) end
+    end
+  end
+end
+
+local rung = {}  -- base -> hints
+
 local function ring(base, hint)
   rung[base] = bit.bor(rung[base] or 0, hint)
 end
+
+local grown = {}  -- bases that got a job, or may have lost their last one
 
 -- A queue is listed while it has a record or is paused.
 local function list_queue(base)
@@ -51,11 +62,7 @@ end
 -- A hint that can't be published is none: the write is done, and nobody needs hints.
 local function finish()
   move_now()
-  for base, states in pairs(counted) do
-    for state, by in pairs(states) do
-      if by ~= 0 then redis.call('HINCRBY', base .. 'counts', state, by) end
-    end
-  end
+  write_counts()
   for base in pairs(grown) do list_queue(base) end
   local hints = {}
   for i, base in ipairs(KEYS) do

@@ -1,5 +1,6 @@
--- What every script begins with: the names of the keys, its arguments, and the time.  Three files follow, and then a
--- verb: `ends` (what waits for the end), `records` (a job's record, and where it lies) and `additions` (new jobs).
+-- What every script begins with: the names of the keys, its arguments, and the time.  Four files follow, and then a
+-- verb: `ends` (what waits for the end), `records` (a job's record, and where it lies), `additions` (new jobs) and
+-- `steps` (a step over a record).
 -- A script gets the paragraphs of them that give it a name it uses: whatever else one did would not be done.
 --
 -- All keys of a store begin with its prefix in braces, "{trioq}:", and so lie in one slot of a cluster: a change may
