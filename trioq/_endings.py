@@ -11,6 +11,7 @@ import trio
 from ._core.errors import BackendError, BackendNotOpen, BackendUnavailable
 from ._core.job import Job
 from .backends import Backend
+from .backends._base import Hint
 
 #: Seconds between two looks, should every hint get lost.
 POLL: Final = 1.0
@@ -83,7 +84,7 @@ class Endings:
 
     async def _read_once(self, scope: trio.CancelScope) -> None:
         try:
-            async with self._backend.watch([self._queue]) as hints, trio.open_nursery() as nursery:
+            async with self._backend.watch_only(Hint.FINISHED, [self._queue]) as hints, trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen, hints)
                 await self._serve()
                 # At once, for whoever comes while this one is leaving needs another.

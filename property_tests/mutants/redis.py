@@ -201,7 +201,7 @@ MUTANTS: Final = (
     Mutant(
         "hints are not published",
         _ENDS,
-        "redis.pcall('PUBLISH', base .. 'hints', rung[base] .. ' ' .. ARGV[3])",
+        "redis.pcall('PUBLISH', channel, hint .. ' ' .. ARGV[3])",
         "",
     ),
     Mutant("a claim counts no run", _CLAIM, "'run', job.run + 1,", "'run', math.max(job.run, 1),"),

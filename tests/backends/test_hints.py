@@ -40,3 +40,13 @@ async def test_closing_a_bell_wakes_all_its_readers() -> None:
                 nursery.start_soon(read)
             await wait_all_tasks_blocked()
             bell.close()
+
+
+async def test_a_bell_rings_for_what_it_is_for_alone() -> None:
+    bell = Doorbell(["q"], Hint.FINISHED | Hint.PAUSED)
+    bell.ring(Hint.READY)
+    with trio.move_on_after(0) as nothing:
+        await bell.receive()
+    assert nothing.cancelled_caught
+    bell.ring(Hint.READY | Hint.FINISHED)
+    assert await bell.receive() == Hint.FINISHED

@@ -13,6 +13,9 @@ from .shift import Shift
 
 logger: Final = logging.getLogger("trioq.worker")
 
+#: What a worker does nothing about is not heard: one that is busy, and many that are, end jobs all the time.
+_NEEDED: Final = Hint.READY | Hint.PAUSED | Hint.CANCELLED
+
 
 @trio.lowlevel.enable_ki_protection
 async def watch(shift: Shift, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -20,7 +23,7 @@ async def watch(shift: Shift, task_status: trio.TaskStatus[None] = trio.TASK_STA
     tries = 0
     while True:
         try:
-            async with shift.store.backend.watch(list(shift.queues)) as hints:
+            async with shift.store.backend.watch_only(_NEEDED, list(shift.queues)) as hints:
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
                 # What rang while nobody watched is unknown, so everything may have happened.

@@ -299,6 +299,12 @@ class Backend(ABC):
     def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
         """A channel of hints about these queues: level-triggered and coalesced, so a slow reader misses no kind."""
 
+    def watch_only(
+        self, hints: Hint, queues: Sequence[str]
+    ) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
+        """Like `watch`, for who needs no others than these *hints*: a store that can spares everybody the others."""
+        return self.watch(queues)
+
     @abstractmethod
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         """Drop these records; active jobs and unknown ids are refused, and say False."""

@@ -15,16 +15,19 @@ ALL_HINTS = Hint.READY | Hint.CANCELLED | Hint.FINISHED | Hint.PAUSED
 class Doorbell(trio.abc.ReceiveChannel[Hint]):
     """A channel that remembers what has rung, not how often."""
 
-    def __init__(self, queues: Iterable[str]) -> None:
+    def __init__(self, queues: Iterable[str], hints: Hint = ALL_HINTS) -> None:
         self.queues = frozenset(queues)
+        self.hints = hints  #: what it rings for
         self._rung = Hint(0)
         self._wake = trio.Event()
         self._closed = False
 
     def ring(self, hint: Hint) -> None:
-        """Note the hint and wake the reader."""
-        self._rung |= hint
-        self._wake.set()
+        """Note the hint and wake the reader, if it is one that it wants."""
+        wanted = hint & self.hints
+        if wanted:
+            self._rung |= wanted
+            self._wake.set()
 
     async def receive(self) -> Hint:
         """All that has rung since the last receive; waits for the first ring."""
@@ -60,9 +63,9 @@ class Doorbells:
         return bool(self._bells)
 
     @asynccontextmanager
-    async def watch(self, queues: Sequence[str]) -> AsyncIterator[Doorbell]:
-        """A bell for these queues, for as long as the block runs."""
-        bell = Doorbell(queues)
+    async def watch(self, queues: Sequence[str], hints: Hint = ALL_HINTS) -> AsyncIterator[Doorbell]:
+        """A bell for these hints about these queues, for as long as the block runs."""
+        bell = Doorbell(queues, hints)
         self._bells.add(bell)
         try:
             await trio.lowlevel.checkpoint()

@@ -72,6 +72,19 @@ async def check_a_watch_before_a_claim_misses_nothing(make: Make) -> None:
         assert sorted(found, key=int) == [str(number) for number in range(20)], f"only {found} were found"
 
 
+async def check_a_watcher_of_some_hints_hears_of_them(make: Make) -> None:
+    """Who watches for one kind of hint hears of that kind, whatever else happens."""
+    async with make() as backend:
+        for wanted in (Hint.READY, Hint.FINISHED, Hint.CANCELLED, Hint.PAUSED):
+            async with backend.watch_only(wanted, [QUEUE]) as hints:
+                done, cancelled = await held(backend, a_job(f"{wanted.name}-1"), a_job(f"{wanted.name}-2"))
+                await move(backend, done, Complete())
+                await move(backend, cancelled, Cancel())
+                await backend.pause(QUEUE)
+                await backend.resume(QUEUE)
+                await _hear(hints, wanted, "that happened, among other things")
+
+
 def _none(_: Hint) -> list[str]:
     return []
 

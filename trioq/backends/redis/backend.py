@@ -30,7 +30,7 @@ from .._base import (
     Settled,
 )
 from .._groups import part_of_inserted, part_of_settled, size_of_change, size_of_job
-from .._hints import Doorbells
+from .._hints import ALL_HINTS, Doorbells
 from .._leases import Leases
 from .._merger import Merger
 from . import looks, moves
@@ -88,7 +88,7 @@ class RedisBackend(Backend):
         self._inserts = Merger(self._office, self._insert, part_of_inserted, size_of_job)
         self._settles = Merger(self._office, self._settle, part_of_settled, size_of_change)
         self._doorbells = Doorbells()
-        self._listener = Listener(self._connect_ear, self._keys.channel, self._doorbells, self._me)
+        self._listener = Listener(self._connect_ear, self._doorbells, self._me)
 
     def __repr__(self) -> str:
         return f"<RedisBackend {self._address.where}>"
@@ -240,13 +240,19 @@ class RedisBackend(Backend):
         return looks.is_paused(await self._read(looks.look(queue)))
 
     def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
+        return self.watch_only(ALL_HINTS, queues)
+
+    def watch_only(
+        self, hints: Hint, queues: Sequence[str]
+    ) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
         self.require_open()
-        return self._watch(queues)
+        return self._watch(hints, queues)
 
     @asynccontextmanager
-    async def _watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
+    async def _watch(self, hints: Hint, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
+        channels = self._keys.channels(hints, queues)
         # The bell first: what another process writes while we begin to listen rings it.
-        async with self._doorbells.watch(queues) as bell, self._listener.listening(queues):
+        async with self._doorbells.watch(queues, hints) as bell, self._listener.listening(channels):
             yield bell
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:

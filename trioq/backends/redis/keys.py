@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from .._base import Hint
+
 #: A colon ends a queue's name in its keys, so the name can have none; the percent sign makes room for it.
 _ESCAPES: Final = {"%": "%25", ":": "%3A"}
 
@@ -31,9 +33,13 @@ class Keys:
         """The KEYS of a script about these queues."""
         return [self.base(queue).encode() for queue in queues]
 
-    def channel(self, queue: str) -> str:
-        """Where the hints about a queue are published."""
-        return f"{self.base(queue)}hints"
+    def channels(self, hints: Hint, queues: Iterable[str]) -> dict[str, str]:
+        """Where these hints about the queues are published, each with the queue that it is about.
+
+        That jobs have ended has a channel of its own: it is published all the time, and few wait for it.
+        """
+        names = {"hints": hints & ~Hint.FINISHED, "ends": hints & Hint.FINISHED}
+        return {self.base(queue) + name: queue for queue in queues for name, wanted in names.items() if wanted}
 
 
 def queue_named(escaped: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
@@ -49,12 +49,10 @@ class Listener:
     def __init__(
         self,
         connect: Callable[[trio.Nursery], Awaitable[Link]],
-        channel: Callable[[str], str],
         doorbells: Doorbells,
         me: bytes,
     ) -> None:
         self._connect = connect
-        self._channel = channel
         self._doorbells = doorbells
         self._me = me
         self._watched: Counter[str] = Counter()
@@ -66,25 +64,23 @@ class Listener:
         self._proven_until = -inf  #: until then, by Trio's clock, hints are known to be heard
 
     @asynccontextmanager
-    async def listening(self, queues: Iterable[str]) -> AsyncIterator[None]:
-        """Hear of these queues for as long as the block runs."""
-        names = set(queues)
-        for queue in names:
-            self._watch(queue)
+    async def listening(self, channels: Mapping[str, str]) -> AsyncIterator[None]:
+        """Hear on these channels, each about a queue, for as long as the block runs."""
+        for channel, queue in channels.items():
+            self._watch(channel, queue)
         try:
             with trio.move_on_after(_SUBSCRIBING):
-                for queue in names:
-                    await self._heard[self._channel(queue)].wait()
+                for channel in channels:
+                    await self._heard[channel].wait()
             yield
         finally:
-            for queue in names:
-                self._unwatch(queue)
+            for channel in channels:
+                self._unwatch(channel)
 
-    def _watch(self, queue: str) -> None:
-        self._watched[queue] += 1
-        if self._watched[queue] > 1:
+    def _watch(self, channel: str, queue: str) -> None:
+        self._watched[channel] += 1
+        if self._watched[channel] > 1:
             return
-        channel = self._channel(queue)
         self._queues[channel] = queue
         self._heard[channel] = trio.Event()
         if not self._wanted.is_set():
@@ -93,12 +89,11 @@ class Listener:
         if self._link is not None:
             self._say(b"SUBSCRIBE", channel)
 
-    def _unwatch(self, queue: str) -> None:
-        self._watched[queue] -= 1
-        if self._watched[queue]:
+    def _unwatch(self, channel: str) -> None:
+        self._watched[channel] -= 1
+        if self._watched[channel]:
             return
-        del self._watched[queue]
-        channel = self._channel(queue)
+        del self._watched[channel]
         del self._queues[channel]
         self._heard.pop(channel).set()  # no proof is to wait for it any more
         if not self._watched:

@@ -58,8 +58,12 @@ local function list_queue(base)
   end
 end
 
--- Move in the indexes, write the counts, list the queues and publish the hints; answers the hints of each queue that was asked for.
 -- A hint that can't be published is none: the write is done, and nobody needs hints.
+local function publish(channel, hint)
+  if hint ~= 0 then redis.pcall('PUBLISH', channel, hint .. ' ' .. ARGV[3]) end
+end
+
+-- Move in the indexes, write the counts, list the queues and publish the hints; answers the hints of each queue that was asked for.
 local function finish()
   move_now()
   write_counts()
@@ -68,7 +72,8 @@ local function finish()
   for i, base in ipairs(KEYS) do
     hints[i] = rung[base] or 0
     if rung[base] then
-      redis.pcall('PUBLISH', base .. 'hints', rung[base] .. ' ' .. ARGV[3])
+      publish(base .. 'hints', bit.band(rung[base], bit.bnot(FINISHED)))
+      publish(base .. 'ends', bit.band(rung[base], FINISHED))
       rung[base] = nil
     end
   end
