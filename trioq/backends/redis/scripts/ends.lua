@@ -63,7 +63,8 @@ local function publish(channel, hint)
   if hint ~= 0 then redis.pcall('PUBLISH', channel, hint .. ' ' .. ARGV[3]) end
 end
 
--- Move in the indexes, write the counts, list the queues and publish the hints; answers the hints of each queue that was asked for.
+-- Move in the indexes, write the counts, list the queues and publish the hints; answers those of each queue that was
+-- asked for.
 local function finish()
   move_now()
   write_counts()
