@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -101,6 +102,28 @@ async def test_a_seq_is_not_used_again_after_a_removal(backend: SQLiteBackend) -
     assert await backend.remove("q", ["a", "a"]) == [True, False]
     assert (await backend.insert([job("b")])).jobs[0].seq == 2
     assert await backend._read(lambda tx: tx.db.execute("SELECT seq FROM bodies").fetchall()) == [(2,)]
+
+
+async def test_of_many_results_each_goes_to_its_own_job(backend: SQLiteBackend) -> None:
+    results = [b'"a"', b"", b'["\\u00e9", "\xc3\xa9"]', b"\x00\xff", b"null"]
+    await backend.insert([job(f'"{number}\\') for number in range(len(results))])
+    claimed = (await backend.claim(["q"], len(results), "w", 15, True)).jobs
+    changes = [step(each, Complete(result), 5.0) for each, result in zip(claimed, results, strict=True)]
+    assert (await backend.settle(changes)).verdicts == [Verdict.STORED] * len(changes)
+    ended = [each.after(change) for each, change in zip(claimed, changes, strict=True)]
+    assert (await backend.get("q", [each.id for each in claimed])).jobs == ended
+
+
+async def test_one_of_many_results_that_comes_too_late_harms_no_other(backend: SQLiteBackend) -> None:
+    await backend.insert([job(id) for id in "abc"])
+    claimed = (await backend.claim(["q"], 3, "w", 15, True)).jobs
+    first, *_ = changes = [step(each, Complete(b"1"), 5.0) for each in claimed]
+    await backend.settle([step(claimed[1], Release(), 5.0)])
+    other = first.noting(result=b"2")
+    verdicts = (await backend.settle([*changes, other])).verdicts
+    assert verdicts == [Verdict.STORED, Verdict.STALE, Verdict.STORED, Verdict.STALE]
+    a, b, c = (await backend.get("q", ["a", "b", "c"])).jobs
+    assert [each and each.result for each in (a, b, c)] == [b"1", None, b"1"]
 
 
 async def test_a_requeue_whose_key_is_taken_loses(backend: SQLiteBackend) -> None:
@@ -293,8 +316,7 @@ def plan(tmp_path: Path) -> Iterator[Callable[[str], list[str]]]:
 
 #: The statements with something in them that only `queries` fills in.
 FILLED = {
-    "settle": settle(COLUMNS, False),
-    "settle_lease": settle(COLUMNS, True),
+    **{name: settle(name, COLUMNS) for name in ("settle", "settle_lease", "settle_returned")},
     "stored": stored(COLUMNS),
 }
 
@@ -341,6 +363,21 @@ def test_nothing_is_sorted_that_an_index_orders(plan: Callable[[str], list[str]]
 @pytest.mark.parametrize("name", ["count_ready", "count_timed", "count_final", "count_final_state", "next_due"])
 def test_counting_looks_up_no_records(plan: Callable[[str], list[str]], name: str) -> None:
     assert all("COVERING INDEX" in line for line in plan(SQL[name]) if "jobs" in line)
+
+
+@pytest.mark.parametrize("many", [0, 1, 1_000_000])
+def test_results_find_their_jobs_by_seq_whatever_statistics_say(tmp_path: Path, many: int) -> None:
+    path = str(tmp_path / "jobs.db")
+    with closing(open_database(path, path, "FULL")) as db:
+        db.execute("ANALYZE")
+        db.executemany(
+            "INSERT INTO sqlite_stat1 VALUES ('jobs', ?, ?)", [(None, f"{many}"), ("jobs_id", f"{many} {many} 1")]
+        )
+    with closing(open_database(path, path, "FULL")) as db:
+        statement = FILLED["settle_returned"]
+        lines = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * statement.count("?"))]
+    assert [line[:11] for line in lines] == ["SCAN json_e", "SEARCH jobs"]
+    assert "INTEGER PRIMARY KEY" in lines[1]
 
 
 def test_every_statement_has_a_sentence() -> None:

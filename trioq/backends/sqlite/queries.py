@@ -17,10 +17,10 @@ SQL: Final = read_statements(
 
 # The commands change few sets of columns, so the statements are few; SQLite keeps them prepared by their text.
 @lru_cache(maxsize=256)
-def settle(columns: Sequence[str], compares_lease: bool) -> str:
-    """The compare and swap that sets these columns."""
-    assignments = ", ".join(f"{name} = ?" for name in columns)
-    return SQL["settle_lease" if compares_lease else "settle"].replace("{assignments}", assignments)
+def settle(name: str, columns: Sequence[str]) -> str:
+    """The compare and swap of this name that sets these columns."""
+    assignments = ", ".join(f"{column} = ?" for column in columns)
+    return SQL[name].replace("{assignments}", assignments)
 
 
 @lru_cache(maxsize=256)

@@ -66,6 +66,13 @@ UPDATE jobs SET {assignments} WHERE seq = ? AND queue = ? AND id = ? AND version
 -- Compare and swap, where a renewal must not have come in between.
 UPDATE jobs SET {assignments} WHERE seq = ? AND queue = ? AND id = ? AND version = ? AND lease_until = ?;
 
+-- name: settle_returned
+-- Compare and swap, where jobs get the same but for their results.
+-- Those come in one piece, with a JSON list of each job's seq, its id, and where its result begins and how long it is.
+-- NOT INDEXED: each is to be found by its seq, and never by a scan of its queue.
+UPDATE jobs NOT INDEXED SET {assignments}, result = substr(?, value ->> 2, value ->> 3) FROM json_each(?)
+WHERE jobs.seq = value ->> 0 AND jobs.id = value ->> 1 AND queue = ? AND version = ?;
+
 -- name: stored
 -- What became of the columns that a change wants to set.
 SELECT {changed} FROM jobs WHERE seq = ? AND queue = ? AND id = ?;

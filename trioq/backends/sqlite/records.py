@@ -12,7 +12,7 @@ from .._base import PAGE, Filter, Found, Hint, Overdue, Page, Presence, Retentio
 from .commit import Transaction
 from .queries import SQL
 from .rows import read_job, states_by_count
-from .store import seqs
+from .store import as_json
 
 #: The end of the last page.
 _LAST_SEQ = 2**63 - 1
@@ -158,5 +158,5 @@ def _drop_oldest(db: sqlite3.Connection, queue: str, states: frozenset[State], u
 
 def _drop(db: sqlite3.Connection, records: Sequence[int]) -> None:
     if records:
-        db.execute(SQL["delete_jobs"], (seqs(records),))
-        db.execute(SQL["delete_bodies"], (seqs(records),))
+        db.execute(SQL["delete_jobs"], (as_json(records),))
+        db.execute(SQL["delete_bodies"], (as_json(records),))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, groupby
+from typing import Any
 
 import msgspec
 
@@ -17,9 +19,9 @@ from .queries import SQL
 from .rows import body_row, changed_columns, job_row, pack_progress, read_job
 
 
-def seqs(of: Sequence[int]) -> str:
-    """A list of seqs as one bound value: a single statement for all of them."""
-    return msgspec.json.encode(of).decode()
+def as_json(values: Sequence[Any]) -> str:
+    """A list as one bound value: a single statement for all that is in it."""
+    return msgspec.json.encode(values).decode()
 
 
 # --- insert -------------------------------------------------------------------------------------
@@ -69,7 +71,7 @@ def claim(tx: Transaction, queues: Sequence[str], limit: int, worker: str, lease
     jobs = [read_job(row) for row in found]
     until = tx.now + lease
     if jobs:
-        tx.db.execute(SQL["lease"], (worker, until, tx.now, seqs([job.seq for job in jobs])))
+        tx.db.execute(SQL["lease"], (worker, until, tx.now, as_json([job.seq for job in jobs])))
     return Claimed(
         tx.now,
         [_claimed(job, worker, until, tx.now) for job in jobs],
@@ -126,7 +128,41 @@ class _NotStored(Exception):
 
 def settle(tx: Transaction, changes: Sequence[Change]) -> Settled:
     """Compare and swap each change."""
-    return Settled(tx.now, [_settle(tx, change) for change in changes])
+    verdicts: list[Verdict] = []
+    for _, alike in groupby(changes, _all_but_result):
+        verdicts += _settle_alike(tx, list(alike))
+    return Settled(tx.now, verdicts)
+
+
+def _all_but_result(change: Change) -> object:
+    """What a run that returned has in common with others of its batch; any other change equals none."""
+    alone = change.also or change.inserts or change.lease_until is not None
+    if alone or not isinstance(change.fields.get("result"), bytes):
+        return object()
+    return change.queue, change.version, change.fields | {"result": None}
+
+
+def _settle_alike(tx: Transaction, changes: Sequence[Change]) -> Sequence[Verdict]:
+    """One statement for all; if it misses any, one for each: what is stored by then answers stored."""
+    jobs = len({change.seq for change in changes})  # of two changes of one job, the first is to win
+    if jobs == len(changes) > 1 and _swap_alike(tx, changes) == jobs:
+        return [Verdict.STORED] * jobs
+    return [_settle(tx, change) for change in changes]
+
+
+def _swap_alike(tx: Transaction, changes: Sequence[Change]) -> int:
+    """Store steps that set the same but for the results, and say how many were stored."""
+    first = changes[0]
+    columns, values = changed_columns({name: value for name, value in first.fields.items() if name != "result"})
+    results = [change.fields["result"] for change in changes]
+    lengths = [len(result) for result in results]
+    places = zip(accumulate(lengths, initial=1), lengths, strict=False)
+    jobs = [(change.seq, change.id, *place) for change, place in zip(changes, places, strict=True)]
+    bound = (*values, b"".join(results), as_json(jobs), first.queue, first.version)
+    swapped = tx.db.execute(queries.settle("settle_returned", columns), bound).rowcount
+    if swapped:
+        tx.ring(_hint(first.state, was_held=False), first.queue)
+    return swapped
 
 
 def _settle(tx: Transaction, change: Change) -> Verdict:
@@ -170,7 +206,8 @@ def _swap(tx: Transaction, change: Change) -> tuple[Verdict, bool]:
     if compares_lease:
         compared.append(change.lease_until)
     try:
-        swapped = tx.db.execute(queries.settle(columns, compares_lease), (*values, *compared)).rowcount
+        statement = queries.settle("settle_lease" if compares_lease else "settle", columns)
+        swapped = tx.db.execute(statement, (*values, *compared)).rowcount
     except sqlite3.IntegrityError as error:
         if takes_key(error):
             return Verdict.KEY_TAKEN, False
