@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
 from itertools import count
+from time import perf_counter
 from typing import Any, Final
 
 import trio
@@ -23,6 +24,9 @@ logger: Final = logging.getLogger("trioq.events")
 
 #: Seconds that callbacks get for what is in their mailboxes when the last user leaves.
 DRAIN: Final = 1.0
+
+#: Seconds for which a subscriber may read before others have their turn: what it does with each event counts.
+TURN: Final = 0.01
 
 #: It takes the event class that its pattern lets through, which no type can say.
 Callback = Callable[[Any], Awaitable[object] | object]
@@ -39,6 +43,7 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
         self._waiting: OrderedDict[object, Event] = OrderedDict()
         self._number = count()
         self._in_turn = 0  #: how many of those that wait may be read before others have their turn
+        self._turn_ends = 0.0
         self._wake = trio.Event()
         self._closed = False
 
@@ -55,12 +60,16 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
         self._wake.set()
 
     async def receive(self) -> Event:
-        """The next event.  What lies ready when its turn comes is read in that turn, lest it fall behind."""
-        if self._in_turn and self._waiting:
+        """The next event.  What lies ready when its turn comes is read in that turn, lest it fall behind.
+
+        A reader that takes its time over each lets others have their turn after `TURN` all the same.
+        """
+        if self._in_turn and self._waiting and perf_counter() < self._turn_ends:
             await trio.lowlevel.checkpoint_if_cancelled()
         else:
             await self._wait()
             self._in_turn = len(self._waiting)
+            self._turn_ends = perf_counter() + TURN
         self._in_turn -= 1
         return self._waiting.popitem(last=False)[1]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import attrs
 import pytest
 import trio
@@ -449,6 +451,25 @@ async def test_a_reader_keeps_up_with_many_events_in_each_turn(nursery):
         nursery.start_soon(emit)
         read = [event.queue async for event in events]
     assert (read, events.dropped) == ([str(number) for number in range(100)] * 50, 0)
+
+
+async def test_a_reader_that_takes_its_time_lets_others_have_their_turn(nursery):
+    turns = 0
+
+    async def count_turns():
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with event_emitter.subscribe("queue:paused") as events:
+        waiting(100)
+        nursery.start_soon(count_turns)
+        for _ in range(100):
+            await events.receive()
+            time.sleep(0.002)  # noqa: ASYNC251  that is what it does
+        nursery.cancel_scope.cancel()
+    assert turns >= 10
 
 
 async def test_what_comes_while_a_reader_reads_waits_until_others_had_their_turn(nursery):

@@ -72,6 +72,16 @@ async def test_who_waits_for_ends_hears_of_these_alone_and_a_worker_of_all_but_t
         assert [bits for bits, _ in pushed[two]] == [b"1", b"1"]
 
 
+async def test_who_begins_to_wait_for_ends_wakes_no_worker(server: Server) -> None:
+    async with RedisBackend(server.url) as backend, backend.watch_only(Hint.READY | Hint.CANCELLED, ["q"]) as work:
+        await quiet(work)
+        async with backend.watch_only(Hint.FINISHED, ["q"]) as ends:
+            assert await ends.receive() == Hint.FINISHED, "what happened before, nobody has told"
+        with trio.move_on_after(0.1) as waiting:
+            await heard(work)
+        assert waiting.cancelled_caught
+
+
 def recorded(backend: RedisBackend) -> list[list[bytes]]:
     """What the server publishes to a backend from now on, word by word."""
     words: list[list[bytes]] = []

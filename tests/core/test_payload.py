@@ -125,11 +125,32 @@ def test_a_call_that_fitted_says_nothing_of_one_with_other_names() -> None:
         signature.encode([1, 2], {}, LIMIT)
 
 
-def test_names_that_are_data_are_not_all_remembered() -> None:
-    signature = Signature.of(lambda **scores: None)
+def test_names_that_are_data_are_not_remembered() -> None:
+    signature = Signature.of(lambda to="", **scores: None)
     for number in range(1_000):
         signature.encode([], {f"player {number}": number}, LIMIT)
+        signature.encode([], {"to": "somebody"}, LIMIT)
+    assert signature.fitted == {(0, "to")}
+
+
+def test_no_more_than_so_many_shapes_of_calls_are_remembered() -> None:
+    signature = Signature.of(lambda a=0, b=0, c=0, d=0, e=0, f=0, g=0: None)
+    for number in range(128):
+        names = [name for place, name in enumerate("abcdefg") if number & 1 << place]
+        signature.encode([], dict.fromkeys(names, 1), LIMIT)
     assert len(signature.fitted) == 100
+
+
+def test_arguments_that_are_left_out_are_left_to_the_function() -> None:
+    def task(a: int, b: float = 1.5, c: list[int] = [1]) -> None: ...  # noqa: B006
+
+    signature = Signature.of(task)
+    for args in ([1], [1, 2.0], [1, 2.0, [3]]):
+        assert signature.decode(signature.encode(args, {}, LIMIT)) == (args, {})
+    with pytest.raises(ValueError, match="do not fit the task"):
+        signature.decode(b"[[1,2.0,[3],4],{}]")
+    with pytest.raises(ValueError, match="Expected `float`"):
+        signature.decode(b'[[1,"2"],{}]')
 
 
 def test_arguments_that_no_longer_fit_the_task_are_a_value_error() -> None:

@@ -15,12 +15,13 @@ from typing import Any, Final
 
 import attrs
 import msgspec
+from msgspec.structs import astuple
 
 from .errors import NotSerializable, PayloadTooLarge
 from .fidelity import SCALARS, UNBUILDABLE, is_open, lacks_numbers, same
 
 NO_ARGUMENTS: Final = b"[[],{}]"
-#: Shapes of calls that are remembered; where names are data, there are any number.
+#: Shapes of calls that are remembered, at most.
 _SHAPES: Final = 100
 _NONE_BY_NAME: Final = b"],{}]"  #: how a call ends whose arguments are all given by position
 
@@ -114,10 +115,10 @@ class Signature:
     named: Mapping[str, Codec]
     others: Codec  #: for what lands in ``**kwargs``
     result: Codec
-    #: Reads a call that gives every argument by position, in one go.  None where no call may do that.
-    whole: msgspec.json.Decoder[tuple[tuple[Any, ...], dict[str, Any]]] | None
+    #: Reads a call whose arguments are all given by position: at once, and in a fifth of the time.
+    by_position: msgspec.json.Decoder[tuple[msgspec.Struct, dict[str, Any]]] = attrs.field(eq=False)
     #: How many arguments by position, and the names of the others, of calls that fitted.
-    fitted: set[tuple[object, ...]] = attrs.Factory(set)
+    fitted: set[tuple[object, ...]] = attrs.field(factory=set, init=False, eq=False)
 
     @classmethod
     def of(cls, fn: Callable[..., object]) -> Signature:
@@ -131,15 +132,15 @@ class Signature:
         kinds: dict[object, list[str]] = defaultdict(list)
         for parameter in bound.parameters.values():
             kinds[parameter.kind].append(parameter.name)
-        by_position = kinds[_Parameter.POSITIONAL_ONLY] + kinds[_Parameter.POSITIONAL_OR_KEYWORD]
+        positional = kinds[_Parameter.POSITIONAL_ONLY] + kinds[_Parameter.POSITIONAL_OR_KEYWORD]
         return cls(
             bound=bound,
-            positional=[(_told(name), every[name]) for name in by_position],
+            positional=[(_told(name), every[name]) for name in positional],
             more=(_told("*args"), next((every[name] for name in kinds[_Parameter.VAR_POSITIONAL]), UNTYPED)),
             named={n: every[n] for n in kinds[_Parameter.POSITIONAL_OR_KEYWORD] + kinds[_Parameter.KEYWORD_ONLY]},
             others=next((every[name] for name in kinds[_Parameter.VAR_KEYWORD]), UNTYPED),
             result=every["return"],
-            whole=_whole_decoder(bound, [every[name].annotation for name in by_position]),
+            by_position=_positional_decoder([every[name].annotation for name in positional]),
         )
 
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any], limit: int) -> bytes:
@@ -157,12 +158,14 @@ class Signature:
 
     def decode(self, payload: bytes) -> tuple[list[Any], dict[str, Any]]:
         """Arguments for the handler; ValueError when the payload is broken or does not fit."""
-        if self.whole is not None and payload.endswith(_NONE_BY_NAME):
+        if payload.endswith(_NONE_BY_NAME):
             try:
-                whole, no_names = self.whole.decode(payload)
-                return [*whole], no_names
-            except _UNREADABLE:
-                pass  # not as many, or such as do not fit: what is wrong, if anything, is told below
+                call, _ = self.by_position.decode(payload)
+                args = [value for value in astuple(call) if value is not msgspec.UNSET]
+                self._bind(args, {})
+                return args, {}
+            except Exception:  # noqa: S110  what is wrong, if anything, is told below
+                pass
         args, kwargs = read(payload)
         try:
             self._bind(args, kwargs)
@@ -178,22 +181,21 @@ class Signature:
         shape = len(args), *kwargs
         if shape not in self.fitted:
             self.bound.bind(*args, **kwargs)
-            if len(self.fitted) < _SHAPES:
+            if len(self.fitted) < _SHAPES and kwargs.keys() <= self.named.keys():  # other names are data
                 self.fitted.add(shape)
 
     def _positions(self) -> Iterator[tuple[str, Codec]]:
         return chain(self.positional, repeat(self.more))
 
 
-def _whole_decoder(
-    bound: inspect.Signature, annotations: Sequence[Any]
-) -> msgspec.json.Decoder[tuple[tuple[Any, ...], dict[str, Any]]] | None:
-    try:
-        bound.bind(*annotations)
-    except TypeError:  # it wants others by name
-        return None
-    types = tuple(Any if annotation is _EMPTY else annotation for annotation in annotations)
-    return msgspec.json.Decoder(tuple[tuple[types], dict[str, Any]])  # type: ignore[valid-type]
+def _positional_decoder(
+    annotations: Sequence[Any],
+) -> msgspec.json.Decoder[tuple[msgspec.Struct, dict[str, Any]]]:
+    types = [Any if annotation is _EMPTY else annotation for annotation in annotations]
+    # Any of the last may be missing: which may, Python knows.
+    fields = [(f"_{number}", kind, msgspec.UNSET) for number, kind in enumerate(types)]
+    call = msgspec.defstruct("Call", fields, array_like=True, forbid_unknown_fields=True)
+    return msgspec.json.Decoder(tuple[call, dict[str, Any]])  # type: ignore[valid-type]
 
 
 def _told(name: str) -> str:

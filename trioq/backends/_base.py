@@ -302,7 +302,10 @@ class Backend(ABC):
     def watch_only(
         self, hints: Hint, queues: Sequence[str]
     ) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
-        """Like `watch`, for who needs no others than these *hints*: a store that can spares everybody the others."""
+        """Like `watch`, for who needs no others than these *hints*: a store that can, spares itself the others.
+
+        Workers and those who wait for results ask this; it asks `watch` where a store does not override it.
+        """
         return self.watch(queues)
 
     @abstractmethod

@@ -30,7 +30,7 @@ from .._base import (
     Settled,
 )
 from .._groups import part_of_inserted, part_of_settled, size_of_change, size_of_job
-from .._hints import ALL_HINTS, Doorbells
+from .._hints import Doorbells
 from .._leases import Leases
 from .._merger import Merger
 from .._office import nothing
@@ -293,18 +293,13 @@ class PostgresBackend(Backend):
         return await self._read(looks.is_queue_paused, queue)
 
     def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
-        return self.watch_only(ALL_HINTS, queues)
-
-    def watch_only(
-        self, hints: Hint, queues: Sequence[str]
-    ) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
         self.require_open()
-        return self._watch(hints, queues)
+        return self._watch(queues)
 
     @asynccontextmanager
-    async def _watch(self, hints: Hint, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
+    async def _watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
         # The bell first: what another process writes while we begin to listen rings it.
-        async with self._doorbells.watch(queues, hints) as bell, self._listener.listening(queues):
+        async with self._doorbells.watch(queues) as bell, self._listener.listening(queues):
             yield bell
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:

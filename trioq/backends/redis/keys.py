@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from .._base import Hint
+from .._hints import ALL_HINTS
 
 #: A colon ends a queue's name in its keys, so the name can have none; the percent sign makes room for it.
 _ESCAPES: Final = {"%": "%25", ":": "%3A"}
+
+_CHANNELS: Final = {"hints": ALL_HINTS & ~Hint.FINISHED, "ends": Hint.FINISHED}
 
 
 class Keys:
@@ -33,13 +36,17 @@ class Keys:
         """The KEYS of a script about these queues."""
         return [self.base(queue).encode() for queue in queues]
 
-    def channels(self, hints: Hint, queues: Iterable[str]) -> dict[str, str]:
-        """Where these hints about the queues are published, each with the queue that it is about.
+    def channels(self, hints: Hint, queues: Iterable[str]) -> dict[str, tuple[Hint, str]]:
+        """Where these hints about the queues are published: each with the hints that come there, and the queue.
 
         That jobs have ended has a channel of its own: it is published all the time, and few wait for it.
         """
-        names = {"hints": hints & ~Hint.FINISHED, "ends": hints & Hint.FINISHED}
-        return {self.base(queue) + name: queue for queue in queues for name, wanted in names.items() if wanted}
+        return {
+            self.base(queue) + name: (published, queue)
+            for queue in queues
+            for name, published in _CHANNELS.items()
+            if hints & published
+        }
 
 
 def queue_named(escaped: bytes) -> str:

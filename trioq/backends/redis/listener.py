@@ -56,7 +56,7 @@ class Listener:
         self._doorbells = doorbells
         self._me = me
         self._watched: Counter[str] = Counter()
-        self._queues: dict[str, str] = {}  #: channel -> queue
+        self._about: dict[str, tuple[Hint, str]] = {}  #: channel -> the hints that come there, and their queue
         self._heard: dict[str, trio.Event] = {}  #: channel -> set once it is subscribed
         self._link: Link | None = None
         self._wanted = trio.Event()  #: set while somebody watches
@@ -64,10 +64,10 @@ class Listener:
         self._proven_until = -inf  #: until then, by Trio's clock, hints are known to be heard
 
     @asynccontextmanager
-    async def listening(self, channels: Mapping[str, str]) -> AsyncIterator[None]:
-        """Hear on these channels, each about a queue, for as long as the block runs."""
-        for channel, queue in channels.items():
-            self._watch(channel, queue)
+    async def listening(self, channels: Mapping[str, tuple[Hint, str]]) -> AsyncIterator[None]:
+        """Hear on these channels for as long as the block runs; each has its hints about a queue."""
+        for channel, about in channels.items():
+            self._watch(channel, about)
         try:
             with trio.move_on_after(_SUBSCRIBING):
                 for channel in channels:
@@ -77,11 +77,11 @@ class Listener:
             for channel in channels:
                 self._unwatch(channel)
 
-    def _watch(self, channel: str, queue: str) -> None:
+    def _watch(self, channel: str, about: tuple[Hint, str]) -> None:
         self._watched[channel] += 1
         if self._watched[channel] > 1:
             return
-        self._queues[channel] = queue
+        self._about[channel] = about
         self._heard[channel] = trio.Event()
         if not self._wanted.is_set():
             self._wanted.set()
@@ -94,7 +94,7 @@ class Listener:
         if self._watched[channel]:
             return
         del self._watched[channel]
-        del self._queues[channel]
+        del self._about[channel]
         self._heard.pop(channel).set()  # no proof is to wait for it any more
         if not self._watched:
             self._wanted = trio.Event()
@@ -176,13 +176,13 @@ class Listener:
     def _take(self, push: Any) -> None:
         kind, name, *rest = push
         channel = name.decode()
-        if channel not in self._queues:
+        if channel not in self._about:
             return
+        hints, queue = self._about[channel]
         if kind == b"subscribe":
             self._heard[channel].set()
-            # What happened before this moment, nobody has told us.
-            self._doorbells.ring(ALL_HINTS, self._queues[channel])
+            self._doorbells.ring(hints, queue)  # what happened before this moment, nobody has told us
         elif kind == b"message":
             bits, _, sender = rest[0].partition(b" ")
             if sender != self._me and bits.isdigit():
-                self._doorbells.ring(Hint(int(bits) & _ALL_BITS), self._queues[channel])
+                self._doorbells.ring(Hint(int(bits) & _ALL_BITS), queue)

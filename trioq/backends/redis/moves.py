@@ -154,7 +154,7 @@ def _step(change: Change, number: int) -> list[Arg]:
 
 
 def settle(changes: Sequence[Change]) -> Ask:
-    """Store these changes."""
+    """Store these changes; where one has several parts, by the script that can store such."""
     numbers = Numbers()
     args: list[Arg] = [len(changes)]
     if not any(change.also or change.inserts for change in changes):

@@ -222,19 +222,14 @@ class SQLiteBackend(Backend):
         return await self._read(partial(records.is_queue_paused, queue=queue))
 
     def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
-        return self.watch_only(ALL_HINTS, queues)
-
-    def watch_only(
-        self, hints: Hint, queues: Sequence[str]
-    ) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
         self.require_open()
-        return self._watch(hints, queues)
+        return self._watch(queues)
 
     @asynccontextmanager
-    async def _watch(self, hints: Hint, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
+    async def _watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
         assert self._listener is not None
         # The bell first: what another process commits while we begin to listen rings it.
-        async with self._doorbells.watch(queues, hints) as bell, self._listener.listening():
+        async with self._doorbells.watch(queues) as bell, self._listener.listening():
             yield bell
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:

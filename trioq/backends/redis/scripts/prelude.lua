@@ -16,7 +16,8 @@
 --   keys        unique key -> the id of the live job that has it
 --   counts      state -> how many jobs are in it
 --   paused      is there while the queue is paused
--- and these belong to none:
+-- and two channels: hints are published on `hints`, and on `ends` that jobs have ended.
+-- These belong to no queue:
 --   seq         the last seq;  layout  the number of this layout;  queues  those that have a record or are paused
 --   workers     who has renewed, by when that lease ends;  presence  what each said of itself
 --
