@@ -69,6 +69,12 @@ async def test_each_kind_rings_here_and_in_the_other_process(pair: Pair, autojum
         (c,) = (await here.claim(["q"], 1, "w", 15, True)).jobs
         await here.settle([step(c, Cancel(), 1.0)])
         assert await both() == Hint.FINISHED | Hint.CANCELLED
+        await here.insert([job("d"), job("e")])
+        assert await both() == Hint.READY
+        await here.settle(
+            [step(each, Complete(b"1"), 1.0) for each in (await here.claim(["q"], 2, "w", 15, True)).jobs]
+        )
+        assert await both() == Hint.FINISHED
         await here.pause("q")
         assert await both() == Hint.PAUSED
         await here.resume("q")

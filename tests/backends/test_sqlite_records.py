@@ -117,13 +117,20 @@ async def test_of_many_results_each_goes_to_its_own_job(backend: SQLiteBackend) 
 async def test_one_of_many_results_that_comes_too_late_harms_no_other(backend: SQLiteBackend) -> None:
     await backend.insert([job(id) for id in "abc"])
     claimed = (await backend.claim(["q"], 3, "w", 15, True)).jobs
-    first, *_ = changes = [step(each, Complete(b"1"), 5.0) for each in claimed]
-    await backend.settle([step(claimed[1], Release(), 5.0)])
-    other = first.noting(result=b"2")
-    verdicts = (await backend.settle([*changes, other])).verdicts
-    assert verdicts == [Verdict.STORED, Verdict.STALE, Verdict.STORED, Verdict.STALE]
-    a, b, c = (await backend.get("q", ["a", "b", "c"])).jobs
-    assert [each and each.result for each in (a, b, c)] == [b"1", None, b"1"]
+    released = step(claimed[1], Release(), 5.0)
+    await backend.settle([released])
+    changes = [step(each, Complete(b"1"), 6.0) for each in claimed]
+    assert (await backend.settle(changes)).verdicts == [Verdict.STORED, Verdict.STALE, Verdict.STORED]
+    ended = [each.after(change) for each, change in zip(claimed, changes, strict=True)]
+    assert (await backend.get("q", ["a", "b", "c"])).jobs == [ended[0], claimed[1].after(released), ended[2]]
+
+
+async def test_of_two_results_for_one_job_the_first_is_stored(backend: SQLiteBackend) -> None:
+    await backend.insert([job("a")])
+    (a,) = (await backend.claim(["q"], 1, "w", 15, True)).jobs
+    first = step(a, Complete(b"1"), 5.0)
+    assert (await backend.settle([first, first.noting(result=b"2")])).verdicts == [Verdict.STORED, Verdict.STALE]
+    assert (await backend.get("q", ["a"])).jobs == [a.after(first)]
 
 
 async def test_a_requeue_whose_key_is_taken_loses(backend: SQLiteBackend) -> None:
