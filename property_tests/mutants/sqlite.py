@@ -34,6 +34,18 @@ MUTANTS: Final = (
         "AND version = ? AND ? IS NOT NULL;",
     ),
     Mutant(
+        "many that returned at once are settled whatever their version",
+        _SQL,
+        "AND jobs.id = value ->> 1 AND queue = ? AND version = ?;",
+        "AND jobs.id = value ->> 1 AND queue = ? AND ? IS NOT NULL;",
+    ),
+    Mutant(
+        "many that returned at once get the first one's result",
+        _SQL,
+        "result = substr(?, value ->> 2, value ->> 3)",
+        "result = substr(?, 1, value ->> 3)",
+    ),
+    Mutant(
         "a renewal ignores the run: a stale owner revives its lease",
         _SQL,
         "WHERE queue = ? AND id = ? AND run = ? AND shelf = 'held';",
@@ -220,6 +232,18 @@ MUTANTS: Final = (
         _STORE,
         "repeated = row == tuple(kept.values())",
         "repeated = row is not None",
+    ),
+    Mutant(
+        "of two results for one job the last one wins",
+        _STORE,
+        "    if jobs == len(changes) > 1 and",
+        "    if len(changes) > 1 and",
+    ),
+    Mutant(
+        "many that returned at once ring for nobody",
+        _STORE,
+        "    if swapped:\n        tx.ring(_hint(first.state, was_held=False), first.queue)\n",
+        "",
     ),
     Mutant(
         "a change of several parts is stored half",
