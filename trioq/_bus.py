@@ -62,7 +62,7 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
     async def receive(self) -> Event:
         """The next event.  What lies ready when its turn comes is read in that turn, lest it fall behind.
 
-        A reader that takes its time over each lets others have their turn after `TURN` all the same.
+        A reader that takes its time over each lets others have their turn after ten milliseconds all the same.
         """
         if self._in_turn and self._waiting and perf_counter() < self._turn_ends:
             await trio.lowlevel.checkpoint_if_cancelled()
