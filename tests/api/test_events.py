@@ -453,35 +453,32 @@ async def test_a_reader_keeps_up_with_many_events_in_each_turn(nursery):
     assert (read, events.dropped) == ([str(number) for number in range(100)] * 50, 0)
 
 
-async def take_turns(turns):
-    """Note each turn that somebody else has."""
-    while True:
-        await trio.lowlevel.checkpoint()
-        turns.append(trio.current_time())
+async def turns_beside(nursery, *, ready, reads, after_each):
+    """How many turns another task has, while one reads so many events, of which some lie ready."""
+    turns = 0
+
+    async def count_turns():
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with event_emitter.subscribe("queue:paused") as events:
+        waiting(ready)
+        nursery.start_soon(count_turns)
+        for _ in range(reads):
+            await events.receive()
+            after_each()
+        nursery.cancel_scope.cancel()
+    return turns
 
 
 async def test_a_reader_that_takes_its_time_lets_others_have_their_turn(nursery):
-    turns = []
-    async with event_emitter.subscribe("queue:paused") as events:
-        waiting(100)
-        nursery.start_soon(take_turns, turns)
-        for _ in range(100):
-            await events.receive()
-            time.sleep(0.002)  # noqa: ASYNC251  that is what it does
-        nursery.cancel_scope.cancel()
-    assert len(turns) >= 10
+    assert await turns_beside(nursery, ready=100, reads=100, after_each=lambda: time.sleep(0.002)) >= 10
 
 
 async def test_what_comes_while_a_reader_reads_waits_until_others_had_their_turn(nursery):
-    turns = []
-    async with event_emitter.subscribe("queue:paused") as events:
-        waiting(10)
-        nursery.start_soon(take_turns, turns)
-        for _ in range(400):
-            await events.receive()
-            waiting(1)
-        nursery.cancel_scope.cancel()
-    assert len(turns) >= 38
+    assert await turns_beside(nursery, ready=10, reads=400, after_each=lambda: waiting(1)) >= 38
 
 
 async def test_a_reader_is_cancelled_before_its_next_event_though_many_lie_ready():

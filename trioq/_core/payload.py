@@ -27,7 +27,6 @@ _NONE_BY_NAME: Final = b"],{}]"  #: how a call ends whose arguments are all give
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
-_UNREADABLE: Final = (msgspec.DecodeError, TypeError, ValueError, RecursionError)
 
 _Parameter: Final = inspect.Parameter
 _EMPTY: Final = inspect.Parameter.empty
@@ -47,7 +46,7 @@ def read(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
         return [], {}
     try:
         args, kwargs = _decode(payload)
-    except _UNREADABLE as error:
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"these are not a job's arguments: {error}") from error
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise ValueError("these are not a job's arguments: expected [[positional], {keyword}]")

@@ -155,19 +155,17 @@ def _step(change: Change, number: int) -> list[Arg]:
 
 def settle(changes: Sequence[Change]) -> Ask:
     """Store these changes; where one has several parts, by the script that can store such."""
+    several = any(change.also or change.inserts for change in changes)
     numbers = Numbers()
     args: list[Arg] = [len(changes)]
-    if not any(change.also or change.inserts for change in changes):
-        for change in changes:
-            args += _step(change, numbers.of(change.queue))
-        return Ask(SCRIPTS["settle"], numbers.queues, args)
     for change in changes:
-        args += (1 + len(change.also), len(change.inserts))
+        if several:
+            args += (1 + len(change.also), len(change.inserts))
         for part in (change, *change.also):
             args += _step(part, numbers.of(part.queue))
         for job in change.inserts:
             args += _new(job, numbers.of(job.queue))
-    return Ask(SCRIPTS["settle_whole"], numbers.queues, args)
+    return Ask(SCRIPTS["settle_whole" if several else "settle"], numbers.queues, args)
 
 
 def settled(ask: Ask, reply: Sequence[Any]) -> tuple[Settled, dict[str, Hint]]:
