@@ -73,11 +73,11 @@ WAYS: Final[dict[str, tuple[str | None, bool]]] = {
 @contextmanager
 def unfenced() -> Iterator[None]:
     """No settle compares what it is made from with what is there."""
-    compared = queries.SQL["settle"]
-    anything = compared.replace("AND version = ?", "AND ? IS NOT NULL")
-    assert anything != compared
+    compared = {name: text for name, text in queries.SQL.items() if name.startswith("settle")}
+    anything = {name: text.replace("AND version = ?", "AND ? IS NOT NULL") for name, text in compared.items()}
+    assert all(anything[name] != text for name, text in compared.items())
     queries.settle.cache_clear()
-    with patch.object(memory, "_matches", lambda *_: True), patch.dict(queries.SQL, settle=anything):
+    with patch.object(memory, "_matches", lambda *_: True), patch.dict(queries.SQL, anything):
         yield
     queries.settle.cache_clear()
 
