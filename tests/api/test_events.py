@@ -440,6 +440,24 @@ def waiting(events):
         event_emitter.emit(QueuePaused(queue=str(number), at=NOW))
 
 
+async def test_who_comes_later_hears_as_well_and_who_has_left_is_forgotten(queue, subscribed):
+    called = []
+    async with queue, event_emitter.subscribe("queue:paused") as first:
+        waiting(1)  # from here on it is known who listens
+        async with event_emitter.subscribe("queue:*") as second:
+            waiting(1)
+            unsubscribe = subscribed("*", called.append)
+            waiting(1)
+            await wait_all_tasks_blocked()
+            with trio.fail_after(1):
+                assert len([await first.receive() for _ in range(3)] + [await second.receive() for _ in range(2)]) == 5
+            assert len(called) == 1
+            unsubscribe()
+            subscribed("job:*", called.append)
+            assert event_emitter.wants("queue:resumed"), "the second does"
+        assert not event_emitter.wants("queue:resumed"), "nobody does any more"
+
+
 async def test_a_reader_keeps_up_with_many_events_in_each_turn(nursery):
     async def emit():
         for _ in range(50):
