@@ -85,14 +85,16 @@ async def test_who_begins_to_wait_for_ends_wakes_no_worker(server: Server) -> No
 def recorded(backend: RedisBackend) -> list[list[bytes]]:
     """What the server publishes to a backend from now on, word by word."""
     words: list[list[bytes]] = []
-    take = backend._listener._take
+    link = backend._listener._link
+    assert link is not None
+    take = link._hear
 
     def record(push: list[bytes]) -> None:
         if push[0] == b"message":
             words.append(push[2].split())
         take(push)
 
-    backend._listener._take = record  # type: ignore[method-assign]
+    link._hear = record
     return words
 
 

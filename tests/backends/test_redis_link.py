@@ -122,12 +122,29 @@ async def test_who_waits_when_the_server_ends_hears_it_at_once(server: Server, l
 
 
 @on_one
-async def test_what_the_server_says_unasked_ends_with_the_connection(server: Server, link: Link) -> None:
-    link.say(b"SUBSCRIBE", b"c")
-    with trio.fail_after(3):
-        assert await link.pushes().receive() == [b"subscribe", b"c", 1]
+async def test_what_the_server_says_unasked_is_heard_until_the_connection_breaks(server: Server) -> None:
+    said: list[object] = []
+    async with trio.open_nursery() as nursery:
+        link = await Link.open(Address.parse(server.url), nursery, said.append)
+        link.say(b"SUBSCRIBE", b"c")
+        await link.ask(b"PING")
+        assert said == [[b"subscribe", b"c", 1]]
         server.kill()
-        assert [push async for push in link.pushes()] == []
+        with trio.fail_after(3):
+            await link.broken.wait()
+
+
+@on_one
+async def test_what_cannot_be_heard_ends_the_connection(server: Server) -> None:
+    def fail(said: object) -> None:
+        raise ValueError(said)
+
+    async with trio.open_nursery() as nursery:
+        link = await Link.open(Address.parse(server.url), nursery, fail)
+        link.say(b"SUBSCRIBE", b"c")
+        with trio.fail_after(3):
+            await link.broken.wait()
+        assert not link.usable
 
 
 @on_one

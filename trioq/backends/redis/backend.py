@@ -43,7 +43,7 @@ from .rows import integer, seconds
 from .scripts import SCRIPTS
 
 if TYPE_CHECKING:
-    from .client import Link
+    from .client import Hear, Link
 
 _log: Final = logging.getLogger("trioq.redis")
 
@@ -136,8 +136,8 @@ class RedisBackend(Backend):
         if layout > LAYOUT:
             raise SchemaTooNew(self._address.where, layout, LAYOUT)
 
-    async def _connect_ear(self, nursery: trio.Nursery) -> Link:
-        return await self._open_link(self._home, nursery)
+    async def _connect_ear(self, nursery: trio.Nursery, hear: Hear) -> Link:
+        return await self._open_link(self._home, nursery, hear)
 
     async def _greet(self, link: Link) -> None:
         """Warn of a server that throws jobs away when it is full."""

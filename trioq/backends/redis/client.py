@@ -7,8 +7,7 @@ the loop for a request, and its pool loses a place for each connection that dies
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from math import inf
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
 import attrs
@@ -29,6 +28,9 @@ except ImportError as error:
 #: Seconds to get a connection, TLS and greeting included.
 _CONNECT: Final = 3.0
 
+#: Is given what a server says unasked.
+Hear = Callable[[Any], None]
+
 #: The oldest server that has all commands of the scripts.
 _OLDEST: Final = (6, 2)
 
@@ -46,10 +48,11 @@ class _Answer:
 class Link:
     """A connection.  Any number of tasks may ask at a time, and are answered in turn.
 
-    It lives in the nursery that opened it, and never in the task of a user, who may be cancelled.
+    It lives in the nursery that opened it, and never in the task of a user, who may be cancelled.  *hear* is given
+    what the server says unasked, as it comes; where it raises, that ends the connection.
     """
 
-    def __init__(self, address: Address, stream: trio.abc.Stream, nursery: trio.Nursery) -> None:
+    def __init__(self, address: Address, stream: trio.abc.Stream, nursery: trio.Nursery, hear: Hear) -> None:
         self._address = address
         self._stream = stream
         self._nursery = nursery
@@ -57,15 +60,16 @@ class Link:
         self._unsent = bytearray()
         self._sending = False
         self._awaited: deque[_Answer] = deque()
-        self._push, self._pushed = trio.open_memory_channel[Any](inf)
+        self._hear = hear
         self._life = trio.CancelScope()
         self._lost: BaseException | None = None
+        self.broken = trio.Event()  #: set once it is lost
 
     @classmethod
-    async def open(cls, address: Address, nursery: trio.Nursery) -> Self:
+    async def open(cls, address: Address, nursery: trio.Nursery, hear: Hear = lambda _: None) -> Self:
         """Connect, within 3 s."""
         with trio.move_on_after(_CONNECT):
-            link = cls(address, await address.connect(), nursery)
+            link = cls(address, await address.connect(), nursery, hear)
             nursery.start_soon(link._listen)
             try:
                 await link._greet()
@@ -138,10 +142,6 @@ class Link:
         """A command that is answered by pushes: SUBSCRIBE and its like."""
         self._write(words)
 
-    def pushes(self) -> trio.MemoryReceiveChannel[Any]:
-        """What the server says unasked, until the connection breaks."""
-        return self._pushed
-
     # -- the stream --
 
     def _write(self, words: Sequence[bytes]) -> None:
@@ -186,7 +186,7 @@ class Link:
 
     def _take(self, kind: DataType, said: Any) -> None:
         if kind is DataType.PUSH:
-            self._push.send_nowait(said)
+            self._hear(said)
             return
         if not self._awaited:
             raise ConnectionError(f"the server said what nobody had asked for: {said!r:.200}")
@@ -198,7 +198,7 @@ class Link:
         """It is lost, for that reason; the first one counts."""
         self._lost = self._lost or error
         self._life.cancel()
-        self._push.close()
+        self.broken.set()
         while self._awaited:
             answer = self._awaited.popleft()
             answer.lost = self._lost

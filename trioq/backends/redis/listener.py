@@ -48,7 +48,7 @@ class Listener:
 
     def __init__(
         self,
-        connect: Callable[[trio.Nursery], Awaitable[Link]],
+        connect: Callable[[trio.Nursery, Callable[[Any], None]], Awaitable[Link]],
         doorbells: Doorbells,
         me: bytes,
     ) -> None:
@@ -132,11 +132,10 @@ class Listener:
 
     async def _listen(self) -> None:
         async with trio.open_nursery() as nursery:
-            self._link = await self._connect(nursery)
+            self._link = await self._connect(nursery, self._take)
             nursery.start_soon(self._ask_for_proofs, self._link)
             self._subscribe_all()
-            async for push in self._link.pushes():
-                self._take(push)
+            await self._link.broken.wait()
             nursery.cancel_scope.cancel()
 
     @trio.lowlevel.enable_ki_protection
