@@ -39,6 +39,13 @@ async def test_each_who_asks_has_its_own_answer(link: Link) -> None:
 
 
 @on_one
+async def test_a_command_leaves_before_the_loop_turns(server: Server, link: Link) -> None:
+    """So the server is at work while the other tasks of the turn are."""
+    link.say(b"SUBSCRIBE", b"c")
+    assert b":1" in server.command("PUBSUB", "NUMSUB", "c"), "this blocks the thread, and with it the loop"
+
+
+@on_one
 async def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(server: Server, link: Link) -> None:
     os.kill(server.pid, signal.SIGSTOP)
     with trio.move_on_after(0.05):
@@ -119,6 +126,14 @@ async def test_who_waits_when_the_server_ends_hears_it_at_once(server: Server, l
                 nursery.start_soon(lose)
             await trio.testing.wait_all_tasks_blocked()
             server.kill()
+
+
+@on_one
+async def test_who_finds_the_connection_broken_hears_the_same(server: Server, link: Link) -> None:
+    server.kill()
+    link.say(b"PING")  # this one still goes, and what comes for it is that nobody is there
+    with pytest.raises(ConnectionError, match="lost before an answer came"):
+        await link.ask(b"PING")
 
 
 @on_one

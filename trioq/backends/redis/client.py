@@ -6,8 +6,10 @@ the loop for a request, and its pool loses a place for each connection that dies
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Self
 
 import attrs
@@ -54,7 +56,7 @@ class Link:
 
     def __init__(self, address: Address, stream: trio.abc.Stream, nursery: trio.Nursery, hear: Hear) -> None:
         self._address = address
-        self._stream = stream
+        self._stream, self._socket = _with_its_socket(stream)
         self._nursery = nursery
         self._parser = Parser()
         self._unsent = bytearray()
@@ -144,22 +146,26 @@ class Link:
 
     # -- the stream --
 
+    @trio.lowlevel.enable_ki_protection
     def _write(self, words: Sequence[bytes]) -> None:
+        """Send the command at once, so that the server is at work while we go on; a task sends what it doesn't take."""
         if self._lost is not None:
             raise ConnectionError("the connection was lost") from self._lost
         self._unsent += b"*%d\r\n" % len(words)
         for word in words:
             self._unsent += b"$%d\r\n%b\r\n" % (len(word), word)
-        if not self._sending:
+        if self._sending:
+            return
+        if self._socket is not None:
+            with suppress(OSError):  # it is full; or it broke, which the task will find as well
+                del self._unsent[: self._socket.send(self._unsent)]
+        if self._unsent:
             self._sending = True
             self._nursery.start_soon(self._send)
 
     @trio.lowlevel.enable_ki_protection
     async def _send(self) -> None:
-        """Send what gathers, until nothing is left.
-
-        What is asked in one turn of the loop goes together, and no user who leaves cuts it short.
-        """
+        """Send what gathers, until nothing is left.  No user who leaves cuts it short."""
         try:
             while self._unsent:
                 data, self._unsent = self._unsent, bytearray()
@@ -203,3 +209,11 @@ class Link:
             answer = self._awaited.popleft()
             answer.lost = self._lost
             answer.came.set()
+
+
+def _with_its_socket(stream: trio.abc.Stream) -> tuple[trio.abc.Stream, socket.socket | None]:
+    """The stream, and what can be sent through without a turn of the loop: the socket, where no TLS is above it."""
+    if not isinstance(stream, trio.SocketStream):
+        return stream, None
+    own = socket.socket(fileno=stream.socket.detach())
+    return trio.SocketStream(trio.socket.from_stdlib_socket(own)), own
