@@ -364,9 +364,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a write to redis that has left is cancelled like a read",
-        _OFFICE,
-        "            waiting.shield = True\n",
-        "",
+        "backends/_office.py",
+        "with trio.move_on_after(patience, shield=True) as waiting:",
+        "with trio.move_on_after(patience) as waiting:",
     ),
     Mutant(
         "who is in a hurry breaks the connection of all",
@@ -381,10 +381,28 @@ MUTANTS: Final = (
         "        try:\n            await answer.came.wait()\n        finally:\n            self._unsent.clear()\n",
     ),
     Mutant(
+        "what the socket has taken is sent once more",
+        "backends/redis/client.py",
+        "del self._unsent[: self._socket.send(self._unsent)]",
+        "self._socket.send(self._unsent)",
+    ),
+    Mutant(
+        "a command leaves a turn of the loop later",
+        "backends/redis/client.py",
+        "        if self._socket is not None:\n",
+        "        if self._socket is None:\n",
+    ),
+    Mutant(
+        "who finds the connection broken is told so in other words",
+        "backends/redis/client.py",
+        "with suppress(OSError):",
+        "with suppress(BlockingIOError):",
+    ),
+    Mutant(
         "a connection that broke is kept",
         _OFFICE,
-        "if self._link is None or not self._link.usable:",
-        "if self._link is None:",
+        "self._link is not None and self._link.usable else None",
+        "self._link is not None else None",
     ),
     Mutant(
         "who gives up while it opens leaves a task behind",
