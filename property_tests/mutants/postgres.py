@@ -370,7 +370,7 @@ MUTANTS: Final = (
     Mutant(
         "what was held back is never told",
         _ANNOUNCER,
-        "            start_soon(self._send_later)\n",
+        "            nursery.start_soon(self._send_later)\n",
         "",
     ),
     Mutant(
@@ -382,7 +382,7 @@ MUTANTS: Final = (
     Mutant(
         "what a commit that failed was to carry is forgotten",
         _BACKEND,
-        "            self._announcer.later(carried or {}, self._office.start_soon)\n",
+        "            self._announcer.later(carried or {}, self._office.nursery)\n",
         "",
     ),
     Mutant(
@@ -392,36 +392,6 @@ MUTANTS: Final = (
         "",
     ),
     # --- connections ---
-    Mutant(
-        "a write to postgresql that has left is cancelled like a read",
-        "backends/_office.py",
-        "with trio.move_on_after(patience, shield=True) as waiting:",
-        "with trio.move_on_after(patience) as waiting:",
-    ),
-    Mutant(
-        "a write goes on while the backend is closed",
-        "backends/_office.py",
-        "                write.cancel()\n",
-        "                pass\n",
-    ),
-    Mutant(
-        "a task is begun where the backend is closed",
-        "backends/_office.py",
-        "        if not self._life.cancel_called:\n",
-        "        if self._life:\n",
-    ),
-    Mutant(
-        "a server that stands still has a second more than the request",
-        _OFFICE,
-        "link.patience = min(_LAST_WORDS, patience / 3)",
-        "link.patience = _LAST_WORDS",
-    ),
-    Mutant(
-        "a write waits for a turn of the loop where a connection is at hand",
-        "backends/_office.py",
-        "        link = self._at_hand()\n        if link is None:",
-        "        link = None\n        if link is None:",
-    ),
     Mutant("our own hints ring again", _LISTENER, "if sender != self._me and bits", "if bits"),
     Mutant(
         "whoever has a pooler's connection after us hears of each job",

@@ -364,9 +364,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a write to redis that has left is cancelled like a read",
-        "backends/_office.py",
-        "with trio.move_on_after(patience, shield=True) as waiting:",
-        "with trio.move_on_after(patience) as waiting:",
+        _OFFICE,
+        "            waiting.shield = True\n",
+        "",
     ),
     Mutant(
         "who is in a hurry breaks the connection of all",
@@ -393,6 +393,12 @@ MUTANTS: Final = (
         "        if self._socket is None:\n",
     ),
     Mutant(
+        "a command cuts into one that is being sent",
+        "backends/redis/client.py",
+        "        if self._sending:\n            return\n",
+        "",
+    ),
+    Mutant(
         "who finds the connection broken is told so in other words",
         "backends/redis/client.py",
         "with suppress(OSError):",
@@ -401,8 +407,8 @@ MUTANTS: Final = (
     Mutant(
         "a connection that broke is kept",
         _OFFICE,
-        "self._link is not None and self._link.usable else None",
-        "self._link is not None else None",
+        "if self._link is None or not self._link.usable:",
+        "if self._link is None:",
     ),
     Mutant(
         "who gives up while it opens leaves a task behind",

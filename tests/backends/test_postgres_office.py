@@ -197,16 +197,13 @@ async def test_restarts_starve_nobody(own_server: PostgresServer):
         assert own_server.connections(office.name) <= 3
 
 
-@pytest.mark.parametrize("warm", [False, True])
-async def test_closing_tells_who_waits_and_leaves_no_connection(server: PostgresServer, warm: bool):
+async def test_closing_tells_who_waits_and_leaves_no_connection(server: PostgresServer):
     async with office_at(server.url) as office, trio.open_nursery() as nursery:
 
         async def ask() -> None:
-            with pytest.raises(BackendUnavailable, match="closed while"):
+            with pytest.raises(BackendUnavailable, match="closed while the request was under way"):
                 await office.write(asking("SELECT pg_sleep(30)"), 5)
 
-        if warm:
-            await office.read(asking("SELECT 1"))
         nursery.start_soon(ask)
         nursery.start_soon(office.read, asking("SELECT 1"))
         await trio.sleep(0.1)
@@ -227,24 +224,6 @@ async def test_a_write_that_has_left_is_waited_for_also_by_who_is_cancelled(offi
         assert await office.write(asking("SELECT 7 FROM pg_sleep(0.2)"), 5) == 7
         await trio.lowlevel.checkpoint()
     assert scope.cancelled_caught
-
-
-async def test_a_write_leaves_before_the_loop_turns_where_a_connection_is_at_hand(office: OpenOffice):
-    """So the server is at work while the other tasks of the turn are."""
-    order: list[str] = []
-
-    async def work(connection: Connection[Any]) -> None:
-        order.append("asked")
-        await connection.execute("SELECT 1")
-
-    async def other() -> None:
-        order.append("another task's turn")
-
-    await office.read(asking("SELECT 1"))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(other)
-        await office.write(work, 5)
-    assert order == ["asked", "another task's turn"]
 
 
 async def test_a_read_is_left_at_once(office: OpenOffice):
@@ -271,15 +250,12 @@ async def test_a_write_that_waits_for_a_place_never_leaves_once_it_is_cancelled(
     assert asked == []
 
 
-@pytest.mark.parametrize("warm", [False, True])
 async def test_what_takes_too_long_is_ended_on_the_server(
-    server: PostgresServer, office: OpenOffice, monkeypatch: pytest.MonkeyPatch, warm: bool
+    server: PostgresServer, office: OpenOffice, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(_office, "PATIENCE", 0.2)
-    if warm:
-        await office.read(asking("SELECT 1"))
-    with pytest.raises(BackendUnavailable, match=r"answer within 0\.2 s"):
-        await office.write(asking("SELECT pg_sleep(30), 'too long'"), 0.2 if warm else 5)
+    with pytest.raises(BackendUnavailable, match="did not answer within"):
+        await office.write(asking("SELECT pg_sleep(30), 'too long'"), 5)
     assert server.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%too long''' AND state = 'active'") == [
         (0,)
     ]

@@ -80,6 +80,23 @@ async def test_who_leaves_in_the_midst_of_a_request_cuts_nobodys_short(server: S
 
 
 @on_one
+async def test_a_command_does_not_cut_into_one_that_is_being_sent(server: Server, link: Link) -> None:
+    os.kill(server.pid, signal.SIGSTOP)
+    sizes: list[int] = []
+
+    async def ask(word: bytes) -> None:
+        sizes.append(len(await link.ask(b"ECHO", word)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, _MUCH)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        nursery.start_soon(ask, b"later")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        os.kill(server.pid, signal.SIGCONT)
+    assert sorted(sizes) == [len(b"later"), len(_MUCH)]
+
+
+@on_one
 async def test_what_nobody_asked_for_ends_the_connection(link: Link) -> None:
     link.say(b"ECHO", b"unasked")
     await trio.testing.wait_all_tasks_blocked(0.05)
@@ -146,7 +163,7 @@ async def test_what_the_server_says_unasked_is_heard_until_the_connection_breaks
         assert said == [[b"subscribe", b"c", 1]]
         server.kill()
         with trio.fail_after(3):
-            await link.broken.wait()
+            await link.broken()
 
 
 @on_one
@@ -158,7 +175,7 @@ async def test_what_cannot_be_heard_ends_the_connection(server: Server) -> None:
         link = await Link.open(Address.parse(server.url), nursery, fail)
         link.say(b"SUBSCRIBE", b"c")
         with trio.fail_after(3):
-            await link.broken.wait()
+            assert str(await link.broken()) == "[b'subscribe', b'c', 1]"
         assert not link.usable
 
 

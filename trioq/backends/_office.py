@@ -1,4 +1,4 @@
-"""What any server's office does: it runs requests so that no user who leaves cuts one short that writes.
+"""What any server's office does: it runs requests in tasks that no user owns, and answers each with what came of it.
 
 How connections are kept, and what a server's errors mean, each office knows itself.  Knows no jobs and no server.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -31,17 +30,12 @@ class Office(ABC, Generic[L]):
         self._begun = False
         self._life = trio.CancelScope()
         self._ended = trio.Event()
-        self._writes: set[trio.CancelScope] = set()  #: around those that are done in the tasks of their callers
 
     # -- what each server's office knows itself --
 
     @abstractmethod
-    def _at_hand(self) -> L | None:
-        """A connection that can serve a request at once, if there is one."""
-
-    @abstractmethod
     async def _take(self) -> L:
-        """A connection to serve a request with, where none is at hand."""
+        """A connection to serve a request with."""
 
     @abstractmethod
     def _put_back(self, link: L, broken: bool) -> None:
@@ -69,11 +63,6 @@ class Office(ABC, Generic[L]):
 
     # -- lifetime --
 
-    def start_soon(self, task: Callable[[], Awaitable[object]]) -> None:
-        """Run a task that no user owns, and that catches what it raises; where the office is closed, don't."""
-        if not self._life.cancel_called:
-            self.nursery.start_soon(task)
-
     async def open(self) -> None:
         """Begin, as a system task: users come and go in any order, and none of their nurseries would do."""
         ready = trio.Event()
@@ -88,8 +77,6 @@ class Office(ABC, Generic[L]):
                     ready.set()
                     await trio.sleep_forever()
         finally:
-            for write in self._writes:
-                write.cancel()
             self._ended.set()
 
     async def close(self) -> None:
@@ -113,29 +100,12 @@ class Office(ABC, Generic[L]):
         self.nursery.start_soon(self.serve, call, work)
         return await wait_cancellable(call)
 
-    @trio.lowlevel.enable_ki_protection
     async def write(self, work: Work, patience: float) -> Any:
-        """Do what writes.  Once it has left, its outcome is waited for, *patience* seconds at most.
-
-        Where a connection is at hand, that happens in the caller's own task: the request leaves before the loop turns.
-        """
+        """Do what writes.  Once it has left, its outcome is waited for, *patience* seconds at most."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        link = self._at_hand()
-        if link is None:  # a caller who leaves is not to break off the connecting
-            call = Call()
-            self.nursery.start_soon(self.serve, call, work)
-            return await wait_known(call, patience)
-        with trio.move_on_after(patience, shield=True) as waiting:
-            self._writes.add(waiting)
-            try:
-                return await self._ask(link, work)
-            except Exception as raised:
-                raise self._as_ours(raised)  # noqa: B904  with its cause
-            finally:
-                self._writes.discard(waiting)
-        if self._ended.is_set():
-            raise self._closed()
-        raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
+        call = Call()
+        self.nursery.start_soon(self.serve, call, work)
+        return await wait_known(call, patience)
 
     # -- the server's side --
 
@@ -144,7 +114,7 @@ class Office(ABC, Generic[L]):
         """Do the work of a call, unless it was withdrawn, and answer it."""
         try:
             with trio.move_on_after(PATIENCE) as waiting:
-                link = self._at_hand() or await self._take()
+                link = await self._take()
                 waiting.deadline = trio.current_time() + PATIENCE
                 call.result = await self._ask(link, work if call.leave() else nothing)
             if waiting.cancelled_caught:
@@ -152,13 +122,10 @@ class Office(ABC, Generic[L]):
         except Exception as raised:  # its user raises it
             call.error = self._as_ours(raised)
         except trio.Cancelled:
-            call.error = self._closed()
+            call.error = BackendUnavailable(f"{self._where}: closed while the request was under way")
             raise
         finally:
             call.done.set()
-
-    def _closed(self) -> BackendUnavailable:
-        return BackendUnavailable(f"{self._where}: closed while the request was under way")
 
     async def _ask(self, link: L, work: Work) -> Any:
         """Do the work, and put the connection back; who does not wait for the end gives it up."""

@@ -46,13 +46,13 @@ class Announcer:
             return None
         return self._take()
 
-    def later(self, rings: Rings, start_soon: Callable[[Callable[[], Awaitable[object]]], None]) -> None:
-        """Send this soon, in a task of its own, together with what comes until then."""
+    def later(self, rings: Rings, nursery: trio.Nursery) -> None:
+        """Send this soon, together with what comes until then."""
         for queue, hint in rings.items():
             self._pending[queue] = self._pending.get(queue, Hint(0)) | hint
         if self._pending and not self._waits:
             self._waits = True
-            start_soon(self._send_later)
+            nursery.start_soon(self._send_later)
 
     @trio.lowlevel.enable_ki_protection
     async def _send_later(self) -> None:

@@ -214,12 +214,12 @@ class PostgresBackend(Backend):
         try:
             answer, rings = await write(session, items)
         except BaseException:
-            self._announcer.later(carried or {}, self._office.start_soon)
+            self._announcer.later(carried or {}, self._office.nursery)
             raise
         for queue, hint in rings.items():
             self._doorbells.ring(hint, queue)
         if carried is None:
-            self._announcer.later(rings, self._office.start_soon)
+            self._announcer.later(rings, self._office.nursery)
         return answer
 
     def _require_transaction(self, connection: Connection[Any]) -> None:

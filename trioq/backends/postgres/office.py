@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("trioq.postgres")
 
-#: Seconds that a connection gets, at most, to have the server end what takes too long: more would hardly be worth it.
-_LAST_WORDS: Final = 1.0
-
 #: How often a request is tried that collides with others, before its caller is told.
 _TRIES: Final = 3
 
@@ -56,33 +53,25 @@ class Office(_office.Office["Connection[Any]"]):
             while self._idle:
                 self._idle.pop().drop()
 
-    def _at_hand(self) -> Connection[Any] | None:
-        if not self._places.value:
-            return None
-        connection = self._warmest()
-        if connection is not None:
-            self._places.acquire_nowait()
-        return connection
-
     async def _take(self) -> Connection[Any]:
-        await self._places.acquire()
         try:
-            connection = self._warmest() or await self._connect()
+            self._places.acquire_nowait()  # without a checkpoint: there is one where an answer is waited for
+        except trio.WouldBlock:
+            await self._places.acquire()
+        try:
+            while self._idle:
+                connection = self._idle.pop()
+                if connection.stands:
+                    return connection
+                self._on_loss()
+            connection = await self._connect()
+            connection.patience = 1.0  # what takes longer than a request may, is hardly worth more
+            if not self._prepares:
+                connection.prepare_threshold = None
+            return connection
         except BaseException:
             self._places.release()
             raise
-        if not self._prepares:
-            connection.prepare_threshold = None
-        return connection
-
-    def _warmest(self) -> Connection[Any] | None:
-        """Of those that nobody uses and that still stand."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.stands:
-                return connection
-            self._on_loss()
-        return None
 
     def _put_back(self, link: Connection[Any], broken: bool) -> None:
         self._places.release()
@@ -94,8 +83,6 @@ class Office(_office.Office["Connection[Any]"]):
             self._idle.append(link)
 
     async def _do(self, work: Work, link: Connection[Any]) -> Any:
-        patience = trio.current_effective_deadline() - trio.current_time()
-        link.patience = min(_LAST_WORDS, patience / 3)  # that comes on top of it
         for left in reversed(range(_TRIES)):
             try:
                 return await work(link)

@@ -65,7 +65,7 @@ class Link:
         self._hear = hear
         self._life = trio.CancelScope()
         self._lost: BaseException | None = None
-        self.broken = trio.Event()  #: set once it is lost
+        self._broken = trio.Event()  #: set once it is lost
 
     @classmethod
     async def open(cls, address: Address, nursery: trio.Nursery, hear: Hear = lambda _: None) -> Self:
@@ -105,6 +105,11 @@ class Link:
     def silence(self) -> float:
         """Seconds for which somebody waits for an answer."""
         return trio.current_time() - self._awaited[0].asked_at if self._awaited else 0.0
+
+    async def broken(self) -> BaseException | None:
+        """Why it broke, once it has."""
+        await self._broken.wait()
+        return self._lost
 
     def close(self) -> None:
         """Give it up: whatever waits for an answer hears that it broke."""
@@ -204,7 +209,7 @@ class Link:
         """It is lost, for that reason; the first one counts."""
         self._lost = self._lost or error
         self._life.cancel()
-        self.broken.set()
+        self._broken.set()
         while self._awaited:
             answer = self._awaited.popleft()
             answer.lost = self._lost

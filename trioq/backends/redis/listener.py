@@ -15,7 +15,7 @@ from .._base import Hint
 from .._hints import ALL_HINTS, Doorbells
 
 if TYPE_CHECKING:
-    from .client import Link
+    from .client import Hear, Link
 
 _log: Final = logging.getLogger("trioq.redis")
 
@@ -48,7 +48,7 @@ class Listener:
 
     def __init__(
         self,
-        connect: Callable[[trio.Nursery, Callable[[Any], None]], Awaitable[Link]],
+        connect: Callable[[trio.Nursery, Hear], Awaitable[Link]],
         doorbells: Doorbells,
         me: bytes,
     ) -> None:
@@ -135,7 +135,7 @@ class Listener:
             self._link = await self._connect(nursery, self._take)
             nursery.start_soon(self._ask_for_proofs, self._link)
             self._subscribe_all()
-            await self._link.broken.wait()
+            _log.debug("the hints are not heard: %s", await self._link.broken())
             nursery.cancel_scope.cancel()
 
     @trio.lowlevel.enable_ki_protection

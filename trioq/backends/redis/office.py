@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from ..._core.errors import TrioqError
+from ..._core.errors import BackendUnavailable, TrioqError
 from .. import _office
 from .._base import PATIENCE
+from .._calls import Work
 from .errors import is_denied, is_lost, translate
 
 if TYPE_CHECKING:
@@ -31,16 +32,29 @@ class Office(_office.Office["Link"]):
         self._link: Link | None = None
         self._connecting = trio.Lock()
 
-    def _at_hand(self) -> Link | None:
-        return self._link if self._link is not None and self._link.usable else None
+    @trio.lowlevel.enable_ki_protection
+    async def write(self, work: Work, patience: float) -> Any:
+        """Do what writes; in the caller's own task where there is a link, which saves the way to another and back."""
+        link = self._link
+        if link is None or not link.usable:  # a caller who leaves is not to break off the connecting
+            return await super().write(work, patience)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with trio.move_on_after(patience) as waiting:
+            waiting.shield = True
+            try:
+                return await self._ask(link, work)
+            except Exception as raised:
+                raise self._as_ours(raised)  # noqa: B904  with its cause
+        raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
 
     async def _take(self) -> Link:
+        if self._link is not None and self._link.usable:
+            return self._link  # without the wait that even a free lock is: a request goes at once
         async with self._connecting:
-            link = self._at_hand()
-            if link is None:
+            if self._link is None or not self._link.usable:
                 self._link = None
-                link = self._link = await self._connect(self.nursery)
-            return link
+                self._link = await self._connect(self.nursery)
+            return self._link
 
     def _put_back(self, link: Link, broken: bool) -> None:
         """Take another next time, if this one broke, or nobody answers, or it leads to the wrong server."""
