@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import pytest
 import trio
 
 from tests.backend_list import BACKENDS, Subject
+from tests.servers import Server, on_one
 from trioq._core.outcome import leaves_of
 from trioq.abc import Backend
+from trioq.backends.redis.address import Address
+from trioq.backends.redis.client import Link
 from trioq.lifecycle import Job
 
 
@@ -43,3 +47,28 @@ async def _insert(backend: Backend, name: str) -> None:
 async def _look(backend: Backend) -> None:
     while True:
         await backend.queues()
+
+
+class _Pressing(bytes):
+    """A word that meets Ctrl-C as its length is asked for."""
+
+    def __len__(self) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return super().__len__()
+
+
+@on_one
+@pytest.mark.usefixtures("heard")
+def test_a_command_to_redis_that_ctrl_c_finds_half_written_is_written_to_its_end(server: Server) -> None:
+    """Half of one would spoil the connection for all who share it."""
+
+    async def press() -> None:
+        async with trio.open_nursery() as nursery:
+            link = await Link.open(Address.parse(server.url), nursery)
+            link.say(b"SUBSCRIBE", _Pressing(b"c"))
+            with trio.CancelScope(shield=True), suppress(KeyboardInterrupt):
+                await trio.lowlevel.checkpoint()
+            assert await link.ask(b"ECHO", b"on") == b"on"
+            nursery.cancel_scope.cancel()
+
+    trio.run(press)
