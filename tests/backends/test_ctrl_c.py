@@ -66,7 +66,7 @@ def test_a_command_to_redis_that_ctrl_c_finds_half_written_is_written_to_its_end
         async with trio.open_nursery() as nursery:
             link = await Link.open(Address.parse(server.url), nursery)
             link.say(b"SUBSCRIBE", _Pressing(b"c"))
-            with trio.CancelScope(shield=True), suppress(KeyboardInterrupt):
+            with suppress(KeyboardInterrupt):
                 await trio.lowlevel.checkpoint()
             assert await link.ask(b"ECHO", b"on") == b"on"
             nursery.cancel_scope.cancel()

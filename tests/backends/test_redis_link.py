@@ -28,6 +28,11 @@ async def link(server: Server) -> AsyncIterator[Link]:
         nursery.cancel_scope.cancel()
 
 
+async def measure(link: Link, word: bytes, sizes: list[int]) -> None:
+    """Note how long the server's echo of *word* is."""
+    sizes.append(len(await link.ask(b"ECHO", word)))
+
+
 @on_one
 async def test_each_who_asks_has_its_own_answer(link: Link) -> None:
     async def echo(word: bytes) -> None:
@@ -66,13 +71,9 @@ async def test_who_leaves_in_the_midst_of_a_request_cuts_nobodys_short(server: S
     """Not even his own: half of it would spoil the connection for all."""
     os.kill(server.pid, signal.SIGSTOP)
     sizes: list[int] = []
-
-    async def ask(word: bytes) -> None:
-        sizes.append(len(await link.ask(b"ECHO", word)))
-
     async with trio.open_nursery() as nursery:
         with trio.move_on_after(0.05):
-            nursery.start_soon(ask, b"goes with it")
+            nursery.start_soon(measure, link, b"goes with it", sizes)
             await link.ask(b"ECHO", _MUCH)
         os.kill(server.pid, signal.SIGCONT)
     assert sizes == [len(b"goes with it")]
@@ -83,14 +84,10 @@ async def test_who_leaves_in_the_midst_of_a_request_cuts_nobodys_short(server: S
 async def test_a_command_does_not_cut_into_one_that_is_being_sent(server: Server, link: Link) -> None:
     os.kill(server.pid, signal.SIGSTOP)
     sizes: list[int] = []
-
-    async def ask(word: bytes) -> None:
-        sizes.append(len(await link.ask(b"ECHO", word)))
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask, _MUCH)
+        nursery.start_soon(measure, link, _MUCH, sizes)
         await trio.testing.wait_all_tasks_blocked(0.05)
-        nursery.start_soon(ask, b"later")
+        nursery.start_soon(measure, link, b"later", sizes)
         await trio.testing.wait_all_tasks_blocked(0.05)
         os.kill(server.pid, signal.SIGCONT)
     assert sorted(sizes) == [len(b"later"), len(_MUCH)]

@@ -30,11 +30,11 @@ except ImportError as error:
 #: Seconds to get a connection, TLS and greeting included.
 _CONNECT: Final = 3.0
 
-#: Is given what a server says unasked.
-Hear = Callable[[Any], None]
-
 #: The oldest server that has all commands of the scripts.
 _OLDEST: Final = (6, 2)
+
+#: Is given what a server says unasked.
+Hear = Callable[[Any], None]
 
 
 @attrs.define(eq=False)
