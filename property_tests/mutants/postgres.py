@@ -392,7 +392,7 @@ MUTANTS: Final = (
         "",
     ),
     # --- connections ---
-    Mutant("our own hints ring again", _LISTENER, "if sender != self._me and bits", "if bits"),
+    Mutant("our own hints ring again", _LISTENER, "if sender != self._me:", "if True:"),
     Mutant(
         "whoever has a pooler's connection after us hears of each job",
         _LISTENER,

@@ -455,7 +455,7 @@ MUTANTS: Final = (
     Mutant(
         "its own message rings again",
         _LISTENER,
-        "if sender != self._me and bits.isdigit():",
-        "if bits.isdigit():",
+        "if sender != self._me:",
+        "if True:",
     ),
 )

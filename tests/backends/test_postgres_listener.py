@@ -113,7 +113,10 @@ async def test_what_this_process_says_rings_for_nobody_again(server: PostgresSer
         assert await rings(bell, 0.1) is None
 
 
-@pytest.mark.parametrize("text", ["", " ", "x", "1", "1 you", "-1 you a", "99999 you a", "² you a", "1 you  a", "😀"])
+NONSENSE = ["", " ", "x", "1", "1 you", "-1 you a", "99999 you a", "² you a", "1 you  a", "😀"]
+
+
+@pytest.mark.parametrize("text", [*NONSENSE, pytest.param("9" * 5_000 + " you a", id="5,000 digits")])
 async def test_nonsense_harms_nobody(server: PostgresServer, text: str):
     async with ears_at(server.url) as ears, ears.watch("a") as bell:
         server.sql("SELECT pg_notify(%s, %s)", ears.channel, text)

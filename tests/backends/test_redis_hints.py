@@ -136,10 +136,12 @@ async def test_to_begin_to_watch_takes_no_longer_than_the_server(server: Server)
 async def test_a_message_that_makes_no_sense_is_passed_over(server: Server) -> None:
     async with RedisBackend(server.url) as here, here.watch(["q"]) as hints:
         await quiet(hints)
-        for message in (b"", b"\xff", b"READY me", b"999 me"):
+        link = here._listener._link
+        for message in (b"", b"\xff", b"READY me", b"9" * 5_000, b"999 me"):
             server.command("PUBLISH", "{trioq}:q:hints", message)
         with trio.fail_after(5):
             assert await hints.receive()  # the last one: what a newer trioq may say besides is left out
+        assert here._listener._link is link, "no message ends the connection"
 
 
 async def test_a_listener_that_was_cut_off_rings_for_everybody_and_listens_again(server: Server) -> None:

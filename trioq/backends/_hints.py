@@ -12,6 +12,14 @@ from ._base import Hint
 ALL_HINTS = Hint.READY | Hint.CANCELLED | Hint.FINISHED | Hint.PAUSED
 
 
+def hint_from(number: bytes | str) -> Hint:
+    """What another process has sent, without what makes no sense here: a newer trioq may say more."""
+    try:
+        return Hint(int(number) & ALL_HINTS.value)
+    except ValueError:  # it is none; or it has thousands of digits, which Python refuses
+        return Hint(0)
+
+
 class Doorbell(trio.abc.ReceiveChannel[Hint]):
     """A channel that remembers what has rung, not how often."""
 

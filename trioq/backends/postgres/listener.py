@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from .._base import Hint
-from .._hints import ALL_HINTS, Doorbells
+from .._hints import ALL_HINTS, Doorbells, hint_from
 from .queries import quoted
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ _AGAIN: Final = 10.0
 
 #: Seconds that a watcher waits for the channel before it goes on without.
 _LISTENING: Final = 1.0
-
-_ALL_BITS: Final = ALL_HINTS.value
 
 
 def message(queue: str, hint: Hint, sender: str) -> str:
@@ -175,8 +173,8 @@ class Listener:
         self._proven_until = trio.current_time() + _PROOFS + _DOUBT
         bits, _, rest = payload.partition(" ")
         sender, _, queue = rest.partition(" ")
-        if sender != self._me and bits.isdecimal():
-            self._doorbells.ring(Hint(int(bits) & _ALL_BITS), queue)
+        if sender != self._me:
+            self._doorbells.ring(hint_from(bits), queue)
 
     def _complain(self) -> None:
         if not self._complained:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from .._base import Hint
-from .._hints import ALL_HINTS, Doorbells
+from .._hints import ALL_HINTS, Doorbells, hint_from
 
 if TYPE_CHECKING:
+    from .._base import Hint
     from .client import Hear, Link
 
 _log: Final = logging.getLogger("trioq.redis")
@@ -32,8 +32,6 @@ _SILENCE: Final = 5.0
 
 #: Seconds to wait for a channel, before going on without.
 _SUBSCRIBING: Final = 1.0
-
-_ALL_BITS: Final = ALL_HINTS.value
 
 
 class Listener:
@@ -183,5 +181,5 @@ class Listener:
             self._doorbells.ring(hints, queue)  # what happened before this moment, nobody has told us
         elif kind == b"message":
             bits, _, sender = rest[0].partition(b" ")
-            if sender != self._me and bits.isdigit():
-                self._doorbells.ring(Hint(int(bits) & _ALL_BITS), queue)
+            if sender != self._me:
+                self._doorbells.ring(hint_from(bits), queue)
