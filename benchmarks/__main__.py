@@ -18,6 +18,7 @@ from .environments import NotInstalled
 from .page import FOLDER, PAGE, RESULTS, better, page
 from .programs import Unsupported
 from .results import Measured, Results, this_machine
+from .signals import undisturbed, unwind_when_told_to_end
 from .stores import STORES, Store
 from .trial import Trial
 from .workloads import WORKLOADS, Workload
@@ -61,8 +62,9 @@ def open_stores(contenders: Sequence[Contender], stack: ExitStack) -> dict[str, 
     """Those that they need, by name."""
     stores: dict[str, Store] = {}
     for name in dict.fromkeys(each.store for each in contenders):
-        stores[name] = STORES[name]()
-        stack.callback(stores[name].close)
+        with undisturbed():
+            stores[name] = STORES[name]()
+            stack.callback(undisturbed()(stores[name].close))
     return stores
 
 
@@ -104,7 +106,7 @@ def tell_ratios(results: Results, contenders: Sequence[Contender], workloads: Se
 
 
 def main() -> int:
-    """The exit code: 1 where a trial failed."""
+    """The exit code: 1 where a trial failed, 130 after Ctrl-C, 143 after SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("words", nargs="*", help="parts of the names of contenders and workloads")
     parser.add_argument("--quick", action="store_true", help="a few workloads, fewer jobs, one round")
@@ -115,6 +117,7 @@ def main() -> int:
     if options.page:
         write_page()
         return 0
+    unwind_when_told_to_end()
     contenders, workloads = pick(options.words, options.quick)
     everything = not (options.quick or options.words)
     output = options.output or (RESULTS if everything else None)

@@ -6,13 +6,15 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from threading import Timer
 from typing import IO, Any, Final
 
 from benchmarks.peers.protocol import Request
+
+from .signals import undisturbed
 
 #: Seconds that a program has from its start to its end: one that hangs is killed, and its trial has failed.
 PATIENCE: Final = 300.0
@@ -71,9 +73,8 @@ class Program:
 @contextmanager
 def running(command: Sequence[str | Path], request: Request) -> Iterator[Program]:
     """A program that is ended with the block."""
-    with tempfile.TemporaryFile("w+") as errors:
-        program = Program(command, request, errors)
-        try:
-            yield program
-        finally:
-            program.end()
+    with tempfile.TemporaryFile("w+") as errors, ExitStack() as stack:
+        with undisturbed():
+            program = Program(command, request, errors)
+            stack.callback(undisturbed()(program.end))
+        yield program
