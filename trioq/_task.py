@@ -116,7 +116,7 @@ class Bound(Generic[P, R_co]):
     def __init__(self, queue: Queue, template: Job, signature: payload.Signature) -> None:
         self.queue = queue
         self._template = template
-        self._signature = signature
+        self.signature = signature  #: how its arguments and its result are written and read
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R_co]:
         """Store a job that runs this task with these arguments; once this returns, it is not lost.
@@ -130,12 +130,12 @@ class Bound(Generic[P, R_co]):
         """The call itself, for `Queue.enqueue_many`."""
         limit = self.queue.settings.max_payload_bytes
         try:
-            data = self._signature.encode(args, kwargs, limit)
+            data = self.signature.encode(args, kwargs, limit)
         except NotSerializable:
             raise
         except TypeError as error:
-            raise WrongArguments(self._template.task, self._signature.bound, str(error)) from None
-        return Call(self.queue.draft(self._template, data), self._signature.result)
+            raise WrongArguments(self._template.task, self.signature.bound, str(error)) from None
+        return Call(self.queue.draft(self._template, data), self.signature.result)
 
 
 class Task(Bound[P, R_co], Generic[P, R_co, C_co]):
@@ -158,15 +158,10 @@ class Task(Bound[P, R_co], Generic[P, R_co, C_co]):
     def __repr__(self) -> str:
         return f"<Task {self.name!r} of queue {self.queue.name!r}>"
 
-    @property
-    def signature(self) -> payload.Signature:
-        """How its arguments and its result are written and read."""
-        return self._signature
-
     def options(self, **options: Unpack[Options]) -> Bound[P, R_co]:
         """The same task with other options: ``send.options(delay=60, id="welcome-7").enqueue(...)``."""
         limit = self.queue.settings.max_payload_bytes
-        return Bound(self.queue, with_options(self._template, options, limit), self._signature)
+        return Bound(self.queue, with_options(self._template, options, limit), self.signature)
 
 
 class Decorator(Protocol):

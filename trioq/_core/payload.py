@@ -159,10 +159,12 @@ class Signature:
         """Arguments for the handler; ValueError when the payload is broken or does not fit."""
         if payload.endswith(_NONE_BY_NAME):
             try:
-                call, _ = self.by_position.decode(payload)
-                args = [value for value in astuple(call) if value is not msgspec.UNSET]
-                self._bind(args, {})
-                return args, {}
+                call, none_by_name = self.by_position.decode(payload)
+                args = list(astuple(call))
+                while args and args[-1] is msgspec.UNSET:
+                    args.pop()
+                self._bind(args, none_by_name)
+                return args, none_by_name
             except Exception:  # noqa: S110  what is wrong, if anything, is told below
                 pass
         args, kwargs = read(payload)

@@ -120,15 +120,16 @@ async def _call(task: Task[..., Any, Any], job: Job, shift: Shift) -> Outcome:
     """The handler itself, on the loop, in a thread or in a process."""
     if task.sandbox:
         return await shift.sandbox.run(Target.of(task.fn), job.payload, shift.max_payload)
+    signature = task.signature
     try:
-        args, kwargs = task.signature.decode(job.payload)
+        args, kwargs = signature.decode(job.payload)
     except ValueError as error:
         return BadPayload(str(error))
     if task.is_async:
         value = await _run_async(task.fn, args, kwargs)
     else:
         value = await run_in_thread(partial(task.fn, *args, **kwargs), shift)
-    return Returned(task.signature.result.encode_result(value, shift.max_payload))
+    return Returned(signature.result.encode_result(value, shift.max_payload))
 
 
 # Ctrl-C may interrupt a handler, and nothing of the worker's own: there it would lose what has been done.
