@@ -119,7 +119,7 @@ class Job:
 
     def __attrs_post_init__(self) -> None:
         # A dict that grew key by key keeps room for twice as many, and so would every copy of it.
-        _set(self, "__dict__", {**self.__dict__})
+        object.__setattr__(self, "__dict__", {**self.__dict__})
 
     @property
     def attempt(self) -> int:
@@ -147,12 +147,13 @@ class Job:
     def having(self, fields: dict[str, Any]) -> Job:
         """A copy with *fields* replaced, ten times as fast as ``attrs.evolve``: nothing is validated."""
         copy: Job = _new(Job)
-        _set(copy, "__dict__", self.__dict__ | fields)
+        values = copy.__dict__
+        values |= self.__dict__
+        values |= fields
         return copy
 
 
 _new: Final = object.__new__
-_set: Final = object.__setattr__
 
 
 def broken_rules(job: Job) -> list[str]:
