@@ -51,10 +51,14 @@ MUTANTS: Final = (
         "_worker/shift.py",
         "        if not self.held and self.next_renewal > trio.current_time() + self.limits.quarter:\n"
         "            self.renew_now.set()  # the rest is over\n"
-        "        self._displace(self.held.get((job.queue, job.id)))\n"
-        "        self.held[job.queue, job.id] = running\n",
-        "        self._displace(self.held.get((job.queue, job.id)))\n"
-        "        self.held[job.queue, job.id] = running\n"
+        "        key = job.queue, job.id\n"
+        "        if key in self.held:\n"
+        "            self._displace(self.held[key])\n"
+        "        self.held[key] = running\n",
+        "        key = job.queue, job.id\n"
+        "        if key in self.held:\n"
+        "            self._displace(self.held[key])\n"
+        "        self.held[key] = running\n"
         "        if not self.held and self.next_renewal > trio.current_time() + self.limits.quarter:\n"
         "            self.renew_now.set()  # the rest is over\n",
     ),

@@ -44,7 +44,7 @@ MUTANTS: Final = (
     Mutant(
         "a delayed job may be claimed before it is due",
         _LIFECYCLE,
-        "job.state is State.WAITING or job.run_at <= now",
+        "job.run_at <= now or job.state is State.WAITING",
         "True",
     ),
     Mutant(

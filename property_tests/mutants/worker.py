@@ -42,8 +42,8 @@ MUTANTS: Final = (
     Mutant(
         "a worker that claims its own lost job again lets the earlier run go on",
         _SHIFT,
-        "        self._displace(self.held.get((job.queue, job.id)))\n",
-        "",
+        "            self._displace(self.held[key])\n",
+        "            pass\n",
     ),
     Mutant(
         "leases that the worker does not know of are kept",

@@ -246,7 +246,7 @@ def _requeue(job: Job, command: Requeue, now: float) -> Fields:
 
 
 def _due(job: Job, now: float) -> bool:
-    return job.state is State.WAITING or job.run_at <= now
+    return job.run_at <= now or job.state is State.WAITING
 
 
 def _past_ttl(job: Job, now: float) -> bool:

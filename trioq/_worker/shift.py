@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import socket
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any, Final
@@ -95,7 +95,7 @@ class Shift:
         self.displaced: set[Running] = set()  #: lost, as a later run of their jobs shows, and still under way
         #: Leases given up unsettled, ``(queue, id, run)``: they are left to run out, not released.
         self.abandoned: set[tuple[str, str, int]] = set()
-        self.counts: Counter[str] = Counter()
+        self.counts: defaultdict[str, int] = defaultdict(int)  # a Counter takes three times as long to count one
         self.unsettled = 0
 
         # Handing over an outcome must not wait, or a cancellation could lose finished work there.  So outcomes join the
@@ -131,13 +131,15 @@ class Shift:
         running = Running(job, slot, self.resources, self._on_progress, start_by)
         if not self.held and self.next_renewal > trio.current_time() + self.limits.quarter:
             self.renew_now.set()  # the rest is over
-        self._displace(self.held.get((job.queue, job.id)))
-        self.held[job.queue, job.id] = running
+        key = job.queue, job.id
+        if key in self.held:
+            self._displace(self.held[key])
+        self.held[key] = running
         return running
 
-    def _displace(self, earlier: Running | None) -> None:
+    def _displace(self, earlier: Running) -> None:
         """An earlier run of a job that is held anew was lost unheard: its handler stops, and is waited for."""
-        if earlier is not None and not earlier.ended:
+        if not earlier.ended:
             earlier.displaced = earlier.cancel(Reason.LEASE_LOST)
             self.displaced.add(earlier)
 

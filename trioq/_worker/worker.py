@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import (
     AbstractAsyncContextManager,
@@ -106,7 +106,7 @@ class Worker:
         self._handle_signals = handle_signals
         self._lifespan = lifespan
         self._shift: Shift | None = None
-        self._counts: Counter[str] = Counter()
+        self._counts: defaultdict[str, int] = defaultdict(int)
         self._starting = False
         self._stop_asked: float | None = None  #: the grace of a `stop` that came before there was a shift to stop
 

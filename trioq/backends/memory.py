@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections import ChainMap, Counter, defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from heapq import heapify, heappop, heappush
@@ -55,7 +55,7 @@ class _Shelves:
     jobs: dict[str, Job] = attrs.Factory(dict)
     order: list[tuple[int, str]] = attrs.Factory(list)  #: (seq, id) of every job ever inserted, for paging
     keys: dict[str, str] = attrs.Factory(dict)  #: the unique keys of live jobs
-    counts: Counter[State] = attrs.Factory(Counter)
+    counts: dict[State, int] = attrs.Factory(lambda: dict.fromkeys(State, 0))
     ready: list[Ready] = attrs.Factory(list)
     alone: list[Ready] = attrs.Factory(list)  #: ready, on their last life
     timed: list[tuple[float, int, str, int]] = attrs.Factory(list)
@@ -381,7 +381,7 @@ class InMemoryBackend(Backend):
 
     async def counts(self, queue: str) -> dict[State, int]:
         await self._now()
-        return {state: self._shelves[queue].counts[state] for state in State}
+        return {**self._shelves[queue].counts}
 
     async def queues(self) -> list[str]:
         await self._now()
