@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.backend_list import BACKENDS, Subject
 from tests.servers import Server, on_one
 from trioq._core.outcome import leaves_of
-from trioq.abc import Backend
+from trioq.abc import Backend, Hint
+from trioq.backends._calls import Call, Work
+from trioq.backends._hints import Doorbells
+from trioq.backends._merger import Merger
+from trioq.backends.postgres.listener import Listener
 from trioq.backends.redis.address import Address
 from trioq.backends.redis.client import Link
 from trioq.lifecycle import Job
@@ -72,3 +79,98 @@ def test_a_command_to_redis_that_ctrl_c_finds_half_written_is_written_to_its_end
             nursery.cancel_scope.cancel()
 
     trio.run(press)
+
+
+def _press_at(place: str, here: str) -> None:
+    if here == place:
+        signal.raise_signal(signal.SIGINT)
+
+
+class _Ear(Doorbells):
+    """All that a listener of PostgreSQL's has to do with, its connection as well.  Ctrl-C comes at one place there."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self._place = place
+
+    async def connect(self) -> Any:
+        _press_at(self._place, "connect")
+        if self._place == "ring":  # nobody else rings then but the task that is there for that
+            await trio.sleep_forever()
+        return self
+
+    async def notify(self, channel: str, text: str) -> None:
+        await trio.lowlevel.checkpoint()
+        if channel == "channel":  # and not one that is only tried
+            _press_at(self._place, "prove")
+
+    async def execute(self, query: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def notifies(self, **how: float) -> AsyncIterator[object]:
+        if not how:
+            await trio.sleep_forever()
+        yield "what was tried"
+
+    def drop(self) -> None:
+        pass
+
+    def ring(self, hint: Hint, queue: str | None = None) -> None:
+        _press_at(self._place, "ring")
+
+
+@pytest.mark.usefixtures("heard")
+@pytest.mark.parametrize("place", ["connect", "prove", "ring"])
+def test_ctrl_c_ends_none_of_the_tasks_that_listen_to_postgresql(place: str) -> None:
+    """It is for the main task, whose nurseries know what to do."""
+
+    async def press() -> None:
+        ear = _Ear(place)
+        listener = Listener(ear.connect, ear.notify, "channel", ear, "me")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listener.run)
+            with pytest.raises(KeyboardInterrupt):
+                async with listener.listening(["q"]):
+                    await trio.sleep_forever()
+            nursery.cancel_scope.cancel()
+
+    trio.run(press, clock=MockClock(autojump_threshold=0))
+
+
+class _Desk:
+    """Serves a merger.  Ctrl-C comes as it does the first work, or that which has gathered meanwhile."""
+
+    def __init__(self, nursery: trio.Nursery, place: str) -> None:
+        self.nursery = nursery
+        self._place = place
+
+    async def write(self, work: Work, patience: float) -> Any:
+        await wait_all_tasks_blocked()
+        _press_at(self._place, "first")
+        return await work(None)
+
+    async def serve(self, call: Call, work: Work) -> None:
+        _press_at(self._place, "gathered")
+        await work(None)
+        call.done.set()
+
+
+@pytest.mark.usefixtures("heard")
+@pytest.mark.parametrize("place", ["first", "gathered"])
+def test_ctrl_c_keeps_nothing_from_being_sent(place: str) -> None:
+    sent: list[Sequence[str]] = []
+
+    async def ask(_: object, items: Sequence[str]) -> Sequence[str]:
+        sent.append(items)
+        return items
+
+    async def press() -> None:
+        async with trio.open_nursery() as nursery:
+            merger = Merger(_Desk(nursery, place), ask, lambda answer, part: answer[part], len)
+            for item in "abc":
+                nursery.start_soon(merger.write, [item], 5.0)
+            with pytest.raises(KeyboardInterrupt):
+                await trio.sleep_forever()
+
+    trio.run(press)
+    assert [len(items) for items in sent] == [1, 2]
