@@ -106,9 +106,13 @@ class Server:
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                log = Path(self.folder, "server.log")
-                raise RuntimeError(f"{self.program} does not start: {log.read_text() if log.exists() else 'no log'}")
+                raise RuntimeError(f"{self.program} does not start: {self.log()}")
             time.sleep(0.005)
+
+    def log(self) -> str:
+        """What the server has said."""
+        log = Path(self.folder, "server.log")
+        return log.read_text() if log.exists() else "no log"
 
     def _answers(self) -> bool:
         """Whether it is this one that answers, and not another that was faster to take the port."""

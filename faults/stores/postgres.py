@@ -16,20 +16,18 @@ from trioq import PostgresBackend
 from trioq.abc import Backend
 
 from .disk import Disk
-from .store import Store
+from .store import RECOVERS_WITHIN, Store
 
 #: As a server comes, and not as our tests like it: what a crash loses is what is asked.  Each of a hundred workers may
 #: have five connections.
 _SETTINGS: Final = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "128MB", "max_connections": "600"}
-
-#: Seconds within which it must be back when it has lost a process.
-_RECOVERS_WITHIN: Final = 20.0
 
 
 class OwnServer(Store):
     """The first server program that is there: the newest that a wheel brings, unless another is named."""
 
     kind: ClassVar[str] = "postgresql"
+    server: PostgresServer
 
     def __init__(
         self,
@@ -51,12 +49,6 @@ class OwnServer(Store):
     async def prepare(self, backend: Backend) -> None:
         await backend.migrate()
 
-    def kill(self) -> None:
-        self.server.kill()
-
-    def start(self) -> None:
-        self.server.start()
-
     def empty(self, folder: Path) -> None:
         self.server.sql(f'TRUNCATE "{folder.name}".jobs')
 
@@ -67,30 +59,19 @@ class OwnServer(Store):
 
     def crash(self, pid: int) -> None:
         """Kill one of the server's processes.  It ends all others then; wait until it takes connections again."""
-        deadline = time.monotonic() + _RECOVERS_WITHIN
+        deadline = time.monotonic() + RECOVERS_WITHIN
         with psycopg.connect(self.server.url, autocommit=True) as witness, suppress(psycopg.OperationalError):
             os.kill(pid, signal.SIGKILL)
             while time.monotonic() < deadline:
                 witness.execute("SELECT 1")
                 time.sleep(0.001)
-        self._wait_until_it_answers()
+        if self.revive():
+            raise RuntimeError(f"it did not recover by itself: {self.server.log()}")
 
-    def revive(self) -> int:
-        return self._wait_until_it_answers(revive=True)
-
-    def _wait_until_it_answers(self, *, revive: bool = False) -> int:
-        """How often it was started for that."""
-        starts = 0
-        deadline = time.monotonic() + _RECOVERS_WITHIN
-        while time.monotonic() < deadline:
-            with suppress(psycopg.OperationalError):
-                self.server.sql("SELECT 1")
-                return starts
-            if revive and not self.server.runs:
-                starts += 1
-                self.server.start()
-            time.sleep(0.01)
-        raise RuntimeError(f"it does not recover: {self.server.log()}")
+    def answers(self) -> bool:
+        with suppress(psycopg.OperationalError):
+            return bool(self.server.sql("SELECT 1"))
+        return False
 
     def close(self) -> None:
         self.server.close()

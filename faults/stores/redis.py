@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from tests.servers import PROGRAMS, Server
 from trioq import RedisBackend
@@ -20,14 +19,12 @@ DURABILITIES = {
     "always": ("--appendonly", "yes", "--appendfsync", "always"),
 }
 
-#: Seconds within which it must be back.
-_RECOVERS_WITHIN: Final = 20.0
-
 
 class OwnServer(Store):
     """The first server program that is there: Valkey, unless another is named."""
 
     kind: ClassVar[str] = "redis"
+    server: Server
 
     def __init__(
         self, durability: str = "no appendonly", program: str = next(iter(PROGRAMS)), disk: Disk | None = None
@@ -41,24 +38,10 @@ class OwnServer(Store):
     def address(self, folder: Path, *, port: int | None = None) -> list[str]:
         return [self.kind, f"redis://127.0.0.1:{port or self.port}", folder.name]
 
-    def kill(self) -> None:
-        self.server.kill()
-
-    def start(self) -> None:
-        self.server.start()
-
-    def revive(self) -> int:
-        starts = 0
-        deadline = time.monotonic() + _RECOVERS_WITHIN
-        while time.monotonic() < deadline:
-            with suppress(OSError):
-                if self.server.command("PING").startswith(b"+PONG"):
-                    return starts
-            if not self.server.runs:
-                starts += 1
-                self.server.start()
-            time.sleep(0.01)
-        raise RuntimeError("it does not recover")
+    def answers(self) -> bool:
+        with suppress(OSError):
+            return self.server.command("PING").startswith(b"+PONG")
+        return False
 
     def empty(self, folder: Path) -> None:
         self.server.command("FLUSHALL")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from tests.postgres_server import PostgresServer
+from tests.servers import Server
 from trioq.abc import Backend
 
 from .disk import Disk
+
+#: Seconds within which a server must be back.
+RECOVERS_WITHIN: Final = 20.0
 
 
 class Store(ABC):
@@ -17,7 +23,10 @@ class Store(ABC):
     #: As the page calls it.
     kind: ClassVar[str]
 
-    #: Where a server keeps it, which can be killed, and reached through a proxy.
+    #: What keeps it, where that is a server: it can be killed.
+    server: Server | PostgresServer
+
+    #: Where that is reached, directly or through a proxy.
     port: int | None = None
 
     #: The disk that it has for itself, where it has one.
@@ -42,17 +51,30 @@ class Store(ABC):
 
     def kill(self) -> None:
         """Kill the server, as a crash would."""
-        raise NotImplementedError
+        self.server.kill()
 
     def start(self) -> None:
         """Start it again, where it was."""
-        raise NotImplementedError
+        self.server.start()
 
     def revive(self) -> int:
         """Wait until it answers again, and start it where it has ended by itself, as a service manager would.
 
         Answers how often it had.
         """
+        starts = 0
+        deadline = time.monotonic() + RECOVERS_WITHIN
+        while time.monotonic() < deadline:
+            if self.answers():
+                return starts
+            if not self.server.runs:
+                starts += 1
+                self.server.start()
+            time.sleep(0.01)
+        raise RuntimeError(f"it does not recover: {self.server.log()}")
+
+    def answers(self) -> bool:
+        """Whether the server does, at this moment."""
         raise NotImplementedError
 
     def empty(self, folder: Path) -> None:
