@@ -59,8 +59,8 @@ BARS: Final = {
     ("sqlite", 10): Bars(trips=0.18, calls=0.25, steps=2.6, tasks=1.1),
     ("redis", 100): Bars(trips=0.05, calls=0.05, steps=1.3, tasks=1.05),
     ("redis", 10): Bars(trips=0.25, calls=0.25, steps=2.3, tasks=1.1),
-    ("postgres", 100): Bars(trips=0.05, calls=0.05, steps=1.5, tasks=1.1),
-    ("postgres", 10): Bars(trips=0.26, calls=0.25, steps=3.1, tasks=1.35),
+    ("postgres", 100): Bars(trips=0.05, calls=0.05, steps=1.3, tasks=1.05),
+    ("postgres", 10): Bars(trips=0.26, calls=0.25, steps=2.3, tasks=1.1),
 }
 
 #: What goes to the server in an idle minute besides a worker's questions.  Redis must prove twice a second that it

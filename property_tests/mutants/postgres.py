@@ -392,6 +392,42 @@ MUTANTS: Final = (
         "",
     ),
     # --- connections ---
+    Mutant(
+        "a write to postgresql that has left is cancelled like a read",
+        "backends/_office.py",
+        "with trio.move_on_after(patience - self._last_words, shield=True) as waiting:",
+        "with trio.move_on_after(patience - self._last_words) as waiting:",
+    ),
+    Mutant(
+        "a write waits for a turn of the loop where a connection is at hand",
+        "backends/_office.py",
+        "        if patience >= PATIENCE or not self._last_words:\n",
+        "        if not self._last_words:\n",
+    ),
+    Mutant(
+        "a short lease cuts short what a slow server stores",
+        "backends/_office.py",
+        "        if patience >= PATIENCE or not self._last_words:\n",
+        "        if True:\n",
+    ),
+    Mutant(
+        "a server that stands still has a second more than the request",
+        "backends/_office.py",
+        "with trio.move_on_after(patience - self._last_words, shield=True)",
+        "with trio.move_on_after(patience, shield=True)",
+    ),
+    Mutant(
+        "a write goes on while the backend is closed",
+        "backends/_office.py",
+        "                write.cancel()\n",
+        "                pass\n",
+    ),
+    Mutant(
+        "a backend is closed before its last write is over",
+        "backends/_office.py",
+        "            while self._here:\n                await self._left_here.wait()\n",
+        "",
+    ),
     Mutant("our own hints ring again", _LISTENER, "if sender != self._me:", "if True:"),
     Mutant(
         "whoever has a pooler's connection after us hears of each job",

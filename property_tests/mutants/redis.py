@@ -364,9 +364,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a write to redis that has left is cancelled like a read",
-        _OFFICE,
-        "            waiting.shield = True\n",
-        "",
+        "backends/_office.py",
+        "with trio.move_on_after(patience - self._last_words, shield=True) as waiting:",
+        "with trio.move_on_after(patience - self._last_words) as waiting:",
     ),
     Mutant(
         "who is in a hurry breaks the connection of all",
@@ -407,8 +407,8 @@ MUTANTS: Final = (
     Mutant(
         "a connection that broke is kept",
         _OFFICE,
-        "if self._link is None or not self._link.usable:",
-        "if self._link is None:",
+        "self._link is not None and self._link.usable else None",
+        "self._link is not None else None",
     ),
     Mutant(
         "who gives up while it opens leaves a task behind",

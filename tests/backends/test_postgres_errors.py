@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
 import pytest
+import trio
 
 from tests.postgres_server import PROGRAMS, PostgresServer, shared
 from trioq import BackendError, BackendUnavailable, SchemaMissing
@@ -54,6 +55,15 @@ async def refusal(url: str, query: bytes = b"SELECT 1") -> psycopg.Error:
     return caught.value
 
 
+async def the_only_guest(url: str) -> Connection[Any]:
+    """A connection to a server that has room for one, once those of the test before have found their way out."""
+    with trio.fail_after(10):
+        while True:
+            with suppress(psycopg.OperationalError):
+                return await Address.parse(url).open()
+            await trio.sleep(0.01)
+
+
 # --- before it lets us in -----------------------------------------------------------------------
 
 
@@ -81,9 +91,7 @@ async def test_who_may_not_come_in_is_told_why(own_server: PostgresServer, user:
 
 async def test_a_server_without_room_is_unavailable(own_server: PostgresServer):
     url = own_server.url.replace("postgres@", "ann:right@")
-    while own_server.connections():
-        pass  # those of the test before are still on their way out
-    async with opened(url):
+    async with await the_only_guest(url):
         error = await refusal(url)
     told = translate(error, "WHERE", admitted=False)
     assert type(told) is BackendUnavailable

@@ -12,7 +12,7 @@ import trio
 import trioq.postgres
 from tests.postgres_server import PostgresServer, shared
 from tests.postgres_stores import new_backend, new_schema
-from trioq import BackendError, PostgresBackend
+from trioq import BackendError, BackendUnavailable, PostgresBackend
 from trioq.abc import Hint, Verdict
 from trioq.backends.postgres import announcer
 from trioq.backends.postgres.queries import channel_of
@@ -160,3 +160,27 @@ async def test_what_is_still_to_be_told_is_told_when_the_backend_is_closed(
             for id in "123":
                 await backend.insert([a_job(id)])
         assert hints(await Ear(connection).messages()) == [Hint.READY] * 2
+
+
+async def test_what_a_commit_was_to_carry_that_is_cut_short_by_the_closing_is_left_untold(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcer, "_INTERVAL", 0.2)
+    monkeypatch.setattr(announcer, "_GRACE", 60.0)
+    schema = new_schema(server)
+
+    async def insert(backend: PostgresBackend) -> None:
+        with pytest.raises(BackendUnavailable, match="closed while the request was under way"):
+            await backend.insert([a_job("2")])
+
+    async with (
+        await trioq.postgres.connect(server.url) as somebody,
+        trio.open_nursery() as nursery,
+        PostgresBackend(server.url, schema) as backend,
+    ):
+        await backend.insert([a_job("1")])
+        await backend.insert([a_job("1", queue="held back")])
+        await trio.sleep(0.2)
+        await somebody.execute(f"LOCK TABLE {schema}.jobs IN EXCLUSIVE MODE")
+        nursery.start_soon(insert, backend)
+        await trio.sleep(0.1)

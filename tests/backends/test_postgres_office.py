@@ -197,8 +197,11 @@ async def test_restarts_starve_nobody(own_server: PostgresServer):
         assert own_server.connections(office.name) <= 3
 
 
-async def test_closing_tells_who_waits_and_leaves_no_connection(server: PostgresServer):
+@pytest.mark.parametrize("warm", [False, True])
+async def test_closing_tells_who_waits_and_leaves_no_connection(server: PostgresServer, warm: bool):
     async with office_at(server.url) as office, trio.open_nursery() as nursery:
+        if warm:
+            await office.read(asking("SELECT 1"))
 
         async def ask() -> None:
             with pytest.raises(BackendUnavailable, match="closed while the request was under way"):
@@ -215,7 +218,58 @@ async def test_closing_tells_who_waits_and_leaves_no_connection(server: Postgres
             await trio.sleep(0.01)
 
 
+async def test_a_write_that_ends_well_while_it_is_closed_leaves_no_connection(server: PostgresServer):
+    async def work(connection: Connection[Any]) -> None:
+        with trio.CancelScope(shield=True):  # as a COMMIT is
+            await connection.execute("SELECT pg_sleep(0.2)")
+
+    async with office_at(server.url) as office:
+        await office.read(asking("SELECT 1"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(office.write, work, 5)
+            await trio.sleep(0.1)
+            await office.close()
+            assert office._idle == []
+    with trio.fail_after(5):
+        while server.connections(office.name):  # noqa: ASYNC110  it is another process that is waited for
+            await trio.sleep(0.01)
+
+
 # --- outcomes -----------------------------------------------------------------------------------
+
+
+async def test_a_write_leaves_before_the_loop_turns_where_a_connection_is_at_hand(office: OpenOffice):
+    """So the server is at work while the other tasks of the turn are."""
+    order: list[str] = []
+
+    async def work(connection: Connection[Any]) -> None:
+        order.append("asked")
+        await connection.execute("SELECT 1")
+
+    async def other() -> None:
+        order.append("another task's turn")
+
+    await office.read(asking("SELECT 1"))
+    for _ in range(10):  # in which order the tasks of a turn come is left to chance
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            await office.write(work, 5)
+    assert order == ["asked", "another task's turn"] * 10
+
+
+@pytest.mark.parametrize("warm", [False, True])
+async def test_what_takes_longer_than_its_caller_waits_is_done_all_the_same(
+    server: PostgresServer, office: OpenOffice, warm: bool
+):
+    table = f"slow_{warm}"
+    server.sql(f"CREATE TABLE {table} AS SELECT 1 AS n")
+    if warm:
+        await office.read(asking("SELECT 1"))
+    with pytest.raises(BackendUnavailable, match="whether the write was stored is unknown"):
+        await office.write(asking(f"UPDATE {table} SET n = 2 FROM pg_sleep(0.5)"), 0.2)
+    await trio.sleep(0.7)
+    assert server.sql(f"SELECT n FROM {table}") == [(2,)]
+    assert office.losses == 0
 
 
 async def test_a_write_that_has_left_is_waited_for_also_by_who_is_cancelled(office: OpenOffice):
@@ -250,34 +304,43 @@ async def test_a_write_that_waits_for_a_place_never_leaves_once_it_is_cancelled(
     assert asked == []
 
 
+@pytest.mark.parametrize("warm", [False, True])
 async def test_what_takes_too_long_is_ended_on_the_server(
-    server: PostgresServer, office: OpenOffice, monkeypatch: pytest.MonkeyPatch
+    server: PostgresServer, office: OpenOffice, monkeypatch: pytest.MonkeyPatch, warm: bool
 ):
-    monkeypatch.setattr(_office, "PATIENCE", 0.2)
-    with pytest.raises(BackendUnavailable, match="did not answer within"):
-        await office.write(asking("SELECT pg_sleep(30), 'too long'"), 5)
+    monkeypatch.setattr(_office, "PATIENCE", 0.5)
+    monkeypatch.setattr(Office, "_last_words", 0.2)
+    if warm:
+        await office.read(asking("SELECT 1"))
+    with pytest.raises(BackendUnavailable, match=r"answer within 0\.5 s"):
+        await office.write(asking("SELECT pg_sleep(30), 'too long'"), 0.5 if warm else 5)
     assert server.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%too long''' AND state = 'active'") == [
         (0,)
     ]
     await office.write(asking("SELECT 1"), 5)
 
 
-async def test_a_server_that_stands_still_is_unavailable_within_patience(own_server: PostgresServer):
+@pytest.mark.parametrize("patience", [0.3, 1.5])
+async def test_a_server_that_stands_still_is_unavailable_within_patience(
+    own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, patience: float
+):
+    monkeypatch.setattr(_office, "PATIENCE", 1.5)
     async with office_at(own_server.url) as office:
         await office.read(asking("SELECT 1"))
         own_server.freeze()
         began = trio.current_time()
         with pytest.raises(
-            BackendUnavailable, match=r"no answer within 0\.3 s: whether the write was stored is unknown"
+            BackendUnavailable, match=f"no answer within {patience} s: whether the write was stored is unknown"
         ):
-            await office.write(asking("SELECT 1"), 0.3)
-        assert trio.current_time() - began < 1
+            await office.write(asking("SELECT 1"), patience)
+        assert trio.current_time() - began < patience + 0.7
         own_server.thaw()
         await until_it_answers(office)
 
 
 async def test_what_is_swallowed_on_the_way_costs_no_place(own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(_office, "PATIENCE", 0.2)
+    monkeypatch.setattr(Office, "_last_words", 0.1)
     async with trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         proxy = Proxy(own_server, listener.socket.getsockname()[1])

@@ -1,4 +1,4 @@
-"""What any server's office does: it runs requests in tasks that no user owns, and answers each with what came of it.
+"""What any server's office does: it runs requests so that a user who leaves cuts none short that writes.
 
 How connections are kept, and what a server's errors mean, each office knows itself.  Knows no jobs and no server.
 """
@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Generic, TypeVar
 
 import trio
+from trio_util import RepeatedEvent
 
 from .._core.errors import BackendUnavailable, TrioqError
 from ._base import PATIENCE
@@ -30,12 +31,21 @@ class Office(ABC, Generic[L]):
         self._begun = False
         self._life = trio.CancelScope()
         self._ended = trio.Event()
+        self._here: set[trio.CancelScope] = set()  #: around the writes that are done in the tasks of their callers
+        self._left_here = RepeatedEvent()  #: one of them has ended
 
     # -- what each server's office knows itself --
 
+    #: Seconds that it takes to cut a request short with its task; 0 where a request goes on without.
+    _last_words: float = 0.0
+
+    @abstractmethod
+    def _at_hand(self) -> L | None:
+        """A connection that serves a request at once, if there is one."""
+
     @abstractmethod
     async def _take(self) -> L:
-        """A connection to serve a request with."""
+        """A connection to serve a request with, also where it must be waited for."""
 
     @abstractmethod
     def _put_back(self, link: L, broken: bool) -> None:
@@ -81,7 +91,13 @@ class Office(ABC, Generic[L]):
 
     async def close(self) -> None:
         """End, also what has hardly begun: what is under way is answered that nobody knows its outcome."""
-        self._life.cancel()
+        try:
+            for write in self._here:
+                write.cancel()
+            while self._here:
+                await self._left_here.wait()
+        finally:
+            self._life.cancel()
         if self._begun:
             await self._ended.wait()
 
@@ -100,12 +116,35 @@ class Office(ABC, Generic[L]):
         self.nursery.start_soon(self.serve, call, work)
         return await wait_cancellable(call)
 
+    @trio.lowlevel.enable_ki_protection
     async def write(self, work: Work, patience: float) -> Any:
-        """Do what writes.  Once it has left, its outcome is waited for, *patience* seconds at most."""
+        """Do what writes.  Once it has left, its outcome is waited for, *patience* seconds at most.
+
+        Where a connection is at hand it leaves in the caller's own task, before the loop turns; but not if that would
+        cut it short after less time than the server may take.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
+        if patience >= PATIENCE or not self._last_words:
+            link = self._at_hand()
+            if link is not None:
+                return await self._write_here(link, work, patience)
         call = Call()
         self.nursery.start_soon(self.serve, call, work)
         return await wait_known(call, patience)
+
+    async def _write_here(self, link: L, work: Work, patience: float) -> Any:
+        with trio.move_on_after(patience - self._last_words, shield=True) as waiting:
+            self._here.add(waiting)
+            try:
+                return await self._ask(link, work)
+            except Exception as raised:
+                raise self._as_ours(raised)  # noqa: B904  with its cause
+            finally:
+                self._here.discard(waiting)
+                self._left_here.set()
+        if trio.current_time() < waiting.deadline:  # somebody else has ended it
+            raise self._closed()
+        raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
 
     # -- the server's side --
 
@@ -122,10 +161,13 @@ class Office(ABC, Generic[L]):
         except Exception as raised:  # its user raises it
             call.error = self._as_ours(raised)
         except trio.Cancelled:
-            call.error = BackendUnavailable(f"{self._where}: closed while the request was under way")
+            call.error = self._closed()
             raise
         finally:
             call.done.set()
+
+    def _closed(self) -> BackendUnavailable:
+        return BackendUnavailable(f"{self._where}: closed while the request was under way")
 
     async def _ask(self, link: L, work: Work) -> Any:
         """Do the work, and put the connection back; who does not wait for the end gives it up."""

@@ -30,6 +30,8 @@ class Office(_office.Office["Connection[Any]"]):
     where the tables are looked for, to be named where they are missing.
     """
 
+    _last_words = 1.0  # what takes longer than a request may, is hardly worth more
+
     def __init__(
         self,
         connect: Callable[[], Awaitable[Connection[Any]]],
@@ -53,25 +55,40 @@ class Office(_office.Office["Connection[Any]"]):
             while self._idle:
                 self._idle.pop().drop()
 
+    def _at_hand(self) -> Connection[Any] | None:
+        if not self._places.value:
+            return None
+        connection = self._warmest()
+        if connection is not None:
+            self._places.acquire_nowait()
+        return connection
+
     async def _take(self) -> Connection[Any]:
+        connection = self._at_hand()
+        if connection is not None:
+            return connection  # without a checkpoint: there is one where an answer is waited for
+        await self._places.acquire()
         try:
-            self._places.acquire_nowait()  # without a checkpoint: there is one where an answer is waited for
-        except trio.WouldBlock:
-            await self._places.acquire()
-        try:
-            while self._idle:
-                connection = self._idle.pop()
-                if connection.stands:
-                    return connection
-                self._on_loss()
-            connection = await self._connect()
-            connection.patience = 1.0  # what takes longer than a request may, is hardly worth more
-            if not self._prepares:
-                connection.prepare_threshold = None
-            return connection
+            return self._warmest() or await self._connect_anew()
         except BaseException:
             self._places.release()
             raise
+
+    def _warmest(self) -> Connection[Any] | None:
+        """Of the connections that nobody uses, and that still stand."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.stands:
+                return connection
+            self._on_loss()
+        return None
+
+    async def _connect_anew(self) -> Connection[Any]:
+        connection = await self._connect()
+        connection.patience = self._last_words
+        if not self._prepares:
+            connection.prepare_threshold = None
+        return connection
 
     def _put_back(self, link: Connection[Any], broken: bool) -> None:
         self._places.release()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
-from ..._core.errors import BackendUnavailable, TrioqError
+from ..._core.errors import TrioqError
 from .. import _office
 from .._base import PATIENCE
-from .._calls import Work
 from .errors import is_denied, is_lost, translate
 
 if TYPE_CHECKING:
@@ -32,29 +31,19 @@ class Office(_office.Office["Link"]):
         self._link: Link | None = None
         self._connecting = trio.Lock()
 
-    @trio.lowlevel.enable_ki_protection
-    async def write(self, work: Work, patience: float) -> Any:
-        """Do what writes; in the caller's own task where there is a link, which saves the way to another and back."""
-        link = self._link
-        if link is None or not link.usable:  # a caller who leaves is not to break off the connecting
-            return await super().write(work, patience)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        with trio.move_on_after(patience) as waiting:
-            waiting.shield = True
-            try:
-                return await self._ask(link, work)
-            except Exception as raised:
-                raise self._as_ours(raised)  # noqa: B904  with its cause
-        raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
+    def _at_hand(self) -> Link | None:
+        return self._link if self._link is not None and self._link.usable else None
 
     async def _take(self) -> Link:
-        if self._link is not None and self._link.usable:
-            return self._link  # without the wait that even a free lock is: a request goes at once
+        link = self._at_hand()
+        if link is not None:
+            return link  # without the wait that even a free lock is: a request goes at once
         async with self._connecting:
-            if self._link is None or not self._link.usable:
+            link = self._at_hand()
+            if link is None:
                 self._link = None
-                self._link = await self._connect(self.nursery)
-            return self._link
+                link = self._link = await self._connect(self.nursery)
+            return link
 
     def _put_back(self, link: Link, broken: bool) -> None:
         """Take another next time, if this one broke, or nobody answers, or it leads to the wrong server."""
