@@ -37,7 +37,7 @@ from ._base import (
     Settled,
     Verdict,
 )
-from ._hints import Doorbells
+from ._hints import ALL_HINTS, Doorbells
 
 #: (priority, run_at, seq, id, version)
 Ready = tuple[int, float, int, str, int]
@@ -404,8 +404,13 @@ class InMemoryBackend(Backend):
         return self._shelves[queue].paused
 
     def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
+        return self.watch_only(ALL_HINTS, queues)
+
+    def watch_only(
+        self, hints: Hint, queues: Sequence[str]
+    ) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
         self.require_open()
-        return self._bells.watch(queues)
+        return self._bells.watch(queues, hints)
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         await self._now()
