@@ -269,8 +269,8 @@ MUTANTS: Final = (
     Mutant(
         "a lost settle is told of like a stored one",
         _SETTLE,
-        "        if verdict is Verdict.STORED:\n            shift.counts",
-        "        if True:\n            shift.counts",
+        "        if verdict is Verdict.STORED:\n            name =",
+        "        if True:\n            name =",
     ),
     Mutant(
         "an outage ends the worker",

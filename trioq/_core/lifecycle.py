@@ -369,8 +369,8 @@ def next_retry_delay(job: Job, roll: float) -> float:
 def command_for(outcome: Outcome, job: Job, roll: float) -> Command | None:
     """The one rule from how a run ended to what is written; None where somebody else has already written."""
     match outcome:
-        case Returned(result):
-            return Complete(result)
+        case Returned():
+            return Complete(outcome.result)
         case Raised(error) | TimedOut(error) | UnknownTask(error):
             return Fail(cut(error), next_retry_delay(job, roll))
         case RetryAsked(error, after):

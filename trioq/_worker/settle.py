@@ -124,8 +124,9 @@ async def _tell(writes: Sequence[tuple[Running, Change]], verdicts: Sequence[Ver
     late: list[Running] = []
     for (running, change), verdict in zip(writes, verdicts, strict=True):
         if verdict is Verdict.STORED:
-            shift.counts[change.event.name] += 1
-            if event_emitter.wants(change.event.name):
+            name = change.event.name
+            shift.counts[name] += 1
+            if event_emitter.wants(name):
                 event_emitter.emit(change.event.of(running.job.after(change), now))
         elif not running.lost:
             late.append(running)
