@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -19,9 +19,10 @@ from tests.servers import Server, on_one
 from trioq._core.outcome import leaves_of
 from trioq.abc import Backend, Hint
 from trioq.backends._calls import Call, Work
-from trioq.backends._hints import Doorbells
+from trioq.backends._hints import ALL_HINTS, Doorbells
 from trioq.backends._merger import Merger
-from trioq.backends.postgres.listener import Listener
+from trioq.backends.postgres import listener as postgres
+from trioq.backends.redis import listener as redis
 from trioq.backends.redis.address import Address
 from trioq.backends.redis.client import Link
 from trioq.lifecycle import Job
@@ -87,13 +88,13 @@ def _press_at(place: str, here: str) -> None:
 
 
 class _Ear(Doorbells):
-    """All that a listener of PostgreSQL's has to do with, its connection as well.  Ctrl-C comes at one place there."""
+    """All that a listener has to do with, its connection as well.  Ctrl-C comes at one place there."""
 
     def __init__(self, place: str) -> None:
         super().__init__()
         self._place = place
 
-    async def connect(self) -> Any:
+    async def connect(self, *_: object) -> Any:
         _press_at(self._place, "connect")
         if self._place == "ring":  # nobody else rings then but the task that is there for that
             await trio.sleep_forever()
@@ -103,6 +104,16 @@ class _Ear(Doorbells):
         await trio.lowlevel.checkpoint()
         if channel == "channel":  # and not one that is only tried
             _press_at(self._place, "prove")
+
+    async def ask(self, *words: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        _press_at(self._place, "prove")
+
+    def say(self, *words: bytes) -> None:
+        pass
+
+    async def broken(self) -> None:
+        await trio.sleep_forever()
 
     async def execute(self, query: bytes) -> None:
         await trio.lowlevel.checkpoint()
@@ -121,16 +132,23 @@ class _Ear(Doorbells):
 
 @pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("place", ["connect", "prove", "ring"])
-def test_ctrl_c_ends_none_of_the_tasks_that_listen_to_postgresql(place: str) -> None:
+@pytest.mark.parametrize(
+    "listens",
+    [
+        lambda ear: postgres.Listener(ear.connect, ear.notify, "channel", ear, "me"),
+        lambda ear: redis.Listener(ear.connect, ear, b"me"),
+    ],
+    ids=["postgresql", "redis"],
+)
+def test_ctrl_c_ends_none_of_the_tasks_that_listen(listens: Callable[[_Ear], Any], place: str) -> None:
     """It is for the main task, whose nurseries know what to do."""
 
     async def press() -> None:
-        ear = _Ear(place)
-        listener = Listener(ear.connect, ear.notify, "channel", ear, "me")
+        listener = listens(_Ear(place))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listener.run)
             with pytest.raises(KeyboardInterrupt):
-                async with listener.listening(["q"]):
+                async with listener.listening({"channel": (ALL_HINTS, "q")}):
                     await trio.sleep_forever()
             nursery.cancel_scope.cancel()
 
