@@ -109,8 +109,7 @@ Command = Claim | Complete | Fail | Reject | Snooze | Release | Expire | Cancel 
 Fields = dict[str, Any]
 
 
-# Not slotted: one is made for each step, and attrs fills a frozen class that has a dict in half the time.
-@attrs.frozen(slots=False)
+@attrs.frozen
 class Change:
     """One step, as a store needs it: what to compare, and the fields that change.  Never the payload."""
 
