@@ -24,7 +24,7 @@ MUTANTS: Final = (
     Mutant(
         "a repeated write is called stale",
         _MEMORY,
-        "        elif _is_stored(shelves.jobs.get(change.id), change):\n            return STORED\n",
+        "        elif _is_stored(shelves.jobs.get(change.id), change):\n            return Verdict.STORED\n",
         "",
     ),
     Mutant(

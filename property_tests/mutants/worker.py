@@ -269,7 +269,7 @@ MUTANTS: Final = (
     Mutant(
         "a lost settle is told of like a stored one",
         _SETTLE,
-        "        if verdict is STORED:\n            name =",
+        "        if verdict is Verdict.STORED:\n            name =",
         "        if True:\n            name =",
     ),
     Mutant(

@@ -63,10 +63,6 @@ _SHELF: Final = {
     State.CANCELLED: Shelf.FINAL,
 }
 
-#: The states that every job comes by.  Before Python 3.12, reading a member from its class takes as long as a call.
-ACTIVE: Final = State.ACTIVE
-COMPLETED: Final = State.COMPLETED
-
 #: The final states that want a look.
 DEAD: Final = frozenset({State.FAILED, State.EXPIRED})
 

@@ -15,7 +15,7 @@ import attrs
 
 from . import events
 from .errors import TrioqError
-from .job import ACTIVE, COMPLETED, Job, State
+from .job import Job, State
 from .outcome import (
     BadPayload,
     CancelledByUser,
@@ -159,7 +159,7 @@ class Rule:
 
 def _claim(job: Job, command: Claim, now: float) -> Fields:
     return {
-        "state": ACTIVE,
+        "state": State.ACTIVE,
         "run": job.run + 1,
         "worker": command.worker,
         "lease_until": command.lease_until,
@@ -173,7 +173,7 @@ def _finish(state: State, now: float, **fields: Any) -> Fields:
 
 def _complete(job: Job, command: Complete, now: float) -> Fields:
     return {
-        "state": COMPLETED,
+        "state": State.COMPLETED,
         "finished_at": now,
         "lease_until": None,
         "result": command.result,
@@ -349,18 +349,15 @@ class Admission(StrEnum):
     NOT_DUE = "not due"
 
 
-RUN: Final = Admission.RUN  #: nearly every answer: as with `ACTIVE`, its name is read in no time
-
-
 def admit(job: Job, now: float) -> Admission:
     """Whether a handler may begin at *now*.  Asked once a job has its slot and token; never while a handler runs."""
-    if job.cancel_reason is not None:
+    if job.state is State.CANCELLED:
         return Admission.CANCELLED
     if job.expires_at is not None and now >= job.expires_at:
         return Admission.EXPIRED
     if job.run_at > now:
         return Admission.NOT_DUE
-    return RUN
+    return Admission.RUN
 
 
 def next_retry_delay(job: Job, roll: float) -> float:

@@ -6,7 +6,7 @@ from typing import assert_never
 
 import trio
 
-from .._core.lifecycle import RUN, Admission, admit
+from .._core.lifecycle import Admission, admit
 from .._core.outcome import CancelledByUser, Expired, Interrupted, Outcome
 from .running import Running
 from .shift import Shift
@@ -33,7 +33,7 @@ def admitted_or_ended(running: Running, now: float, shift: Shift) -> bool:
     """
     admission = admit(running.job, now)
     give_back = shift.draining or now >= running.start_by
-    if admission is RUN and not give_back:
+    if admission is Admission.RUN and not give_back:
         return True
     shift.end(running, Interrupted() if give_back else _refusal(admit(running.job, shift.store.surely())))
     return False

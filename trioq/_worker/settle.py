@@ -16,7 +16,7 @@ from .._core.job import Job
 from .._core.lifecycle import Change, IllegalStep, Reject, Release, command_for, step
 from .._core.outcome import Outcome, Returned, cut, error_text
 from .._core.portions import portions
-from ..backends._base import STORED, Verdict
+from ..backends._base import Verdict
 from .losses import tell_losses
 from .running import Running
 from .shift import Ending, Shift
@@ -123,7 +123,7 @@ async def _tell(writes: Sequence[tuple[Running, Change]], verdicts: Sequence[Ver
     now = shift.store.now()
     late: list[Running] = []
     for (running, change), verdict in zip(writes, verdicts, strict=True):
-        if verdict is STORED:
+        if verdict is Verdict.STORED:
             name = change.event.name
             shift.counts[name] += 1
             if event_emitter.wants(name):
@@ -148,7 +148,7 @@ async def store_steps(steps: Sequence[tuple[Job, Change]], shift: Shift) -> list
             return [stored for each in steps for stored in await store_steps([each], shift)]
         logger.error("the store refused to settle job %s: %s", steps[0][0].id, error)
         return []
-    stored = [each for each, verdict in zip(steps, reply.verdicts, strict=True) if verdict is STORED]
+    stored = [each for each, verdict in zip(steps, reply.verdicts, strict=True) if verdict is Verdict.STORED]
     for job, change in stored:
         shift.counts[change.event.name] += 1
         event_emitter.tell(change.event, job.after(change), reply.now)

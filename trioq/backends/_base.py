@@ -106,9 +106,6 @@ class Verdict(StrEnum):
     KEY_TAKEN = "key taken"  #: another live job holds the unique key
 
 
-STORED: Final = Verdict.STORED  #: nearly every verdict: before Python 3.12 a name is read ten times as fast
-
-
 @attrs.frozen
 class Settled:
     """A verdict for each change, in order."""

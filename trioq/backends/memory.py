@@ -21,7 +21,6 @@ from .._core.lifecycle import Change, Claim, advance, stamp
 from ._base import (
     PAGE,
     PROMOTIONS,
-    STORED,
     Backend,
     Claimed,
     Filter,
@@ -286,14 +285,14 @@ class InMemoryBackend(Backend):
         if refusal is None:
             self._apply(change)
         elif _is_stored(shelves.jobs.get(change.id), change):
-            return STORED
-        return refusal or STORED
+            return Verdict.STORED
+        return refusal or Verdict.STORED
 
     def _settle_whole(self, change: Change, now: float) -> Verdict:
         """Store all parts or none.  Each sees what those before it have done: a step may free a new job's key."""
         parts = (change, *change.also)
         if all(_is_stored(self._shelves[part.queue].jobs.get(part.id), part) for part in parts):
-            return STORED
+            return Verdict.STORED
         queues = {part.queue for part in parts} | {job.queue for job in change.inserts}
         drafts = {queue: _Draft.of(self._shelves[queue]) for queue in queues}
         for part in parts:
@@ -310,7 +309,7 @@ class InMemoryBackend(Backend):
             self._apply(part)
         for job in change.inserts:
             self._add(job, now)
-        return STORED
+        return Verdict.STORED
 
     def _apply(self, change: Change) -> None:
         shelves = self._shelves[change.queue]
@@ -318,7 +317,7 @@ class InMemoryBackend(Backend):
         job = before.after(change)
         if before.lease_until is not None and before.worker is not None:
             self._held[before.worker].pop((job.queue, job.id), None)
-            if job.cancel_reason is not None:
+            if job.state is State.CANCELLED:
                 self._cancelled.add(job.queue)
         shelves.put(job)
         (self._finished if job.finished_at is not None else self._made_ready).add(job.queue)
