@@ -54,7 +54,7 @@ def by_hand(steps: Any, socket: int | None = None) -> Any:
     try:
         wanted = next(steps)
         while True:
-            assert steps.send(None) == wanted
+            assert steps.send(0) == wanted
             where, what = wanted if socket is None else (socket, wanted)
             assert isinstance(what, (Wait, int))
             wanted = steps.send(ready(where, what))

@@ -322,6 +322,16 @@ async def test_tasks_ask_one_after_the_other(connection: Connection):
     assert sorted(answers) == [(number, number) for number in range(20)]
 
 
+async def test_a_large_query_that_is_cancelled_leaves_the_connection_in_order(connection: Connection):
+    dice, hit = Random(5), 0
+    for _ in range(20):
+        with trio.move_on_after(dice.random() * 0.1) as scope:
+            await connection.execute("SELECT length(%s)", ("x" * 30_000_000,))
+        hit += scope.cancelled_caught
+        await require_order(connection)
+    assert hit > 5
+
+
 @trio.lowlevel.enable_ki_protection  # else it may come here, where the loop has begun to go on
 async def interrupt() -> None:
     """Ctrl-C, from another thread, so that it finds the loop waiting: then it is for the main task."""
@@ -355,6 +365,38 @@ def test_ctrl_c_waits_for_a_commit_that_has_left(server: PostgresServer):
                     async with connection.transaction():
                         await connection.execute("INSERT INTO t VALUES (1)")
             assert await one(connection, "SELECT count(*) FROM t") == 1
+
+    trio.run(main)
+
+
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_is_not_lost_where_a_commit_is_never_answered(server: PostgresServer):
+    async def main() -> None:
+        async with await connect(server.url, autocommit=True) as connection:
+            await connection.execute("CREATE TEMPORARY TABLE t (n int)")
+            connection.patience = 0.2
+            await make_commit_take(connection, 30)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    async with connection.transaction():
+                        await connection.execute("INSERT INTO t VALUES (1)")
+            assert connection.closed
+
+    trio.run(main)
+
+
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_comes_by_itself_also_where_much_is_being_sent(own_server: PostgresServer):
+    async def main() -> None:
+        async with await connect(own_server.url, autocommit=True) as connection:
+            connection.patience = 0.2
+            own_server.freeze()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    await connection.execute("SELECT length(%s)", ("x" * 50 * 2**20,))
+            assert connection.closed
 
     trio.run(main)
 

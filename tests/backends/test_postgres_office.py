@@ -235,6 +235,31 @@ async def test_a_write_that_ends_well_while_it_is_closed_leaves_no_connection(se
             await trio.sleep(0.01)
 
 
+async def test_who_leaves_the_closing_leaves_no_connection_either(server: PostgresServer):
+    """So does a Ctrl-C."""
+
+    async def work(connection: Connection[Any]) -> int:
+        with trio.CancelScope(shield=True):  # as a COMMIT is
+            await connection.execute("SELECT pg_sleep(0.2)")
+        return 7
+
+    async def ask() -> None:
+        assert await office.write(work, 5) == 7
+
+    async with office_at(server.url) as office:
+        await office.read(asking("SELECT 1"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await trio.sleep(0.1)
+            with trio.move_on_after(0.01) as scope:
+                await office.close()
+            assert scope.cancelled_caught
+    with trio.fail_after(5):
+        while server.connections(office.name):  # noqa: ASYNC110  it is another process that is waited for
+            await trio.sleep(0.01)
+    assert office._idle == []
+
+
 # --- outcomes -----------------------------------------------------------------------------------
 
 
@@ -309,7 +334,7 @@ async def test_what_takes_too_long_is_ended_on_the_server(
     server: PostgresServer, office: OpenOffice, monkeypatch: pytest.MonkeyPatch, warm: bool
 ):
     monkeypatch.setattr(_office, "PATIENCE", 0.5)
-    monkeypatch.setattr(Office, "_last_words", 0.2)
+    monkeypatch.setattr(Office, "_ending", 0.2)
     if warm:
         await office.read(asking("SELECT 1"))
     with pytest.raises(BackendUnavailable, match=r"answer within 0\.5 s"):
@@ -320,17 +345,18 @@ async def test_what_takes_too_long_is_ended_on_the_server(
     await office.write(asking("SELECT 1"), 5)
 
 
-@pytest.mark.parametrize("patience", [0.3, 1.5])
+@pytest.mark.parametrize("patience", [0.3, 3.0])
 async def test_a_server_that_stands_still_is_unavailable_within_patience(
     own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, patience: float
 ):
-    monkeypatch.setattr(_office, "PATIENCE", 1.5)
+    monkeypatch.setattr(_office, "PATIENCE", 3.0)
+    monkeypatch.setattr(Office, "_ending", 1.5)
     async with office_at(own_server.url) as office:
         await office.read(asking("SELECT 1"))
         own_server.freeze()
         began = trio.current_time()
         with pytest.raises(
-            BackendUnavailable, match=f"no answer within {patience} s: whether the write was stored is unknown"
+            BackendUnavailable, match=f"no answer within {patience:g} s: whether the write was stored is unknown"
         ):
             await office.write(asking("SELECT 1"), patience)
         assert trio.current_time() - began < patience + 0.7
@@ -338,28 +364,52 @@ async def test_a_server_that_stands_still_is_unavailable_within_patience(
         await until_it_answers(office)
 
 
-async def test_what_is_swallowed_on_the_way_costs_no_place(own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_office, "PATIENCE", 0.2)
-    monkeypatch.setattr(Office, "_last_words", 0.1)
+@asynccontextmanager
+async def office_behind_a_proxy(server: PostgresServer) -> AsyncIterator[tuple[OpenOffice, Proxy]]:
     async with trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        proxy = Proxy(own_server, listener.socket.getsockname()[1])
+        proxy = Proxy(server, listener.socket.getsockname()[1])
         await nursery.start(trio.serve_listeners, proxy.serve, [listener])
-        url = own_server.url.replace(str(own_server.port), str(listener.socket.getsockname()[1]))
-        async with office_at(url, size=2) as office:
+        async with office_at(server.url.replace(str(server.port), str(proxy.port)), size=2) as office:
             await office.read(asking("SELECT 1"))
-            proxy.hold(all_of_them)
-            for _ in range(3):
-                with pytest.raises(BackendUnavailable):
-                    await office.write(asking("SELECT 1"), 0.3)
-            with trio.fail_after(3):
-                while office._places.value < 2:  # noqa: ASYNC110  it says nothing when it changes
-                    await trio.sleep(0.01)
-            proxy.hold(none)
-            proxy.break_all()
-            proxy.mend()
-            await until_it_answers(office)
+            yield office, proxy
         nursery.cancel_scope.cancel()
+
+
+async def test_what_is_swallowed_on_the_way_costs_no_place(own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_office, "PATIENCE", 0.2)
+    monkeypatch.setattr(Office, "_ending", 0.1)
+    async with office_behind_a_proxy(own_server) as (office, proxy):
+        proxy.hold(all_of_them)
+        for _ in range(3):
+            with pytest.raises(BackendUnavailable):
+                await office.write(asking("SELECT 1"), 0.3)
+        with trio.fail_after(3):
+            while office._places.value < 2:  # noqa: ASYNC110  it says nothing when it changes
+                await trio.sleep(0.01)
+        proxy.hold(none)
+        proxy.break_all()
+        proxy.mend()
+        await until_it_answers(office)
+
+
+async def test_a_transaction_is_ended_within_patience_however_long_the_way(
+    own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+):
+    """To ask for a ROLLBACK, and for one of each savepoint, would take as long again."""
+    monkeypatch.setattr(_office, "PATIENCE", 4.0)
+    monkeypatch.setattr(Office, "_ending", 1.5)
+
+    async def work(connection: Connection[Any]) -> None:
+        async with connection.transaction(), connection.transaction(), connection.transaction():
+            await connection.execute("SELECT pg_sleep(30)")
+
+    async with office_behind_a_proxy(own_server) as (office, proxy):
+        proxy.delay = 0.2
+        began = trio.current_time()
+        with pytest.raises(BackendUnavailable, match="whether the write was stored is unknown"):
+            await office.write(work, 4.0)
+        assert trio.current_time() - began < 4.6
 
 
 # --- done again ---------------------------------------------------------------------------------

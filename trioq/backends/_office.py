@@ -36,8 +36,8 @@ class Office(ABC, Generic[L]):
 
     # -- what each server's office knows itself --
 
-    #: Seconds that it takes to cut a request short with its task; 0 where a request goes on without.
-    _last_words: float = 0.0
+    #: Seconds for ending a request that is cut short together with its task; 0 where a request goes on without.
+    _ending: float = 0.0
 
     @abstractmethod
     def _at_hand(self) -> L | None:
@@ -82,22 +82,27 @@ class Office(ABC, Generic[L]):
 
     async def _live(self, ready: trio.Event) -> None:
         try:
-            with self._life:
-                async with trio.open_nursery() as self._nursery:
-                    ready.set()
-                    await trio.sleep_forever()
+            async with trio.open_nursery() as self._nursery:
+                try:
+                    with self._life:
+                        ready.set()
+                        await trio.sleep_forever()
+                finally:  # also where the run ends, and nobody has closed us
+                    await self._end_what_is_here()
+                self._nursery.cancel_scope.cancel()
         finally:
             self._ended.set()
 
-    async def close(self) -> None:
-        """End, also what has hardly begun: what is under way is answered that nobody knows its outcome."""
-        try:
-            for write in self._here:
-                write.cancel()
+    async def _end_what_is_here(self) -> None:
+        for write in self._here:
+            write.cancel()
+        with trio.CancelScope(shield=True):
             while self._here:
                 await self._left_here.wait()
-        finally:
-            self._life.cancel()
+
+    async def close(self) -> None:
+        """End, also what has hardly begun: what is under way is answered that nobody knows its outcome."""
+        self._life.cancel()
         if self._begun:
             await self._ended.wait()
 
@@ -124,7 +129,7 @@ class Office(ABC, Generic[L]):
         cut it short after less time than the server may take.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        if patience >= PATIENCE or not self._last_words:
+        if patience >= PATIENCE or not self._ending:
             link = self._at_hand()
             if link is not None:
                 return await self._write_here(link, work, patience)
@@ -133,7 +138,8 @@ class Office(ABC, Generic[L]):
         return await wait_known(call, patience)
 
     async def _write_here(self, link: L, work: Work, patience: float) -> Any:
-        with trio.move_on_after(patience - self._last_words, shield=True) as waiting:
+        """Only who closes the office, or the end of the patience, cuts it short; that is over within the patience."""
+        with trio.move_on_after(patience - self._ending, shield=True) as waiting:
             self._here.add(waiting)
             try:
                 return await self._ask(link, work)
@@ -142,7 +148,7 @@ class Office(ABC, Generic[L]):
             finally:
                 self._here.discard(waiting)
                 self._left_here.set()
-        if trio.current_time() < waiting.deadline:  # somebody else has ended it
+        if self._life.cancel_called:
             raise self._closed()
         raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
 

@@ -7,7 +7,7 @@ each of these:
 
 - `lock`, made in ``__init__``, is all that keeps two tasks apart, and is held while something is asked;
 - ``wait(gen, interval, timeout)`` drives all that happens on a connection, and raises ``_WaitTimeout``.  A generator
-  yields the ``Wait`` that it wants and is sent what is ready; sent None, it says again what it wants;
+  yields the ``Wait`` that it wants and is sent what is ready; sent 0, for nothing, it says again what it wants;
 - ``_connect_gen`` and ``_cancel_gen`` do the same on sockets that change, and so yield the socket as well;
 - ``_try_cancel`` is how COPY and ``stream`` get rid of rows that nobody wants any more;
 - ``_autocommit``, ``_adapters`` and ``_closed`` are what ``connect`` and ``close`` set.
@@ -75,6 +75,10 @@ class Connection(psycopg.AsyncConnection[Row]):
     #: Seconds that the server may take to end what a cancelled user has begun: a query, or a COMMIT.  Then the
     #: connection is closed.
     patience: float = 5.0
+
+    #: Whether a query that is cut short is heard out, so that the connection can be used again; else it is closed once
+    #: the server has been told.
+    outlives_a_cut: bool = True
 
     def __init__(self, pgconn: pq.abc.PGconn, row_factory: AsyncRowFactory[Row] | None = None) -> None:
         super().__init__(pgconn, row_factory or cast("AsyncRowFactory[Row]", tuple_row))
@@ -194,11 +198,13 @@ class Connection(psycopg.AsyncConnection[Row]):
     async def _wait_uncut(self, gen: PQGen[T], cut: BaseException) -> T:
         """The answer all the same; Cancelled comes again, at the next checkpoint."""
         with trio.move_on_after(self.patience, shield=True):
-            answer = await drive(gen, self.pgconn.socket)
+            answer = await drive(gen, self.pgconn.socket, ready=0)
             if isinstance(cut, KeyboardInterrupt):
                 raise cut
             return answer
         self.drop()
+        if isinstance(cut, KeyboardInterrupt):
+            raise cut
         raise psycopg.OperationalError(
             f"no answer within {self.patience:g} s, so the connection was closed: whether a COMMIT was done is unknown"
         )
@@ -208,6 +214,10 @@ class Connection(psycopg.AsyncConnection[Row]):
 
         *leave_active* is for the parts of a COPY or a pipeline: these end it themselves.
         """
+        if not self.outlives_a_cut:
+            await self._try_cancel()
+            self.drop()
+            return
         heard_out = False
         with trio.move_on_after(self.patience, shield=True):
             while not heard_out:
@@ -222,7 +232,7 @@ class Connection(psycopg.AsyncConnection[Row]):
         """Read what the server still has to say to nobody: at last, that the query was cancelled."""
         socket = self.pgconn.socket
         with suppress(psycopg.Error):
-            await drive(gen, socket)
+            await drive(gen, socket, ready=0)
         if not self._is_active() or self.pgconn.pipeline_status:
             return
         with suppress(psycopg.Error):

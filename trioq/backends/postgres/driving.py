@@ -14,13 +14,13 @@ from psycopg.waiting import Ready, Wait
 T = TypeVar("T")
 
 
-async def drive(steps: PQGen[T], socket: int) -> T:
-    """What comes of these steps, on a socket that stays the same.  Cancelled, it can be driven again.
+async def drive(steps: PQGen[T], socket: int, ready: int | None = None) -> T:
+    """What comes of these steps, on a socket that stays the same.  Cancelled, it can be driven again, from *ready* 0.
 
     A checkpoint, also where there is nothing to wait for.
     """
     try:
-        wanted = next(steps)
+        wanted = steps.send(ready)  # type: ignore[arg-type]  # to begin is to send None
     except StopIteration as end:
         await trio.lowlevel.cancel_shielded_checkpoint()  # what was done can't be withdrawn
         return cast("T", end.value)
@@ -78,9 +78,12 @@ async def _either(socket: int) -> int:
             ready |= sign
         nursery.cancel_scope.cancel()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait, trio.lowlevel.wait_readable, Ready.R)
-        nursery.start_soon(wait, trio.lowlevel.wait_writable, Ready.W)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait, trio.lowlevel.wait_readable, Ready.R)
+            nursery.start_soon(wait, trio.lowlevel.wait_writable, Ready.W)
+    except BaseExceptionGroup as group:  # who waits is to see what it would have seen without a nursery
+        raise (group.subgroup(KeyboardInterrupt) or group).exceptions[0] from None
     if not ready:
         raise trio.ClosedResourceError
     return ready

@@ -30,7 +30,7 @@ class Office(_office.Office["Connection[Any]"]):
     where the tables are looked for, to be named where they are missing.
     """
 
-    _last_words = 1.0  # what takes longer than a request may, is hardly worth more
+    _ending = 0.5
 
     def __init__(
         self,
@@ -85,7 +85,8 @@ class Office(_office.Office["Connection[Any]"]):
 
     async def _connect_anew(self) -> Connection[Any]:
         connection = await self._connect()
-        connection.patience = self._last_words
+        connection.patience = self._ending
+        connection.outlives_a_cut = False
         if not self._prepares:
             connection.prepare_threshold = None
         return connection
