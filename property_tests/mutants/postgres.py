@@ -395,25 +395,25 @@ MUTANTS: Final = (
     Mutant(
         "a write to postgresql that has left is cancelled like a read",
         "backends/_office.py",
-        "with trio.move_on_after(patience - self._ending, shield=True) as waiting:",
-        "with trio.move_on_after(patience - self._ending) as waiting:",
+        "with trio.move_on_after(patience - self._time_to_end, shield=True) as waiting:",
+        "with trio.move_on_after(patience - self._time_to_end) as waiting:",
     ),
     Mutant(
         "a write waits for a turn of the loop where a connection is at hand",
         "backends/_office.py",
-        "        if patience >= PATIENCE or not self._ending:\n",
-        "        if not self._ending:\n",
+        "        if patience >= PATIENCE or not self._time_to_end:\n",
+        "        if not self._time_to_end:\n",
     ),
     Mutant(
         "a short lease cuts short what a slow server stores",
         "backends/_office.py",
-        "        if patience >= PATIENCE or not self._ending:\n",
+        "        if patience >= PATIENCE or not self._time_to_end:\n",
         "        if True:\n",
     ),
     Mutant(
         "a server that stands still has longer than the request",
         "backends/_office.py",
-        "with trio.move_on_after(patience - self._ending, shield=True)",
+        "with trio.move_on_after(patience - self._time_to_end, shield=True)",
         "with trio.move_on_after(patience, shield=True)",
     ),
     Mutant(
@@ -425,8 +425,8 @@ MUTANTS: Final = (
     Mutant(
         "a backend is closed before its last write is over",
         "backends/_office.py",
-        "            while self._here:\n                await self._left_here.wait()\n",
-        "            pass\n",
+        "        while self._here:\n            await self._left_here.wait()\n",
+        "        await trio.lowlevel.checkpoint()\n",
     ),
     Mutant("our own hints ring again", _LISTENER, "if sender != self._me:", "if True:"),
     Mutant(

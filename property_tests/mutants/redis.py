@@ -365,8 +365,8 @@ MUTANTS: Final = (
     Mutant(
         "a write to redis that has left is cancelled like a read",
         "backends/_office.py",
-        "with trio.move_on_after(patience - self._ending, shield=True) as waiting:",
-        "with trio.move_on_after(patience - self._ending) as waiting:",
+        "with trio.move_on_after(patience - self._time_to_end, shield=True) as waiting:",
+        "with trio.move_on_after(patience - self._time_to_end) as waiting:",
     ),
     Mutant(
         "who is in a hurry breaks the connection of all",

@@ -7,7 +7,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from trioq.backends._base import Hint
-from trioq.backends._hints import Doorbell
+from trioq.backends._hints import Doorbell, hint_from
 
 
 async def test_two_readers_of_one_bell_are_both_woken() -> None:
@@ -50,3 +50,14 @@ async def test_a_bell_rings_for_what_it_is_for_alone() -> None:
     assert nothing.cancelled_caught
     bell.ring(Hint.READY | Hint.FINISHED)
     assert await bell.receive() == Hint.FINISHED
+
+
+@pytest.mark.parametrize(
+    "number", [b"", b"x", b"-1", b"+7", b"1_0", "²", pytest.param(b"9" * 5_000, id="5,000 digits")]
+)
+def test_what_is_no_number_is_no_hint(number: bytes | str) -> None:
+    assert hint_from(number) == Hint(0)
+
+
+def test_of_a_number_counts_what_we_know() -> None:
+    assert hint_from(b"%d" % (Hint.READY.value + 2**20)) == Hint.READY

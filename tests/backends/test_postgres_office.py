@@ -334,7 +334,7 @@ async def test_what_takes_too_long_is_ended_on_the_server(
     server: PostgresServer, office: OpenOffice, monkeypatch: pytest.MonkeyPatch, warm: bool
 ):
     monkeypatch.setattr(_office, "PATIENCE", 0.5)
-    monkeypatch.setattr(Office, "_ending", 0.2)
+    monkeypatch.setattr(Office, "_time_to_end", 0.2)
     if warm:
         await office.read(asking("SELECT 1"))
     with pytest.raises(BackendUnavailable, match=r"answer within 0\.5 s"):
@@ -350,7 +350,7 @@ async def test_a_server_that_stands_still_is_unavailable_within_patience(
     own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, patience: float
 ):
     monkeypatch.setattr(_office, "PATIENCE", 3.0)
-    monkeypatch.setattr(Office, "_ending", 1.5)
+    monkeypatch.setattr(Office, "_time_to_end", 1.5)
     async with office_at(own_server.url) as office:
         await office.read(asking("SELECT 1"))
         own_server.freeze()
@@ -378,7 +378,7 @@ async def office_behind_a_proxy(server: PostgresServer) -> AsyncIterator[tuple[O
 
 async def test_what_is_swallowed_on_the_way_costs_no_place(own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(_office, "PATIENCE", 0.2)
-    monkeypatch.setattr(Office, "_ending", 0.1)
+    monkeypatch.setattr(Office, "_time_to_end", 0.1)
     async with office_behind_a_proxy(own_server) as (office, proxy):
         proxy.hold(all_of_them)
         for _ in range(3):
@@ -398,7 +398,7 @@ async def test_a_transaction_is_ended_within_patience_however_long_the_way(
 ):
     """To ask for a ROLLBACK, and for one of each savepoint, would take as long again."""
     monkeypatch.setattr(_office, "PATIENCE", 4.0)
-    monkeypatch.setattr(Office, "_ending", 1.5)
+    monkeypatch.setattr(Office, "_time_to_end", 1.5)
 
     async def work(connection: Connection[Any]) -> None:
         async with connection.transaction(), connection.transaction(), connection.transaction():
@@ -410,6 +410,21 @@ async def test_a_transaction_is_ended_within_patience_however_long_the_way(
         with pytest.raises(BackendUnavailable, match="whether the write was stored is unknown"):
             await office.write(work, 4.0)
         assert trio.current_time() - began < 4.6
+
+
+async def test_a_commit_that_is_never_answered_is_told_as_any_other_write(
+    own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(_office, "PATIENCE", 1.0)
+    async with office_behind_a_proxy(own_server) as (office, proxy):
+
+        async def work(connection: Connection[Any]) -> None:
+            async with connection.transaction():
+                await connection.execute("SELECT 1")
+                proxy.hold(all_of_them)
+
+        with pytest.raises(BackendUnavailable, match="no answer within 1 s: whether the write was stored is unknown"):
+            await office.write(work, 1.0)
 
 
 # --- done again ---------------------------------------------------------------------------------

@@ -245,7 +245,7 @@ def _requeue(job: Job, command: Requeue, now: float) -> Fields:
 
 
 def _due(job: Job, now: float) -> bool:
-    return job.run_at <= now or job.state is State.WAITING
+    return job.run_at <= now or job.state is State.WAITING  # the first is quicker to ask, and true of nearly all
 
 
 def _past_ttl(job: Job, now: float) -> bool:

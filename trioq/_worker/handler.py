@@ -84,11 +84,11 @@ async def handle(running: Running, shift: Shift) -> None:
     except Exception as error:  # it raised what can't even be looked at
         outcome = Raised(f"{type(error).__name__}, on looking at what the handler raised")
     if not isinstance(outcome, Returned):
-        _log_failure(running.job, outcome)
+        _log_if_failed(running.job, outcome)
     shift.end(running, outcome)
 
 
-def _log_failure(job: Job, outcome: Outcome) -> None:
+def _log_if_failed(job: Job, outcome: Outcome) -> None:
     if isinstance(outcome, _FAILURES):
         attempt = f"attempt {job.attempt} of {job.max_retries + 1}"
         logger.warning("job %s (%s) failed in %s: %s", job.id, job.task, attempt, outcome.error)

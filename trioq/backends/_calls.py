@@ -1,7 +1,8 @@
 """Between a user's task, which may be cancelled at any moment, and a server, which must not notice.
 
-A request runs in a task of the backend's.  Its user waits beside it, and may leave: before the request has left, so
-that it never does, and after that only without its answer.  Knows no jobs and no server.
+A request that is not asked in its user's own task (see `_office`) runs in one of the backend's.  Its user waits beside
+it, and may leave: before the request has left, so that it never does, and after that only without its answer.  Knows no
+jobs and no server.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ ALL_HINTS = Hint.READY | Hint.CANCELLED | Hint.FINISHED | Hint.PAUSED
 def hint_from(number: bytes | str) -> Hint:
     """What another process has sent, without what makes no sense here: a newer trioq may say more."""
     try:
-        return Hint(int(number) & ALL_HINTS.value)
-    except ValueError:  # it is none; or it has thousands of digits, which Python refuses
+        return Hint(int(number) & ALL_HINTS.value) if number.isdigit() else Hint(0)
+    except ValueError:  # it has thousands of digits, which Python refuses
         return Hint(0)
 
 

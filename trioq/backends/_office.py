@@ -36,8 +36,8 @@ class Office(ABC, Generic[L]):
 
     # -- what each server's office knows itself --
 
-    #: Seconds for ending a request that is cut short together with its task; 0 where a request goes on without.
-    _ending: float = 0.0
+    #: Seconds that it may take to end a request that is cut short together with its task; 0 where that ends nothing.
+    _time_to_end: float = 0.0
 
     @abstractmethod
     def _at_hand(self) -> L | None:
@@ -88,17 +88,17 @@ class Office(ABC, Generic[L]):
                         ready.set()
                         await trio.sleep_forever()
                 finally:  # also where the run ends, and nobody has closed us
-                    await self._end_what_is_here()
-                self._nursery.cancel_scope.cancel()
+                    self._nursery.cancel_scope.cancel()
+                    with trio.move_on_after(PATIENCE, shield=True):
+                        await self._end_what_is_here()
         finally:
             self._ended.set()
 
     async def _end_what_is_here(self) -> None:
         for write in self._here:
             write.cancel()
-        with trio.CancelScope(shield=True):
-            while self._here:
-                await self._left_here.wait()
+        while self._here:
+            await self._left_here.wait()
 
     async def close(self) -> None:
         """End, also what has hardly begun: what is under way is answered that nobody knows its outcome."""
@@ -129,7 +129,7 @@ class Office(ABC, Generic[L]):
         cut it short after less time than the server may take.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        if patience >= PATIENCE or not self._ending:
+        if patience >= PATIENCE or not self._time_to_end:
             link = self._at_hand()
             if link is not None:
                 return await self._write_here(link, work, patience)
@@ -138,19 +138,24 @@ class Office(ABC, Generic[L]):
         return await wait_known(call, patience)
 
     async def _write_here(self, link: L, work: Work, patience: float) -> Any:
-        """Only who closes the office, or the end of the patience, cuts it short; that is over within the patience."""
-        with trio.move_on_after(patience - self._ending, shield=True) as waiting:
+        """Only the end of the patience, the closing and Ctrl-C cut it short; it has ended then within the patience."""
+        with trio.move_on_after(patience - self._time_to_end, shield=True) as waiting:
             self._here.add(waiting)
             try:
                 return await self._ask(link, work)
             except Exception as raised:
+                if waiting.cancel_called:
+                    raise self._unanswered(patience) from raised
                 raise self._as_ours(raised)  # noqa: B904  with its cause
             finally:
                 self._here.discard(waiting)
                 self._left_here.set()
+        raise self._unanswered(patience)
+
+    def _unanswered(self, patience: float) -> BackendUnavailable:
         if self._life.cancel_called:
-            raise self._closed()
-        raise BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
+            return self._closed()
+        return BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
 
     # -- the server's side --
 

@@ -30,7 +30,7 @@ class Office(_office.Office["Connection[Any]"]):
     where the tables are looked for, to be named where they are missing.
     """
 
-    _ending = 0.5
+    _time_to_end = 0.5  # enough to tell the server, on a connection of its own
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Office(_office.Office["Connection[Any]"]):
 
     async def _connect_anew(self) -> Connection[Any]:
         connection = await self._connect()
-        connection.patience = self._ending
+        connection.patience = self._time_to_end
         connection.outlives_a_cut = False
         if not self._prepares:
             connection.prepare_threshold = None
