@@ -1,4 +1,4 @@
-"""Who is measured, on which store, and with which settings: each in the fast setting that its own docs recommend."""
+"""Who is measured, on which store, and with which settings: each in a fast setting, of its docs or found by trying."""
 
 from __future__ import annotations
 
@@ -92,13 +92,15 @@ CONTENDERS: Final = (
         "uvloop and hiredis; its Redis backend.",
         pace=0.15,
     ),
-    Contender("trioq on PostgreSQL", "PostgreSQL", "trioq_peer.py", _OURS, "The defaults."),
+    Contender(
+        "trioq on PostgreSQL", "PostgreSQL", "trioq_peer.py", _OURS, "The defaults, with psycopg's C implementation."
+    ),
     Contender(
         "PgQueuer",
         "PostgreSQL",
         "pgqueuer_peer.py",
         Python("pgqueuer", ("pgqueuer[asyncpg]>=1.6,<2", "uvloop")),
-        "asyncpg and uvloop, 100 jobs a fetch.",
+        "asyncpg and uvloop, 100 jobs a fetch; it runs up to twice as many at a time as it is asked to.",
     ),
     Contender(
         "Procrastinate",

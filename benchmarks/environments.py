@@ -43,7 +43,7 @@ class Ours:
         return [sys.executable, PEERS / program]
 
     def versions(self) -> dict[str, str]:
-        return _versions(sys.executable, ["trioq", "trio"])
+        return _versions(sys.executable, ["trioq", "trio", "coredis", "psycopg"])
 
 
 @attrs.frozen
@@ -136,8 +136,9 @@ def _bare_name(requirement: str) -> str:
 
 
 def _versions(python: str | Path, names: list[str]) -> dict[str, str]:
-    ask = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
-    return dict(zip(names, _run(python, "-c", ask, *names).split(), strict=True))
+    ask = "import platform, sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    told = _run(python, "-c", f"{ask}; print(platform.python_version())", *names).split()
+    return dict(zip([*names, "Python"], told, strict=True))
 
 
 def _run(*command: str | Path, folder: Path | None = None) -> str:

@@ -23,8 +23,9 @@ All figures
 Measured in one run, in {rounds} rounds: in each, every contender is given each workload, in turn.
 A figure is the median of the rounds. *trioq is* says how many times better trioq on the same store does in the same
 round: the median of these ratios, and in brackets the lowest and the highest, where there are several. **More than 1 is
-better for trioq**, whatever is measured. CPU is that of the process and of the server's processes, memory what the
-worker's process had at most. In each trial every job was checked to have run exactly once.
+better for trioq**, whatever is measured; the last column compares what its head names. CPU is that of the process and
+of the server's processes, memory what the workers' processes had at most, or what one has that does nothing. In each
+trial every job was checked to have run exactly once; of a million, that none ran twice.
 
 The machine: {machine}.
 
@@ -60,7 +61,7 @@ def _tables(results: Results, workload: Workload) -> Iterator[str]:
         there = [each for each in CONTENDERS if each.store == store and _has(results, workload, each)]
         if there:
             columns = _columns(results, workload, there)
-            head = _TABLE.format(head="\n     - ".join([f"on {store}", *columns, "trioq is"]))
+            head = _TABLE.format(head="\n     - ".join([f"on {store}", *columns, f"trioq is, by {workload.figure}"]))
             yield head + "".join(_row(results, workload, each, columns) for each in there)
 
 

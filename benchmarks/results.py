@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import platform
 import statistics
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 import psutil
+
+from trioq import __version__
 
 from .trial import Figures
 
@@ -97,12 +101,21 @@ class Results:
 def this_machine() -> dict[str, Any]:
     """What figures depend on."""
     return {
+        "trioq": _commit(),
         "processor": _processor(),
         "cores": psutil.cpu_count(),
         "memory GB": round(psutil.virtual_memory().total / 2**30),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
+
+
+def _commit() -> str:
+    """Which code was measured, where that is known."""
+    asked = ["git", "describe", "--always", "--dirty"]
+    with suppress(FileNotFoundError):
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or __version__
+    return __version__
 
 
 def _processor() -> str:

@@ -14,9 +14,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from queue import SimpleQueue
 from threading import Thread
+
+from .signals import undisturbed
 
 
 class Wire:
@@ -121,11 +123,12 @@ class Far:
 def wire(port: int, seconds: float) -> Iterator[Far]:
     """A wire to this port that takes *seconds* in each direction, for as long as the block runs."""
     command = [sys.executable, "-m", "benchmarks.wire", str(port), str(seconds)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield Far(process)
-        finally:
-            process.kill()
+    with ExitStack() as stack:
+        with undisturbed():
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+        yield Far(process)
 
 
 if __name__ == "__main__":
