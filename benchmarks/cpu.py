@@ -25,6 +25,6 @@ def cpu_of_server(pid: int) -> float:
     first = psutil.Process(pid)
     total = cpu_seconds(pid) + first.cpu_times().children_user + first.cpu_times().children_system
     for child in first.children():
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):  # it has ended meanwhile, or does so now
             total += cpu_seconds(child.pid)
     return float(total)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from benchmarks import workloads
+from benchmarks import cpu, workloads
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.environments import PEERS
 from benchmarks.programs import Failed, Unsupported
@@ -48,6 +52,15 @@ def test_a_worker_may_leave_some_of_a_backlog(file):
     one = trial("trioq on SQLite", file)
     one.fill(3_000)
     assert one.drain(100, rest=True)["jobs/s"] > 0
+
+
+@pytest.mark.parametrize(("name", "jobs"), [("enqueue one by one", 1_000), ("enqueue many", 5_000)])
+def test_all_that_was_enqueued_is_run_afterwards(file, monkeypatch, name, jobs):
+    ran = []
+    monkeypatch.setattr(Trial, "drain", lambda _, jobs: ran.append(jobs))
+    [workload] = [each for each in WORKLOADS if each.name == name]
+    assert workload.measure(trial("trioq on SQLite", file))["jobs/s"] > 0
+    assert ran == [jobs]
 
 
 def test_a_long_backlog_is_compared_with_short_ones_before_and_after_it(file, monkeypatch):
@@ -103,6 +116,19 @@ def test_an_idle_worker_must_still_be_one_when_it_has_been_watched(file, monkeyp
     monkeypatch.setattr(workloads, "_WATCHED", 0.1)
     [idle] = [each for each in WORKLOADS if each.name == "do nothing"]
     assert idle.measure(trial("trioq on SQLite", file))["memory MB"] > 10
+
+
+def test_a_process_of_a_server_that_ends_while_it_is_looked_at_spoils_no_trial(monkeypatch):
+    look = cpu.cpu_seconds
+
+    def gone(pid: int) -> float:
+        if pid != os.getpid():
+            raise FileNotFoundError(f"/proc/{pid}/task")
+        return look(pid)
+
+    monkeypatch.setattr(cpu, "cpu_seconds", gone)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE):
+        assert cpu.cpu_of_server(os.getpid()) > 0
 
 
 def test_quantiles_are_in_milliseconds():
