@@ -16,6 +16,7 @@ from typing import Final
 from .contenders import CONTENDERS, Contender
 from .environments import NotInstalled
 from .page import FOLDER, PAGE, RESULTS, better, page
+from .page import number as rounded
 from .programs import Unsupported
 from .results import Measured, Results, this_machine
 from .signals import undisturbed, unwind_when_told_to_end
@@ -91,7 +92,7 @@ def measure(workload: Workload, contender: Contender, store: Store, number: int,
 
 def tell(measured: Measured) -> None:
     """Print it."""
-    figures = "  ".join(f"{name} {value:,.4g}" for name, value in measured.figures.items())
+    figures = "  ".join(f"{name} {rounded(value)}" for name, value in measured.figures.items())
     print(f"  {measured.contender:20} {figures or measured.unsupported or 'FAILED: ' + measured.failed}", flush=True)
 
 
@@ -101,8 +102,9 @@ def tell_ratios(results: Results, contenders: Sequence[Contender], workloads: Se
         for each in contenders:
             ratio = better(results, workload, each)
             if ratio is not None:
-                what = f"trioq is {ratio.median:7.2f} times better than {each.name}"
-                print(f"{workload.name:24} {what:52} ({ratio.ends[0]:.2f} to {ratio.ends[1]:.2f})")
+                spread = f" ({ratio.ends[0]:.2f} to {ratio.ends[1]:.2f})" if len(ratio.values) > 1 else ""
+                what = f"{ratio.median:7.2f}{spread} times as good as {each.name}"
+                print(f"{workload.name:24} by {workload.figure:16} trioq is {what}")
 
 
 def main() -> int:
@@ -110,7 +112,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("words", nargs="*", help="parts of the names of contenders and workloads")
     parser.add_argument("--quick", action="store_true", help="a few workloads, fewer jobs, one round")
-    parser.add_argument("--rounds", type=int, help="how often each is measured: 3, or 1 in a quick run")
+    parser.add_argument("--rounds", type=_one_or_more, help="how often each is measured: 3, or 1 in a quick run")
     parser.add_argument("--output", type=Path, help=f"where results go; {RESULTS.name} in the docs, if everything runs")
     parser.add_argument("--page", action="store_true", help="only write the page again")
     options = parser.parse_args()
@@ -141,7 +143,15 @@ def main() -> int:
     if output == RESULTS:
         write_page()
         print(f"The page is {PAGE}.")
+    elif output is None:
+        print("Nothing was stored: --output FILE does that, or a run of everything.")
     return 1 if any(each.failed for each in results.trials) else 0
+
+
+def _one_or_more(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"a number of rounds is 1 or more, not {word!r}")
+    return int(word)
 
 
 def write_page() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.__main__ import pick, takers
+from benchmarks.__main__ import main, pick, takers, tell_ratios
 from benchmarks.contenders import CONTENDERS
 from benchmarks.page import PAGE, RESULTS, better, number, page
 from benchmarks.results import Measured, Results, this_machine
@@ -95,3 +95,19 @@ def test_no_words_pick_everything_and_a_quick_run_has_fewer_workloads():
 def test_a_word_that_names_nothing_is_told_what_there_is():
     with pytest.raises(SystemExit, match=r"called rabbitmq\. There are: trioq on Redis, .*pick up"):
         pick(["rabbitmq"], quick=False)
+
+
+@pytest.mark.parametrize("rounds", ["0", "-1", "x"])
+def test_a_number_of_rounds_that_is_none_is_an_error(capsys, monkeypatch, rounds):
+    monkeypatch.setattr("sys.argv", ["benchmarks", f"--rounds={rounds}"])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"1 or more, not '{rounds}'" in capsys.readouterr().err
+
+
+def test_ratios_are_told_with_their_figure_and_their_spread(results, capsys):
+    tell_ratios(results, [BULLMQ], [DRAIN, PICK_UP])
+    assert capsys.readouterr().out.splitlines() == [
+        "drain, concurrency 100   by jobs/s           trioq is    3.00 (3.00 to 3.00) times as good as BullMQ",
+        "pick up                  by p50 ms           trioq is    4.00 (4.00 to 4.00) times as good as BullMQ",
+    ]
