@@ -7,7 +7,6 @@ import platform
 import statistics
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +112,11 @@ def this_machine() -> dict[str, Any]:
 def _commit() -> str:
     """Which code was measured, where that is known."""
     asked = ["git", "describe", "--always", "--dirty"]
-    with suppress(FileNotFoundError):
-        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or __version__
-    return __version__
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        told = ""
+    return told or __version__
 
 
 def _processor() -> str:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from random import Random
 
@@ -339,14 +339,21 @@ async def interrupt() -> None:
     await trio.to_thread.run_sync(os.kill, os.getpid(), signal.SIGINT)
 
 
+@asynccontextmanager
+async def interrupted() -> AsyncIterator[None]:
+    """Ctrl-C comes inside, as itself."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
 @pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_the_query_and_leaves_the_connection_in_order(server: PostgresServer):
     async def main() -> None:
         async with await connect(server.url, autocommit=True) as connection:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(interrupt)
-                with pytest.raises(KeyboardInterrupt):
-                    await connection.execute("SELECT pg_sleep(30), 'ctrl-c'")
+            async with interrupted():
+                await connection.execute("SELECT pg_sleep(30), 'ctrl-c'")
             await require_order(connection)
 
     trio.run(main)
@@ -359,11 +366,8 @@ def test_ctrl_c_waits_for_a_commit_that_has_left(server: PostgresServer):
         async with await connect(server.url, autocommit=True) as connection:
             await connection.execute("CREATE TEMPORARY TABLE t (n int)")
             await make_commit_take(connection, 0.3)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(interrupt)
-                with pytest.raises(KeyboardInterrupt):
-                    async with connection.transaction():
-                        await connection.execute("INSERT INTO t VALUES (1)")
+            async with interrupted(), connection.transaction():
+                await connection.execute("INSERT INTO t VALUES (1)")
             assert await one(connection, "SELECT count(*) FROM t") == 1
 
     trio.run(main)
@@ -376,11 +380,8 @@ def test_ctrl_c_is_not_lost_where_a_commit_is_never_answered(server: PostgresSer
             await connection.execute("CREATE TEMPORARY TABLE t (n int)")
             connection.patience = 0.2
             await make_commit_take(connection, 30)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(interrupt)
-                with pytest.raises(KeyboardInterrupt):
-                    async with connection.transaction():
-                        await connection.execute("INSERT INTO t VALUES (1)")
+            async with interrupted(), connection.transaction():
+                await connection.execute("INSERT INTO t VALUES (1)")
             assert connection.closed
 
     trio.run(main)
@@ -392,10 +393,8 @@ def test_ctrl_c_comes_by_itself_also_where_much_is_being_sent(own_server: Postgr
         async with await connect(own_server.url, autocommit=True) as connection:
             connection.patience = 0.2
             own_server.freeze()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(interrupt)
-                with pytest.raises(KeyboardInterrupt):
-                    await connection.execute("SELECT length(%s)", ("x" * 50 * 2**20,))
+            async with interrupted():
+                await connection.execute("SELECT length(%s)", ("x" * 50 * 2**20,))
             assert connection.closed
 
     trio.run(main)

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tests.postgres_server import PROGRAMS, PostgresServer, shared
-from tests.proxy import Proxy, all_of_them
+from tests.proxy import all_of_them, proxy_before
 from trioq.abc import Hint
 from trioq.backends._hints import ALL_HINTS, Doorbell, Doorbells
 from trioq.backends.postgres import listener as module
@@ -237,16 +237,12 @@ async def test_while_nothing_comes_through_everybody_is_rung_for(
 async def test_a_connection_that_falls_silent_is_noticed(own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_PROOFS", 0.3)
     monkeypatch.setattr(module, "_DOUBT", 0.5)
-    async with trio.open_nursery() as nursery:
-        [tcp] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        port = tcp.socket.getsockname()[1]
-        proxy = Proxy(own_server, port)
-        await nursery.start(trio.serve_listeners, proxy.serve, [tcp])
 
-        async def send(channel: str, text: str) -> None:
-            own_server.sql("SELECT pg_notify(%s, %s)", channel, text)
+    async def send(channel: str, text: str) -> None:
+        own_server.sql("SELECT pg_notify(%s, %s)", channel, text)
 
-        url = own_server.url.replace(str(own_server.port), str(port))
+    async with proxy_before(own_server) as proxy:
+        url = own_server.url.replace(str(own_server.port), str(proxy.port))
         async with ears_at(url, send) as ears, ears.watch("a") as bell:
             assert await rings(bell, 1) is None
             proxy.hold(all_of_them)
@@ -254,4 +250,3 @@ async def test_a_connection_that_falls_silent_is_noticed(own_server: PostgresSer
             assert await rings(bell, 5) == ALL_HINTS
             assert trio.current_time() - began < 2
             assert await rings(bell, 5) == ALL_HINTS
-        nursery.cancel_scope.cancel()

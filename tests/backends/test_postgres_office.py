@@ -16,7 +16,7 @@ import trio
 import trio.testing
 
 from tests.postgres_server import PROGRAMS, PostgresServer, shared
-from tests.proxy import Proxy, all_of_them, none
+from tests.proxy import Proxy, all_of_them, none, proxy_before
 from trioq import BackendError, BackendUnavailable
 from trioq.backends import _office
 from trioq.backends.postgres.address import Address
@@ -84,6 +84,19 @@ def asking(query: str, *values: object) -> Callable[[Connection[Any]], Awaitable
         return (await cursor.fetchone())[0] if cursor.description else None
 
     return work
+
+
+async def ending_well(connection: Connection[Any]) -> int:
+    """A work that is not cut short, as a COMMIT is not."""
+    with trio.CancelScope(shield=True):
+        await connection.execute("SELECT pg_sleep(0.2)")
+    return 7
+
+
+async def until_no_connection_is_left(server: PostgresServer, office: OpenOffice) -> None:
+    with trio.fail_after(5):
+        while server.connections(office.name):  # noqa: ASYNC110  it is another process that is waited for
+            await trio.sleep(0.01)
 
 
 async def until_it_answers(office: Office) -> None:
@@ -213,38 +226,25 @@ async def test_closing_tells_who_waits_and_leaves_no_connection(server: Postgres
         began = trio.current_time()
         await office.close()
         assert trio.current_time() - began < 2
-    with trio.fail_after(5):
-        while server.connections(office.name):  # noqa: ASYNC110  it is another process that is waited for
-            await trio.sleep(0.01)
+    await until_no_connection_is_left(server, office)
 
 
 async def test_a_write_that_ends_well_while_it_is_closed_leaves_no_connection(server: PostgresServer):
-    async def work(connection: Connection[Any]) -> None:
-        with trio.CancelScope(shield=True):  # as a COMMIT is
-            await connection.execute("SELECT pg_sleep(0.2)")
-
     async with office_at(server.url) as office:
         await office.read(asking("SELECT 1"))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(office.write, work, 5)
+            nursery.start_soon(office.write, ending_well, 5)
             await trio.sleep(0.1)
             await office.close()
             assert office._idle == []
-    with trio.fail_after(5):
-        while server.connections(office.name):  # noqa: ASYNC110  it is another process that is waited for
-            await trio.sleep(0.01)
+    await until_no_connection_is_left(server, office)
 
 
 async def test_who_leaves_the_closing_leaves_no_connection_either(server: PostgresServer):
     """So does a Ctrl-C."""
 
-    async def work(connection: Connection[Any]) -> int:
-        with trio.CancelScope(shield=True):  # as a COMMIT is
-            await connection.execute("SELECT pg_sleep(0.2)")
-        return 7
-
     async def ask() -> None:
-        assert await office.write(work, 5) == 7
+        assert await office.write(ending_well, 5) == 7
 
     async with office_at(server.url) as office:
         await office.read(asking("SELECT 1"))
@@ -254,9 +254,7 @@ async def test_who_leaves_the_closing_leaves_no_connection_either(server: Postgr
             with trio.move_on_after(0.01) as scope:
                 await office.close()
             assert scope.cancelled_caught
-    with trio.fail_after(5):
-        while server.connections(office.name):  # noqa: ASYNC110  it is another process that is waited for
-            await trio.sleep(0.01)
+    await until_no_connection_is_left(server, office)
     assert office._idle == []
 
 
@@ -366,14 +364,12 @@ async def test_a_server_that_stands_still_is_unavailable_within_patience(
 
 @asynccontextmanager
 async def office_behind_a_proxy(server: PostgresServer) -> AsyncIterator[tuple[OpenOffice, Proxy]]:
-    async with trio.open_nursery() as nursery:
-        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        proxy = Proxy(server, listener.socket.getsockname()[1])
-        await nursery.start(trio.serve_listeners, proxy.serve, [listener])
-        async with office_at(server.url.replace(str(server.port), str(proxy.port)), size=2) as office:
-            await office.read(asking("SELECT 1"))
-            yield office, proxy
-        nursery.cancel_scope.cancel()
+    async with (
+        proxy_before(server) as proxy,
+        office_at(server.url.replace(str(server.port), str(proxy.port)), size=2) as office,
+    ):
+        await office.read(asking("SELECT 1"))
+        yield office, proxy
 
 
 async def test_what_is_swallowed_on_the_way_costs_no_place(own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch):

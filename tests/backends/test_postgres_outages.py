@@ -13,7 +13,7 @@ import trio
 import trioq
 from tests.postgres_server import PROGRAMS, PostgresServer
 from tests.postgres_stores import new_schema
-from tests.proxy import Proxy, all_of_them, none
+from tests.proxy import Proxy, all_of_them, none, proxy_before
 from trioq import BackendError, BackendUnavailable, SchemaMissing
 from trioq.backends.postgres import PostgresBackend
 from trioq.lifecycle import Job
@@ -154,13 +154,9 @@ def server(hers: PostgresServer) -> Iterator[PostgresServer]:
 
 @pytest.fixture
 async def proxy(server: PostgresServer) -> AsyncIterator[Proxy]:
-    async with trio.open_nursery() as nursery:
-        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        proxy = Proxy(server, listener.socket.getsockname()[1])
-        proxy.url = f"postgresql://ann:pw@127.0.0.1:{listener.socket.getsockname()[1]}/postgres"
-        await nursery.start(trio.serve_listeners, proxy.serve, [listener])
+    async with proxy_before(server) as proxy:
+        proxy.url = f"postgresql://ann:pw@127.0.0.1:{proxy.port}/postgres"
         yield proxy
-        nursery.cancel_scope.cancel()
 
 
 class Work:
