@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -256,6 +257,27 @@ async def test_who_leaves_the_closing_leaves_no_connection_either(server: Postgr
             assert scope.cancelled_caught
     await until_no_connection_is_left(server, office)
     assert office._idle == []
+
+
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_before_a_request_has_begun_loses_no_place(server: PostgresServer):
+    class Pressed(OpenOffice):
+        def _at_hand(self) -> Connection[Any] | None:
+            connection = super()._at_hand()
+            if connection is not None:
+                signal.raise_signal(signal.SIGINT)
+            return connection
+
+    async def main() -> None:
+        office = Pressed(server.url, 2)
+        await office.open()
+        await office.read(asking("SELECT 1"))
+        with pytest.raises(KeyboardInterrupt):
+            await office.write(asking("SELECT 1"), 5)
+        assert office._places.value == 2
+        await office.close()
+
+    trio.run(main)
 
 
 # --- outcomes -----------------------------------------------------------------------------------
