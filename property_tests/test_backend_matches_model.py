@@ -6,9 +6,10 @@ snapshots from any time: most of what goes wrong in a store is a write by somebo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import attrs
+import pytest
 import trio
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -44,6 +45,12 @@ _EXACT_TO = 1e-5
 _QUEUES = ["a", "b"]
 _IDS = ["1", "2", "3"]
 _WORKERS = ["ada-1", "bob-2"]
+
+#: A program has a hundred steps, and each is a look at the whole store.
+_PROGRAMS: Final = settings().max_examples // 4
+
+#: Programs of one test: those of a long run are cut into parts that can go side by side.
+_A_PART: Final = 60
 
 _seconds = sts.durations(30.0)
 _leases = _seconds.map(lambda seconds: seconds + sts.TICK)
@@ -138,6 +145,21 @@ class Program:
         changes = [change for _ in range(self.draw(st.integers(1, 3), "changes")) for change in self.some_change()]
         await self.send(changes)
 
+    async def settle_one_job_often(self) -> None:
+        """A batch about one job: steps from the versions that were read last, and writes that come once more."""
+        for job in self.some_job():
+            versions = [seen for seen in self.seen if (seen.queue, seen.seq) == (job.queue, job.seq)][-3:]
+            sent = [each for batch in self.sent for each in batch if (each.queue, each.seq) == (job.queue, job.seq)]
+            changes: list[Change] = []
+            for _ in range(self.draw(st.integers(2, 6), "changes")):
+                if sent and self.draw(st.booleans(), "once more"):
+                    changes.append(self.draw(st.sampled_from(sent[-4:]), "sent before"))
+                    continue
+                version = self.draw(st.sampled_from(versions), "version")
+                changes += self.some_change_of(version)
+                sent += changes[-1:]
+            await self.send(changes)
+
     async def settle_as_a_whole(self) -> None:
         """Some steps, of the same job or others, and new jobs, that are to be stored together."""
         parts = [change for _ in range(self.draw(st.integers(1, 3), "parts")) for change in self.some_change()]
@@ -225,7 +247,8 @@ class Program:
             await self.pass_time(self.draw(st.sampled_from(ahead), "until") - early - self.now)
 
     ACTS = (
-        *(enqueue, claim, claim, settle, settle, settle, settle_as_a_whole, repeat_a_write, renew, sweep),
+        *(enqueue, claim, claim, settle, settle, settle, settle_one_job_often, settle_one_job_often),
+        *(settle_as_a_whole, repeat_a_write, renew, sweep),
         *(remove, prune, pause, resume, resume, wait, wait_for_a_deadline, wait_for_a_deadline),
     )
 
@@ -241,17 +264,18 @@ class Program:
         return [self.draw(st.sampled_from(known), "job")] if known else []
 
     def some_change(self) -> list[Change]:
-        """What somebody wants to do to a job, if there is one and its state allows it."""
-        changes = []
-        for job in self.some_job():
-            now = self.now + self.draw(st.sampled_from([0.0, 0.0, -1.0, 1.0]), "clock error")
-            kinds = [kind for kind in _COMMANDS if job.state in TABLE[kind].sources]
-            kind = self.draw(st.sampled_from(kinds), "kind")
-            try:
-                changes.append(step(job, self.draw(_COMMANDS[kind], "command"), now))
-            except IllegalStep:
-                continue
-        return changes
+        """What a client wants to do to a job, if there is one and its state allows it."""
+        return [change for job in self.some_job() for change in self.some_change_of(job)]
+
+    def some_change_of(self, job: Job) -> list[Change]:
+        """What a client that has read this record wants to do to it, if its state allows it."""
+        now = self.now + self.draw(st.sampled_from([0.0, 0.0, -1.0, 1.0]), "clock error")
+        kinds = [kind for kind in _COMMANDS if job.state in TABLE[kind].sources]
+        kind = self.draw(st.sampled_from(kinds), "kind")
+        try:
+            return [step(job, self.draw(_COMMANDS[kind], "command"), now)]
+        except IllegalStep:
+            return []
 
     def half_stored(self, change: Change) -> bool:
         """Whether some steps of it are there and others not: no store can tell whose, and the design is silent.
@@ -329,9 +353,12 @@ class Program:
                 return jobs
 
 
-@settings(max_examples=max(60, settings().max_examples // 4))  # a program has a hundred steps, each a look at it all
+@pytest.mark.parametrize("part", range(-(-_PROGRAMS // _A_PART)))
+@settings(max_examples=min(_PROGRAMS, _A_PART))
 @given(data=st.data())
-def test_any_program_leaves_the_backend_and_the_model_in_the_same_place(make: Make, data: st.DataObject) -> None:
+def test_any_program_leaves_the_backend_and_the_model_in_the_same_place(
+    make: Make, data: st.DataObject, part: int
+) -> None:
     """After any program of verbs, by whomever, from however old a snapshot and however often repeated, each reply is
     the one that a naive model of the store gives, the whole store equals the model, and every record is sound.
 

@@ -110,6 +110,7 @@ from ._settle import (
     check_a_repeat_answers_stored_though_its_job_came_due as check_a_repeat_answers_stored_though_its_job_came_due,
 )
 from ._settle import check_a_requeue_loses_its_key_to_a_live_job as check_a_requeue_loses_its_key_to_a_live_job
+from ._settle import check_changes_of_one_job_follow_each_other as check_changes_of_one_job_follow_each_other
 from ._settle import check_each_change_of_a_batch_stands_alone as check_each_change_of_a_batch_stands_alone
 from ._settle import check_progress_can_be_noted_with_a_step as check_progress_can_be_noted_with_a_step
 from ._settle import check_settle_compares_and_swaps as check_settle_compares_and_swaps

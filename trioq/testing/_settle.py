@@ -138,6 +138,21 @@ async def check_each_change_of_a_batch_stands_alone(make: Make) -> None:
         assert states == [State.WAITING, State.COMPLETED, State.WAITING, State.WAITING], "and its own effect"
 
 
+async def check_changes_of_one_job_follow_each_other(make: Make) -> None:
+    """Each change of a batch is judged by what those before it have left, several of one job as well."""
+    async with make() as backend:
+        [job] = await held(backend, a_job())
+        first = await lose(backend, job)
+        now = await store_time(backend)
+        reclaim = step(first, Reclaim(), now)
+        assert await _verdicts(backend, reclaim) == [STORED]
+        second = first.after(reclaim)
+        cancel = step(second, Cancel("no"), now)
+        batch = (step(first, Complete(b"1"), now), reclaim, cancel, cancel, reclaim, step(second, Cancel("late"), now))
+        assert await _verdicts(backend, *batch) == [STALE, STORED, STORED, STORED, STALE, STALE]
+        assert_same([await stored(backend, first)], [second.after(cancel)], "the first that could be stored won")
+
+
 async def check_a_requeue_loses_its_key_to_a_live_job(make: Make) -> None:
     """A requeue whose unique key another live job holds answers key taken, and changes nothing."""
     async with make() as backend:

@@ -92,25 +92,18 @@ class _Settling:
     # -- those that stand alone --
 
     async def _store_each(self, left: Sequence[Placed]) -> None:
-        """Swap each; then look at those that were not, and try those again that come after another of their job."""
+        """Swap the first change of each job, then the next: each is judged by what those before it have left."""
         while left:
-            firsts, others = _apart(left)
+            firsts, left = _apart(left)
             self.now, swapped = await self._swap(firsts)
             for n, change in firsts:
                 if n in swapped:
                     self.verdicts[n] = Verdict.STORED
                     self._bits[change.queue] = self._bits.get(change.queue, 0) | swapped[n]
             refused = [(n, change) for n, change in firsts if n not in swapped]
-            jobs = await self._look([*refused, *others])
+            jobs = await self._look(refused)
             for n, change in refused:
                 self.verdicts[n] = _refusal(change, jobs.get((change.queue, change.seq)))
-            left = []
-            for n, change in others:
-                job = jobs.get((change.queue, change.seq))
-                if job is not None and job.version == change.version:
-                    left.append((n, change))
-                else:
-                    self.verdicts[n] = _refusal(change, job)
 
     async def _revive(self, batch: Sequence[Placed]) -> None:
         """As a batch; where two of it want one key, or somebody else has just taken one, each by itself."""
