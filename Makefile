@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
+PROCESSES ?= 6
 MINUTES ?= 20
 FAULTS ?=
 BENCH ?=
@@ -19,11 +20,12 @@ PYTHON ?= $(shell for name in $(NAMES); do $$name $(WILL_DO) >/dev/null 2>&1 && 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a virtual environment is none
-.PHONY: help demo test soak faults faults-full bench mutants mutmut check lint format async types typing imports docs wheel clean
+.PHONY: help demo test test-all soak faults faults-full bench mutants mutmut check lint format async types typing imports docs wheel clean
 
 help:
 	@echo "make demo     watch real jobs go through a durable queue (DEMO_ARGS='--help' for its options)"
-	@echo "make test     run the tests (TEST_ARGS='-k lease', HYPOTHESIS_PROFILE=ci)"
+	@echo "make test     run the tests that each change needs (TEST_ARGS='-k lease', PROCESSES=0)"
+	@echo "make test-all run all tests (HYPOTHESIS_PROFILE=ci)"
 	@echo "make check    all of: lint format async types typing imports docs wheel"
 	@echo "make soak     simulate worlds that nobody has seen yet, and count them (MINUTES=20)"
 	@echo "make faults   break real processes and servers for a quarter of an hour, and count (FAULTS='kill redis')"
@@ -35,8 +37,15 @@ help:
 demo: $(VENV)/.has-cli
 	$(BIN)/trioq demo $(DEMO_ARGS)
 
+# More processes than cores, since most of the time is waiting; one test at a time, since some take a thousand times as
+# long as others.
+PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist load --maxschedchunk 1
+
 test: $(VENV)/.has-test
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(PYTEST) -m "not slow" $(TEST_ARGS)
+
+test-all: $(VENV)/.has-test
+	$(PYTEST) $(TEST_ARGS)
 
 soak: $(VENV)/.has-test
 	$(BIN)/python -m property_tests.soak --minutes $(MINUTES)

@@ -1,6 +1,6 @@
 """How the specification is run: its strengths, and the backends that it is run against.
 
-``HYPOTHESIS_PROFILE=dev`` takes seconds and is the default, ``ci`` takes minutes.  ``--backend=module:factory`` names
+``HYPOTHESIS_PROFILE=dev`` takes half a minute and is the default, ``ci`` takes minutes.  ``--backend=module:factory`` names
 a backend to ask instead of ours, and leaves out the properties that ask none.
 """
 
@@ -16,14 +16,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from property_tests import backends
+from tests import parallel
 
 # No deadline: how long one example takes says more about the machine than about trioq.
 _ALWAYS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 
 settings.register_profile("dev", _ALWAYS, max_examples=60, stateful_step_count=40)
-settings.register_profile("ci", _ALWAYS, max_examples=1_000, stateful_step_count=60)
+settings.register_profile("ci", _ALWAYS, max_examples=480, stateful_step_count=60)
 # For mutants: to see that a property fails is enough, so nothing is made smaller or kept.
-settings.register_profile("mutants", settings.get_profile("dev"), phases=[Phase.generate], database=None)
+settings.register_profile(
+    "mutants", _ALWAYS, max_examples=240, stateful_step_count=40, phases=[Phase.generate], database=None
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 #: Those that check many rules, by what the names of these begin with.
@@ -43,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Find the backends, or say at once what is wrong with the name."""
+    parallel.register(config)
     reference = _named(config)
     try:
         config.stash[_MAKERS] = {reference: backends.named(reference)} if reference else backends.OURS

@@ -44,7 +44,7 @@ _LIVES = {
 }
 
 #: Of the steps, profile dev tries every fourth.
-_STRIDE = 1 if settings().max_examples >= 1_000 else 4
+_STRIDE = 1 if settings().max_examples >= 480 else 4
 
 
 @pytest.mark.parametrize("life", _LIVES.values(), ids=_LIVES)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from property_tests.test_backend_matches_model import Program
-from tests.postgres_server import PROGRAMS, shared
+from tests.postgres_server import EACH, shared
 from tests.postgres_stores import new_schema
 from trioq.backends.postgres import PostgresBackend
 
@@ -45,8 +45,8 @@ def _empty(server: str) -> str:
     return schema
 
 
-@pytest.mark.parametrize("server", PROGRAMS)
-@settings(max_examples=max(15, settings().max_examples // 25))  # each takes a second or two
+@pytest.mark.parametrize("server", EACH)
+@settings(max_examples=settings().max_examples // 20)  # each takes a second or two
 @given(data=st.data())
 def test_any_program_leaves_postgresql_and_the_model_in_the_same_place(server: str, data: st.DataObject) -> None:
     async def main() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from property_tests.test_backend_matches_model import Program
-from tests.servers import PROGRAMS, shared
+from tests.servers import EACH, shared
 from trioq.backends.redis import RedisBackend
 from trioq.lifecycle import Job
 
@@ -41,8 +41,8 @@ class ByHand(Program):
         self.hear(await self.ask_the_time())
 
 
-@pytest.mark.parametrize("server", PROGRAMS)
-@settings(max_examples=max(15, settings().max_examples // 8))
+@pytest.mark.parametrize("server", EACH)
+@settings(max_examples=settings().max_examples // 12)
 @given(data=st.data())
 def test_any_program_leaves_redis_and_the_model_in_the_same_place(server: str, data: st.DataObject) -> None:
     async def main() -> None:

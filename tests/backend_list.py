@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -34,6 +35,8 @@ class Subject:
     make: Callable[[Path], Backend]
     #: Whether it runs on Trio's loop alone: under MockClock a thread would let the clock run away.
     virtual: bool = True
+    #: Of the servers of one kind, whether others come before it: then it is asked where all tests are run.
+    slow: bool = False
 
     def clock(self) -> trio.abc.Clock | None:
         """What ``trio.run`` is to be given."""
@@ -68,6 +71,18 @@ BACKENDS: Final = (
     Subject("memory", lambda folder: InMemoryBackend()),
     Subject("sqlite-inline", lambda folder: SQLiteBackend(_new_file(folder), inline=True)),
     Subject("sqlite-thread", _threaded, virtual=False),
-    *(Subject(name, partial(_redis, name), virtual=False) for name in PROGRAMS),
-    *(Subject(name, partial(_postgres, name), virtual=False) for name in postgres_server.PROGRAMS),
+    *(Subject(name, partial(_redis, name), virtual=False, slow=n > 0) for n, name in enumerate(PROGRAMS)),
+    *(
+        Subject(name, partial(_postgres, name), virtual=False, slow=n > 0)
+        for n, name in enumerate(postgres_server.PROGRAMS)
+    ),
 )
+
+
+def each(*, virtual: bool | None = None) -> list[Any]:
+    """The backends for a test of each, or of those that are *virtual*, or are not."""
+    return [
+        pytest.param(subject, id=subject.name, marks=[pytest.mark.slow] if subject.slow else [])
+        for subject in BACKENDS
+        if virtual in (None, subject.virtual)
+    ]

@@ -8,6 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from tests import parallel
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    parallel.register(config)
+
 
 @pytest.fixture
 def heard():

@@ -51,6 +51,9 @@ def _programs() -> dict[str, Path]:
 #: The servers that there are, by name.
 PROGRAMS: Final = _programs()
 
+#: The first for each change, and the others where all tests are run.
+EACH: Final = [pytest.param(name, marks=[pytest.mark.slow][:place]) for place, name in enumerate(PROGRAMS)]
+
 #: Asks a test of one of them: for what takes long, and doesn't depend on the server.
 on_one: Final = pytest.mark.parametrize("server", list(PROGRAMS)[:1], indirect=True)
 

@@ -25,6 +25,8 @@ from trioq.abc import Backend
 from trioq.backends.postgres import listener as postgres_listener
 from trioq.backends.redis import listener as redis_listener
 
+pytestmark = pytest.mark.slow
+
 #: What is counted does not depend on a server's version, so one of each kind is asked.
 STORES: Final[dict[str, Callable[[Path], Backend]]] = {
     "memory": lambda folder: InMemoryBackend(),

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import PROGRAMS, Server
+from tests.servers import EACH, PROGRAMS, Server
 
 
-@pytest.fixture(params=PROGRAMS)
+@pytest.fixture(params=EACH)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of each kind, for this test alone."""
     server = Server(PROGRAMS[request.param])

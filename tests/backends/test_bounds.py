@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from trio.testing import MockClock
 
-from tests.backend_list import BACKENDS, Subject
+from tests.backend_list import Subject, each
 from trioq._core.job import Job
 
 
-@pytest.mark.parametrize("subject", [subject for subject in BACKENDS if subject.virtual], ids=lambda it: it.name)
+@pytest.mark.parametrize("subject", each(virtual=True))
 async def test_a_claim_lets_a_thousand_due_jobs_of_all_its_queues_join_the_ready_ones(
     subject: Subject, tmp_path: Path, autojump_clock: MockClock
 ) -> None:

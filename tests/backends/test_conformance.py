@@ -12,14 +12,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.backend_list import BACKENDS, Subject
+from tests.backend_list import Subject, each
 from trioq.testing import CHECKS
 from trioq.testing._given import Make
 
-THREADED = [subject for subject in BACKENDS if not subject.virtual]
 
-
-@pytest.mark.parametrize("subject", THREADED, ids=lambda subject: subject.name)
+@pytest.mark.parametrize("subject", each(virtual=False))
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 def test_backend_keeps_the_contract(check: Callable[[Make], Awaitable[None]], subject: Subject, tmp_path: Path):
     trio.run(check, partial(subject.make, tmp_path), clock=subject.clock())

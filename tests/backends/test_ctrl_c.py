@@ -14,7 +14,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.backend_list import BACKENDS, Subject
+from tests.backend_list import Subject, each
 from tests.servers import Server, on_one
 from trioq._core.outcome import leaves_of
 from trioq.abc import Backend, Hint
@@ -29,7 +29,7 @@ from trioq.lifecycle import Job
 
 
 @pytest.mark.usefixtures("heard")
-@pytest.mark.parametrize("subject", BACKENDS, ids=lambda subject: subject.name)
+@pytest.mark.parametrize("subject", each())
 def test_one_ctrl_c_is_a_keyboard_interrupt_whatever_is_under_way(subject: Subject, tmp_path: Path) -> None:
     for turn in range(15):
         with pytest.raises(BaseException) as caught:

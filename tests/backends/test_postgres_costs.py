@@ -12,7 +12,7 @@ import pytest
 import trio
 
 import trioq
-from tests.postgres_server import PROGRAMS, PostgresServer, shared
+from tests.postgres_server import EACH, PostgresServer, shared
 from tests.postgres_stores import new_backend, new_schema
 from trioq import PostgresBackend
 from trioq.abc import Filter, Lease, Presence, Retention
@@ -33,7 +33,7 @@ def a_job(id: str, **fields: Any) -> Job:
     return Job(**{"id": id, "queue": "q", "task": "t", **fields})
 
 
-@pytest.fixture(params=PROGRAMS)
+@pytest.fixture(params=EACH)
 def server(request: pytest.FixtureRequest) -> PostgresServer:
     return shared(request.param)
 

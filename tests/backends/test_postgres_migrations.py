@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import trio
 
-from tests.postgres_server import PROGRAMS, PostgresServer, shared
+from tests.postgres_server import EACH, PostgresServer, shared
 from tests.postgres_stores import make_tables, new_schema
 from trioq import BackendError, BackendUnavailable, PostgresBackend, SchemaMissing, SchemaTooNew
 from trioq.backends.postgres.layout import LAYOUT, migrations
@@ -53,7 +53,7 @@ def layout_of(server: PostgresServer, schema: str) -> str:
     return "\n".join(lines).replace(f"{schema}.", "")
 
 
-@pytest.fixture(params=PROGRAMS)
+@pytest.fixture(params=EACH)
 def server(request: pytest.FixtureRequest) -> PostgresServer:
     return shared(request.param)
 

@@ -203,6 +203,7 @@ async def test_what_can_be_survived_is_and_is_told_when_it_begins_and_when_it_en
         assert "pw@" not in caplog.text
 
 
+@pytest.mark.slow
 async def test_connections_that_are_ended_again_and_again_lose_no_job(server: PostgresServer, at_work) -> None:
     work = Work(server.url)
     work.let_go.set()
@@ -228,6 +229,7 @@ async def test_connections_that_are_ended_again_and_again_lose_no_job(server: Po
                 assert await job.result() == "held"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", TROUBLES[5:], ids=lambda trouble: trouble.name)
 async def test_who_enqueues_is_told_in_one_sentence(server: PostgresServer, proxy: Proxy, trouble: Trouble) -> None:
     numbers = count()

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 import pytest
 import trio
 
-from tests.servers import PROGRAMS, Server
+from tests.servers import EACH, PROGRAMS, Server
 from trioq import BackendUnavailable
 from trioq.abc import Retention
 from trioq.backends.redis import RedisBackend
@@ -19,7 +19,7 @@ SLOTS = 16_384
 LIMITS = Retention(keep_completed=0, keep_completed_max=0, keep_dead=0, keep_dead_max=0)
 
 
-@pytest.fixture(params=PROGRAMS)
+@pytest.fixture(params=EACH)
 def cluster(request: pytest.FixtureRequest) -> Iterator[list[Server]]:
     """Two servers, each with half of the slots."""
     options = ("--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")

@@ -21,6 +21,8 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.peers.protocol import Request
 from benchmarks.signals import undisturbed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

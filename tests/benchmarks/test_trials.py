@@ -33,6 +33,7 @@ def trial(name: str, store: Store) -> Trial:
     return Trial.on(store, named(name), share=0.01)
 
 
+@pytest.mark.slow
 def test_jobs_go_from_a_producer_to_a_worker_and_are_counted(file):
     one = trial("trioq on SQLite", file)
     assert one.produce(150, size=10)["jobs/s"] > 0
@@ -42,18 +43,21 @@ def test_jobs_go_from_a_producer_to_a_worker_and_are_counted(file):
     assert figures["memory MB"] > 10
 
 
+@pytest.mark.slow
 def test_two_workers_share_the_jobs(file):
     one = trial("trioq on SQLite", file)
     one.fill(300)
     assert one.drain(300, workers=2)["jobs/s"] > 0
 
 
+@pytest.mark.slow
 def test_a_worker_may_leave_some_of_a_backlog(file):
     one = trial("trioq on SQLite", file)
     one.fill(3_000)
     assert one.drain(100, rest=True)["jobs/s"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "jobs"), [("enqueue one by one", 1_000), ("enqueue many", 5_000)])
 def test_all_that_was_enqueued_is_run_afterwards(file, monkeypatch, name, jobs):
     ran = []
@@ -63,6 +67,7 @@ def test_all_that_was_enqueued_is_run_afterwards(file, monkeypatch, name, jobs):
     assert ran == [jobs]
 
 
+@pytest.mark.slow
 def test_a_long_backlog_is_compared_with_short_ones_before_and_after_it(file, monkeypatch):
     drained = iter([10.0, 7.0, 20.0])
     monkeypatch.setattr(Trial, "fill", lambda *args, **what: None)
@@ -72,6 +77,7 @@ def test_a_long_backlog_is_compared_with_short_ones_before_and_after_it(file, mo
     assert figures == {"jobs/s": 7.0, "jobs/s of a short backlog": 15.0}
 
 
+@pytest.mark.slow
 def test_a_job_that_is_missing_fails_the_trial(file):
     one = trial("trioq on SQLite", file)
     one.fill(150)
@@ -79,18 +85,21 @@ def test_a_job_that_is_missing_fails_the_trial(file):
         one.drain(151)
 
 
+@pytest.mark.slow
 def test_in_memory_a_worker_brings_the_jobs_itself():
     one = trial("bare Trio loop", Memory())
     one.fill(200)
     assert one.drain(200)["jobs/s"] > 0
 
 
+@pytest.mark.slow
 def test_who_can_not_do_it_says_so():
     one = trial("bare Trio loop", Memory())
     with pytest.raises(Unsupported, match="no store"):
         one.produce(1)
 
 
+@pytest.mark.slow
 def test_a_program_that_breaks_fails_the_trial_with_what_it_said():
     one = trial("trioq in memory", Memory())
     one.url = "nonsense:"
@@ -112,12 +121,14 @@ def test_of_a_rest_as_many_must_have_run_as_were_asked_for():
             check_each_ran_once([{"numbers": numbers}], 2, rest=True)
 
 
+@pytest.mark.slow
 def test_an_idle_worker_must_still_be_one_when_it_has_been_watched(file, monkeypatch):
     monkeypatch.setattr(workloads, "_WATCHED", 0.1)
     [idle] = [each for each in WORKLOADS if each.name == "do nothing"]
     assert idle.measure(trial("trioq on SQLite", file))["memory MB"] > 10
 
 
+@pytest.mark.slow
 def test_a_process_of_a_server_that_ends_while_it_is_looked_at_spoils_no_trial(monkeypatch):
     look = cpu.cpu_seconds
 

@@ -60,6 +60,7 @@ def test_the_closing_table_tells_what_became_of_each_file(run, folder: Path):
     assert "\x1b" not in done.stdout  # nothing is redrawn where nothing can be
 
 
+@pytest.mark.slow
 def test_where_every_file_parses_three_broken_ones_are_added(run, folder: Path):
     (folder / "inner" / "broken.py").unlink()
     done = run("-m", "trioq", "demo", str(folder))
@@ -71,6 +72,7 @@ def test_where_every_file_parses_three_broken_ones_are_added(run, folder: Path):
     assert not list(folder.rglob("unfinished.py"))
 
 
+@pytest.mark.slow
 def test_it_runs_on_another_store(run, folder: Path):
     done = run("-m", "trioq", "demo", str(folder), "--backend", "memory:", "--concurrency", "1")
     assert (done.returncode, done.stderr) == (0, "")
@@ -78,6 +80,7 @@ def test_it_runs_on_another_store(run, folder: Path):
     assert "1 at once)" in rows(done.stdout)["jobs a second"]
 
 
+@pytest.mark.slow
 def test_a_signal_drains_and_what_is_left_is_finished_by_a_worker(run, start, environ, folder: Path, tmp_path: Path):
     for number in range(2_000):
         (folder / f"many{number}.py").write_text("a = 1\n" * 100)
@@ -114,6 +117,7 @@ def test_a_signal_drains_and_what_is_left_is_finished_by_a_worker(run, start, en
     assert sum(counts.values()) == 2_004
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_display_is_redrawn_in_place(start, folder: Path):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.postgres_server import shared
 from trioq.backends.postgres.layout import LAYOUT
 
@@ -20,6 +22,7 @@ def test_migrate_makes_the_tables(run):
     assert _layout("made") == LAYOUT
 
 
+@pytest.mark.slow
 def test_migrate_takes_the_schema_trioq_where_none_is_named_and_can_be_repeated(run):
     for _ in range(2):
         done = run("-m", "trioq", "migrate", shared().url)
@@ -27,6 +30,7 @@ def test_migrate_takes_the_schema_trioq_where_none_is_named_and_can_be_repeated(
     assert _layout("trioq") == LAYOUT
 
 
+@pytest.mark.slow
 def test_several_may_migrate_at_once(start):
     processes = [start("-m", "trioq", "migrate", shared().url, "--schema", "contended") for _ in range(3)]
     outs = [process.communicate(timeout=60) for process in processes]
@@ -43,6 +47,7 @@ def test_a_worker_on_a_store_without_tables_says_what_to_type(run, tmp_path: Pat
     assert done.stderr.endswith(f"Create it with: trioq migrate {url} --schema missing\n")
 
 
+@pytest.mark.slow
 def test_migrating_a_store_that_needs_none_opens_it(run, tmp_path: Path):
     done = run("-m", "trioq", "migrate", "sqlite:jobs.db")
     assert (done.returncode, done.stderr) == (0, "")

@@ -115,6 +115,7 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
     assert out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["worker", "worker app:wrker", "worker stores:no_database"])
 def test_a_shell_sees_the_same_line_and_exit_code(run, folder: Path, command: str):
     done = run("-m", "trioq", *command.split())
@@ -138,6 +139,7 @@ def test_help_names_every_command(run, arguments: list[str]):
     assert "demo" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_its_extra_the_command_says_what_to_install(run, missing: str):
     hide = f"import sys; sys.modules[{missing!r}] = None; from trioq.cli import main; main()"
@@ -146,6 +148,7 @@ def test_without_its_extra_the_command_says_what_to_install(run, missing: str):
     assert done.stderr == 'trioq: the command line needs an extra. Install it with: pip install "trioq[cli]"\n'
 
 
+@pytest.mark.slow
 def test_a_module_that_an_installed_extra_lacks_is_not_mistaken_for_the_extra(run):
     hide = "import sys; sys.modules['hashlib'] = None; from trioq.cli import main; main()"
     done = run("-c", hide, "demo")

@@ -67,6 +67,7 @@ def test_a_queue_gets_a_worker_made_for_it(worker, store: str):
     assert re.search(r"^\d\d:\d\d:\d\d INFO +received SIGTERM\n.*grace 2 s\n", stop(process), re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_applications_own_worker_keeps_what_the_command_line_does_not_say(worker, store: str):
     process = worker("greetings:worker")
     log = log_until(process, "starts")
@@ -76,6 +77,7 @@ def test_the_applications_own_worker_keeps_what_the_command_line_does_not_say(wo
     assert "grace 7 s" in stop(process)
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_before_the_applications_own_worker(worker):
     process = worker("greetings:worker", "--concurrency", "3", "--grace", "2", "--name", "mine")
     log = log_until(process, "starts")

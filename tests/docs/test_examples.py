@@ -55,7 +55,16 @@ def same(expected: str, printed: str) -> bool:
     return doctest.OutputChecker().check_output(expected + "\n", printed + "\n", doctest.ELLIPSIS)
 
 
-@pytest.mark.parametrize("transcript", sorted(EXAMPLES.glob("*.txt")), ids=lambda path: path.stem)
+#: Those that are run for each change; the others where all tests are run.
+SAMPLE = ("orders", "test_signup", "tutorial_1")
+
+EACH = [
+    pytest.param(path, id=path.stem, marks=[] if path.stem in SAMPLE else [pytest.mark.slow])
+    for path in sorted(EXAMPLES.glob("*.txt"))
+]
+
+
+@pytest.mark.parametrize("transcript", EACH)
 def test_an_example_prints_what_its_page_shows(transcript: Path, tmp_path: Path):
     folder = shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     for command, expected in commands(transcript):

@@ -30,6 +30,7 @@ async def test_kill_9_loses_no_job_and_another_worker_finishes_it_within_the_lea
     assert [(record.crashes, record.failures) for record in records] == [(1, 0)] * 5
 
 
+@pytest.mark.slow
 async def test_by_default_a_hundred_jobs_of_a_killed_process_are_finished_elsewhere_within_twenty_seconds(
     queue, journal, start_worker
 ):
@@ -44,6 +45,7 @@ async def test_by_default_a_hundred_jobs_of_a_killed_process_are_finished_elsewh
             assert await job.result() == "run 2"
 
 
+@pytest.mark.slow
 async def test_a_process_that_was_frozen_past_its_lease_writes_nothing_any_more(queue, journal, start_worker):
     frozen = await start_worker(lease=LEASE)
     job = await queue.enqueue("hold", [60])
@@ -71,6 +73,7 @@ async def freeze(worker, queue):
             await trio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_a_poison_pill_fails_alone_after_three_crashes(queue, journal, start_worker):
     poison = await queue.enqueue("die")
     neighbours = []

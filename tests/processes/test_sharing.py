@@ -9,7 +9,10 @@ import time
 from collections import Counter
 from statistics import median
 
+import pytest
 import trio
+
+pytestmark = pytest.mark.slow
 
 #: Seconds within which another process has heard, on a machine that is busy.  Promised are 0.1.
 SOON = 5

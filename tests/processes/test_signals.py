@@ -41,6 +41,7 @@ async def test_a_signal_drains_within_the_grace_and_no_attempt_is_spent(queue, j
     await check_released_and_finished_elsewhere(long, start_worker)
 
 
+@pytest.mark.slow
 @both
 async def test_a_second_signal_cancels_and_no_attempt_is_spent(queue, journal, start_worker, number: int):
     worker = await start_worker(grace=60)
