@@ -15,8 +15,9 @@ from typing import Final
 
 from .contenders import CONTENDERS, Contender
 from .environments import NotInstalled
-from .page import FOLDER, PAGE, RESULTS, better, page
+from .page import PAGE, RESULTS, better, page
 from .page import number as rounded
+from .picture import PICTURE, picture
 from .programs import Unsupported
 from .results import Measured, Results, this_machine
 from .signals import undisturbed, unwind_when_told_to_end
@@ -155,12 +156,10 @@ def _one_or_more(word: str) -> int:
 
 
 def write_page() -> None:
-    """Write the page from the stored results, and draw its pictures."""
-    from .plots import draw_all  # nothing else needs a library that draws
-
+    """Write the page and its picture from the stored results."""
     results = Results.load(RESULTS)
     PAGE.write_text(page(results))
-    draw_all(results, FOLDER)
+    PICTURE.write_text(picture(results))
 
 
 if __name__ == "__main__":

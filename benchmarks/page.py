@@ -1,9 +1,12 @@
-"""Writes the page of all figures from the stored results: ``docs/benchmarks/results.rst``, and its pictures."""
+"""Makes the page of all figures from the stored results: ``docs/benchmarks/results.rst``, a line for each contender."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Final
 
 from .contenders import CONTENDERS, Contender
@@ -11,7 +14,7 @@ from .results import Results, Spread
 from .workloads import WORKLOADS, Workload
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "benchmarks"
-RESULTS: Final = FOLDER / "results.json"
+RESULTS: Final = FOLDER / "results.jsonl"
 PAGE: Final = FOLDER / "results.rst"
 
 _HEAD: Final = """\
@@ -21,22 +24,16 @@ All figures
 ===========
 
 Measured in one run, in {rounds} rounds: in each, every contender is given each workload, in turn.
-A figure is the median of the rounds. *trioq is* says how many times better trioq on the same store does in the same
-round: the median of these ratios, and in brackets the lowest and the highest, where there are several. **More than 1 is
-better for trioq**, whatever is measured; the last column compares what its head names. CPU is that of the process and
-of the server's processes, memory what the workers' processes had at most, or what one has that does nothing. In each
-trial every job was checked to have run exactly once; of a million, that none ran twice.
+A figure is the median of the rounds; :download:`results.jsonl` has a line for each trial. *trioq is* says how many
+times better trioq on the same store does in the same round: the median of these ratios, and in brackets the lowest and
+the highest, where there are several. **More than 1 is better for trioq**, whatever is measured; the last column
+compares what its head names. CPU is that of the process and of the server's processes, memory what the workers'
+processes had at most, or what one has that does nothing. In each trial every job was checked to have run exactly once;
+of a million, that none ran twice.
 
 The machine: {machine}.
 
 {stores}
-"""
-
-_TABLE: Final = """\
-.. list-table::
-   :header-rows: 1
-
-   * - {head}
 """
 
 
@@ -45,24 +42,25 @@ def page(results: Results) -> str:
     rounds = 1 + max(each.round for each in results.trials)
     machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
     stores = "\n".join(f"- {name}: {told}." for name, told in results.stores.items())
-    parts = [_HEAD.format(rounds=rounds, machine=machine, stores=stores)]
-    parts += [_section(results, workload) for workload in WORKLOADS]
-    return "\n".join([*parts, _who(results)])
+    head = _HEAD.format(rounds=rounds, machine=machine, stores=stores)
+    return "\n".join([head, *(_figures(results, workload) for workload in WORKLOADS), _who(results)])
 
 
-def _section(results: Results, workload: Workload) -> str:
-    title = workload.name[0].upper() + workload.name[1:]
-    return "\n".join([title, "-" * len(title), "", workload.told, "", *_tables(results, workload)])
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of the page, one line a row."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([head, *rows])
+    first, _, rest = text.getvalue().partition("\n")
+    return f".. csv-table:: {title}\n   :header: {first}\n\n{indent(rest, '   ')}"
 
 
-def _tables(results: Results, workload: Workload) -> Iterator[str]:
-    """One for each store: they measure the same, and are compared with nobody of another store."""
-    for store in workload.stores:
-        there = [each for each in CONTENDERS if each.store == store and _has(results, workload, each)]
-        if there:
-            columns = _columns(results, workload, there)
-            head = _TABLE.format(head="\n     - ".join([f"on {store}", *columns, f"trioq is, by {workload.figure}"]))
-            yield head + "".join(_row(results, workload, each, columns) for each in there)
+def _figures(results: Results, workload: Workload) -> str:
+    """What all contenders came to.  Each is compared with trioq on the same store, which stands above it."""
+    there = [each for each in CONTENDERS if each.store in workload.stores and _has(results, workload, each)]
+    columns = _columns(results, workload, there)
+    head = ["on", "", *columns, f"trioq is, by {workload.figure}"]
+    rows = (_row(results, workload, each, columns) for each in there)
+    return _table(f"**{workload.name[0].upper()}{workload.name[1:]}.** {workload.told}", head, rows)
 
 
 def _has(results: Results, workload: Workload, contender: Contender) -> bool:
@@ -76,12 +74,12 @@ def _columns(results: Results, workload: Workload, contenders: list[Contender]) 
     return list(dict.fromkeys(name for figures in measured for name in figures))
 
 
-def _row(results: Results, workload: Workload, contender: Contender, columns: list[str]) -> str:
-    cells = [contender.name, *(_cell(results.spread(workload.name, contender.name, each)) for each in columns)]
-    cells.append(results.unsupported(workload.name, contender.name) or _compared(better(results, workload, contender)))
+def _row(results: Results, workload: Workload, contender: Contender, columns: list[str]) -> list[str]:
+    cells = [_cell(results.spread(workload.name, contender.name, each)) for each in columns]
+    compared = results.unsupported(workload.name, contender.name) or _compared(better(results, workload, contender))
     failed = results.failed(workload.name, contender.name)
-    cells[-1] += f" **failed in {failed} rounds**" if failed else ""
-    return "".join(f"   {'* ' if not place else '  '}- {cell}".rstrip() + "\n" for place, cell in enumerate(cells))
+    compared += f" **failed in {failed} rounds**" if failed else ""
+    return [contender.store, contender.name, *cells, compared.strip()]
 
 
 def better(results: Results, workload: Workload, contender: Contender) -> Spread | None:
@@ -112,19 +110,8 @@ def number(value: float) -> str:
 
 def _who(results: Results) -> str:
     """The contenders, their versions and settings, and the share of the jobs that they are given: to keep it short."""
-    title = "Who was measured"
-    rows = "".join(
-        f"   * - {each.name}\n     - {_versions(results, each)}\n     - {each.settings}\n     - {each.pace:.0%}\n"
-        for each in CONTENDERS
-    )
-    return "\n".join(
-        [
-            title,
-            "-" * len(title),
-            "",
-            _TABLE.format(head="name\n     - versions\n     - settings\n     - of the jobs") + rows,
-        ]
-    )
+    rows = ([each.name, _versions(results, each), each.settings, f"{each.pace:.0%}"] for each in CONTENDERS)
+    return _table("**Who was measured.**", ["name", "versions", "settings", "of the jobs"], rows)
 
 
 def _versions(results: Results, contender: Contender) -> str:

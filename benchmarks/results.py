@@ -1,4 +1,4 @@
-"""What was measured, as values: stored as JSON, compared as ratios.  Nothing is measured here."""
+"""What was measured, as values: stored as lines of JSON, compared as ratios.  Nothing is measured here."""
 
 from __future__ import annotations
 
@@ -83,18 +83,22 @@ class Results:
         return Spread(values) if values else None
 
     def store(self, path: Path) -> None:
+        """Write a line about all trials, and a line for each."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        trials = [attrs.asdict(each, filter=lambda _, value: value not in ("", {})) for each in self.trials]
-        rounded = json.loads(json.dumps(trials), parse_float=lambda digits: float(f"{float(digits):.4g}"))
         about = attrs.asdict(self, filter=lambda field, _: field.name != "trials")
-        content = {**about, "trials": rounded}
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        trials = (attrs.asdict(each, filter=lambda _, value: value not in ("", {})) for each in self.trials)
+        path.write_text("".join(f"{json.dumps(_rounded(each))}\n" for each in (about, *trials)))
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        content = json.loads(path.read_text())
-        trials = [Measured(**each) for each in content.pop("trials")]
-        return cls(**content, trials=trials)
+        about, *trials = (json.loads(line) for line in path.read_text().splitlines())
+        return cls(**about, trials=[Measured(**each) for each in trials])
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """With four digits of each figure: more mean nothing."""
+    rounded: dict[str, Any] = json.loads(json.dumps(values), parse_float=lambda digits: float(f"{float(digits):.4g}"))
+    return rounded
 
 
 def this_machine() -> dict[str, Any]:

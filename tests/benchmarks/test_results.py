@@ -7,6 +7,7 @@ import pytest
 from benchmarks.__main__ import main, pick, takers, tell_ratios
 from benchmarks.contenders import CONTENDERS
 from benchmarks.page import PAGE, RESULTS, better, number, page
+from benchmarks.picture import PICTURE, picture
 from benchmarks.results import Measured, Results, this_machine
 from benchmarks.workloads import WORKLOADS
 
@@ -50,19 +51,21 @@ def test_more_than_one_is_better_whatever_is_measured(results):
 
 
 def test_results_are_stored_and_read_back(results, tmp_path):
-    results.store(tmp_path / "new" / "results.json")
-    assert Results.load(tmp_path / "new" / "results.json") == results
+    path = tmp_path / "new" / "results.jsonl"
+    results.store(path)
+    assert Results.load(path) == results
+    assert len(path.read_text().splitlines()) == 1 + len(results.trials)
 
 
 def test_the_page_shows_medians_ratios_and_who_could_not(results):
     text = page(results)
-    assert "   * - BullMQ\n     - 225\n     - **3** (3 to 3)\n" in text
-    assert "   * - arq\n     -\n     - it will not\n" in text
+    assert "   Redis,BullMQ,225,**3** (3 to 3)\n" in text
+    assert "   Redis,arq,,it will not\n" in text
 
 
 def test_a_failed_round_is_told(results):
     results.trials.append(Measured(DRAIN.name, "BullMQ", 2, failed="it broke"))
-    assert "     - **3** (3 to 3) **failed in 1 rounds**\n" in page(results)
+    assert ",**3** (3 to 3) **failed in 1 rounds**\n" in page(results)
 
 
 def test_the_next_round_goes_the_other_way_and_without_those_who_can_not(results):
@@ -71,8 +74,10 @@ def test_the_next_round_goes_the_other_way_and_without_those_who_can_not(results
     assert names == [["trioq on Redis", "BullMQ"], ["BullMQ", "trioq on Redis"]]
 
 
-def test_the_page_of_the_docs_is_what_its_results_say():
-    assert page(Results.load(RESULTS)) == PAGE.read_text()
+def test_the_page_and_the_picture_of_the_docs_are_what_their_results_say():
+    results = Results.load(RESULTS)
+    assert page(results) == PAGE.read_text()
+    assert picture(results) == PICTURE.read_text()
 
 
 def test_figures_have_as_many_digits_as_mean_something():
