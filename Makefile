@@ -20,13 +20,13 @@ PYTHON ?= $(shell for name in $(NAMES); do $$name $(WILL_DO) >/dev/null 2>&1 && 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a virtual environment is none
-.PHONY: help demo test test-all soak faults faults-full bench mutants mutmut check lint format async types typing imports docs wheel clean
+.PHONY: help demo test test-all soak faults faults-full bench mutants mutmut check lint format async types typing imports docs clean
 
 help:
 	@echo "make demo     watch real jobs go through a durable queue (DEMO_ARGS='--help' for its options)"
 	@echo "make test     run the tests that each change needs (TEST_ARGS='-k lease', PROCESSES=0)"
 	@echo "make test-all run all tests (HYPOTHESIS_PROFILE=ci)"
-	@echo "make check    all of: lint format async types typing imports docs wheel"
+	@echo "make check    all of: lint format async types typing imports docs"
 	@echo "make soak     simulate worlds that nobody has seen yet, and count them (MINUTES=20)"
 	@echo "make faults   break real processes and servers for a quarter of an hour, and count (FAULTS='kill redis')"
 	@echo "make bench    measure trioq and its peers side by side (BENCH='--quick', BENCH='bullmq drain')"
@@ -70,7 +70,7 @@ mutants: $(VENV)/.has-test
 mutmut: $(VENV)/.has-mutmut
 	$(BIN)/python -m property_tests.mutants.generated $(or $(MUTANT),--write)
 
-check: lint format async types typing imports docs wheel
+check: lint format async types typing imports docs
 
 # --- each check ---------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ TESTS_MAY = ASYNC124,ASYNC2,ASYNC103,ASYNC104,ASYNC110,ASYNC112,ASYNC401
 FLAKE8_ASYNC = -name '*.py' -exec $(BIN)/flake8-async --disable=ASYNC9,ASYNC114
 async: $(VENV)/.has-dev
 	find trioq $(FLAKE8_ASYNC) {} +
-	find $(wildcard tests property_tests faults benchmarks docs examples scripts) $(FLAKE8_ASYNC),$(TESTS_MAY) {} +
+	find $(wildcard tests property_tests faults benchmarks docs) $(FLAKE8_ASYNC),$(TESTS_MAY) {} +
 
 types: $(VENV)/.has-dev
 	$(BIN)/mypy
@@ -101,9 +101,6 @@ imports: $(VENV)/.has-test
 
 docs: $(VENV)/.has-dev
 	$(BIN)/python -m sphinx -n -W --keep-going -q -b html docs docs/_build/html
-
-wheel: $(VENV)/.has-dev
-	$(BIN)/python scripts/check_wheel.py
 
 # --- set-up -------------------------------------------------------------------------------------
 
