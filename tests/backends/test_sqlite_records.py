@@ -328,11 +328,16 @@ FILLED = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(SQL))
-def test_no_statement_scans_the_jobs(plan: Callable[[str], list[str]], name: str) -> None:
-    small = ("json_each", "sqlite_sequence", "CONSTANT ROW", WALKS.get(name, "CONSTANT ROW"))
-    lines = plan(FILLED.get(name, SQL[name]))
-    assert all(any(word in line for word in small) for line in lines if line.startswith("SCAN")), lines
+def test_no_statement_scans_the_jobs(plan: Callable[[str], list[str]]) -> None:
+    scans = {
+        name: [line for line in plan(FILLED.get(name, SQL[name])) if line.startswith("SCAN")] for name in sorted(SQL)
+    }
+    small = ("json_each", "sqlite_sequence", "CONSTANT ROW")
+    assert {
+        name: lines
+        for name, lines in scans.items()
+        if not all(any(word in line for word in (*small, WALKS.get(name, small[0]))) for line in lines)
+    } == {}
 
 
 @pytest.mark.parametrize(

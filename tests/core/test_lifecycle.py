@@ -117,17 +117,19 @@ requeue    -          -          -          -          waiting    waiting    wai
 """
 
 _HEAD, *_ROWS = [line.split() for line in SPELT.strip().splitlines()]
-CELLS = [(state, name, target) for name, *row in _ROWS for state, target in zip(_HEAD, row, strict=True)]
+CELLS = {(state, name): cell for name, *row in _ROWS for state, cell in zip(_HEAD, row, strict=True)}
 
 
-@pytest.mark.parametrize(("state", "name", "target"), CELLS)
-def test_the_table_is_as_spelt_here(state: str, name: str, target: str) -> None:
-    job = job_in(State(state))
-    if target == "-":
-        with pytest.raises(IllegalStep):
-            step(job, COMMANDS[name], NOW)
-    else:
-        assert after(job, COMMANDS[name]).state == target
+def target(state: State, command: Command) -> str:
+    """The state in which a command leaves a job, as the table spells it."""
+    try:
+        return after(job_in(state), command).state
+    except IllegalStep:
+        return "-"
+
+
+def test_the_table_is_as_spelt_here() -> None:
+    assert {(state, name): target(State(state), COMMANDS[name]) for state, name in CELLS} == CELLS
 
 
 def test_every_state_and_command_is_spelt_here() -> None:
