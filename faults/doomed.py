@@ -5,20 +5,15 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Concatenate, Final, NoReturn, ParamSpec, TypeVar
+from typing import Any, Final, NoReturn
 
 import trio
 
-from trioq.abc import Backend, Hint
-from trioq.testing._relay import Relay
+from trioq.abc import Backend
+from trioq.testing._relay import FaultInjector
 
 from .history import Struck
 from .journal import Journal
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 #: When a call is fatal.
 MOMENTS: Final = ("before", "on the way", "after")
@@ -27,35 +22,25 @@ MOMENTS: Final = ("before", "on the way", "after")
 _ON_THE_WAY: Final = 0.002
 
 
-class Doomed(Relay):
+class Doomed(FaultInjector):
     """Another backend, until the *nth* call of a verb."""
 
     def __init__(self, inner: Backend, journal: Journal, verb: str, nth: int, moment: str) -> None:
-        self.inner = inner
-        self.patience = inner.patience
+        super().__init__(inner)
         self._journal = journal
         self._verb = verb
         self._calls_left = nth
         self._moment = moment
 
-    async def _start(self) -> None:
-        await self.inner.__aenter__()
-
-    async def _stop(self) -> None:
-        await self.inner.__aexit__(None, None, None)
-
-    async def call(self, verb: Callable[Concatenate[Backend, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        request: Callable[..., Awaitable[T]] = getattr(self.inner, verb.__name__)
-        if verb.__name__ != self._verb:
-            return await request(*args, **kwargs)
-        self._calls_left -= 1
-        if self._calls_left:
-            return await request(*args, **kwargs)
+    async def ask(self, verb: str, *args: Any) -> Any:
+        self._calls_left -= verb == self._verb
+        if verb != self._verb or self._calls_left:
+            return await super().ask(verb, *args)
         if self._moment == "on the way":
             trio.lowlevel.spawn_system_task(self._die_soon)
         elif self._moment == "before":
             self._die()
-        answer = await request(*args, **kwargs)
+        answer = await super().ask(verb, *args)
         if self._moment == "after":
             self._die()
         return answer
@@ -68,8 +53,3 @@ class Doomed(Relay):
         self._journal.note(Struck, "killed")
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("nobody outlives that")
-
-    @asynccontextmanager
-    async def watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
-        async with self.inner.watch(queues) as hints:
-            yield hints

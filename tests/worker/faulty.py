@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from trioq import BackendUnavailable, InMemoryBackend
-from trioq.testing._relay import Relay
+from trioq.testing._relay import FaultInjector
 
 AWAY = "the store is away"
 
@@ -21,11 +21,11 @@ SIZES = {
 }
 
 
-class Faulty(Relay):
+class Faulty(FaultInjector):
     """Another view of *inner*, so two of them on one are like two processes on one store."""
 
     def __init__(self, inner=None):
-        self.inner = InMemoryBackend() if inner is None else inner
+        super().__init__(InMemoryBackend() if inner is None else inner)
         self.down = False  #: every verb raises BackendUnavailable, without effect
         self.deaf = False  #: no hint arrives
         self.calls = []  #: (Trio time, verb)
@@ -46,39 +46,34 @@ class Faulty(Relay):
 
     async def _start(self):
         self._raise_planned("open")
-        await self.inner.__aenter__()
-
-    async def _stop(self):
-        await self.inner.__aexit__(None, None, None)
+        await super()._start()
 
     def _raise_planned(self, verb):
         if self._plans[verb]:
             raise self._plans[verb].pop(0)[0]
 
-    async def call(self, verb, *args):
-        self.require_open()
-        name = verb.__name__
-        self.calls.append((trio.current_time(), name))
-        if name in SIZES:
-            self.sizes[name].append(SIZES[name](*args))
+    async def ask(self, verb, *args):
+        self.calls.append((trio.current_time(), verb))
+        if verb in SIZES:
+            self.sizes[verb].append(SIZES[verb](*args))
         await trio.lowlevel.checkpoint()
-        for error in [self.refused(change) for change in args[0]] if name == "settle" else []:
+        for error in [self.refused(change) for change in args[0]] if verb == "settle" else []:
             if error:
                 raise error
         if self.down:
             raise BackendUnavailable(AWAY)
-        error, after = self._plans[name].pop(0) if self._plans[name] else (None, False)
+        error, after = self._plans[verb].pop(0) if self._plans[verb] else (None, False)
         if error is not None and not after:
             raise error
-        if name in self.slow:
+        if verb in self.slow:
             with trio.CancelScope(shield=True):  # a request that has left is answered
-                await trio.sleep(self.slow[name])
-        reply = await getattr(self.inner, name)(*args)
+                await trio.sleep(self.slow[verb])
+        reply = await super().ask(verb, *args)
         if error is not None:
             raise error
-        if name in self.late:
+        if verb in self.late:
             with trio.CancelScope(shield=True):  # a request that has left is answered
-                await trio.sleep(self.late[name])
+                await trio.sleep(self.late[verb])
         if self.behind and hasattr(reply, "now"):
             reply = attrs.evolve(reply, now=reply.now - self.behind)
         return reply

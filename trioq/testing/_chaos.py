@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import partial
 from math import inf
 from random import Random
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
 import attrs
 import trio
@@ -20,10 +20,7 @@ from .._core.backoff import check_seconds
 from .._core.errors import BackendUnavailable
 from .._core.job import Job
 from ..abc import Backend, Hint, Inserted
-from ._relay import WRITES, Relay
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from ._relay import WRITES, FaultInjector
 
 
 class _Mishap(StrEnum):
@@ -84,7 +81,7 @@ class _Errand:
         return self.reply
 
 
-class ChaosBackend(Relay):
+class ChaosBackend(FaultInjector):
     """Another backend, *inner*, as a client sees it over a bad network.
 
     ::
@@ -106,10 +103,9 @@ class ChaosBackend(Relay):
     ) -> None:
         if not isinstance(inner, Backend):
             raise TypeError(f"ChaosBackend goes around a Backend, not {inner!r:.200}")
-        self.inner = inner
+        super().__init__(inner)
         self.seed = seed
         self.rate = rate
-        self.patience = inner.patience
         #: What went wrong, in order: (Trio's time, verb, what).
         self.faults: list[tuple[float, str, str]] = []
         self._delay = check_seconds("delay", delay)
@@ -138,7 +134,7 @@ class ChaosBackend(Relay):
         self._away_until = -inf
 
     async def _start(self) -> None:
-        await self.inner.__aenter__()
+        await super()._start()
         self._away_until = -inf
 
     async def _stop(self) -> None:
@@ -148,7 +144,7 @@ class ChaosBackend(Relay):
             errand.scope.cancel()
         for errand in errands:
             await errand.over.wait()
-        await self.inner.__aexit__(None, None, None)
+        await super()._stop()
 
     async def migrate(self) -> None:
         """Migrate the inner backend; here nothing goes wrong."""
@@ -181,31 +177,27 @@ class ChaosBackend(Relay):
         self.faults.append((now, verb, str(mishap)))
         return mishap, share
 
-    async def call(self, verb: Callable[Concatenate[Backend, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def ask(self, verb: str, *args: Any) -> Any:
         """Ask the inner backend, unless fate will have it otherwise.  A write that has left is waited for."""
-        self.require_open()
         await trio.lowlevel.checkpoint()  # until here the request has not left
-        name = verb.__name__
-        request: Callable[[], Awaitable[T]] = partial(getattr(self.inner, name), *args, **kwargs)
-        mishap, share = self._fate(name, _OF_CALLS)
+        mishap, share = self._fate(verb, _OF_CALLS)
         if mishap is None:
-            return await request()
-        lost = BackendUnavailable(f"chaos: {name}, {mishap}")
+            return await super().ask(verb, *args)
+        lost = BackendUnavailable(f"chaos: {verb}, {mishap}")
         if mishap in {_Mishap.REFUSED, _Mishap.OUTAGE}:
             raise lost
         late = share * self._delay
         errand = _Errand(
-            request,
+            partial(super().ask, verb, *args),
             there=late if mishap is _Mishap.LATE_REQUEST else 0.0,
             back=late if mishap is _Mishap.LATE_REPLY else 0.0,
         )
-        with trio.CancelScope(shield=name in WRITES), trio.move_on_after(self._patience(name, args)):
+        with trio.CancelScope(shield=verb in WRITES), trio.move_on_after(self._patience(verb, args)):
             self._errands.add(errand)
             trio.lowlevel.spawn_system_task(errand.run, self._errands)
             await errand.over.wait()
             if mishap is not _Mishap.UNANSWERED:
-                reply: T = errand.answer()
-                return reply
+                return errand.answer()
         raise lost
 
     def _patience(self, verb: str, args: tuple[Any, ...]) -> float:

@@ -1,10 +1,13 @@
-"""A backend that passes every verb on, by one method: what stands between a program and its store overrides that."""
+"""Backends whose verbs all go through one method: what stands between a program and its store overrides that."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+import trio
 
 from .._core.job import Job, State
 from .._core.lifecycle import Change
@@ -13,6 +16,7 @@ from ..backends._base import (
     Claimed,
     Filter,
     Found,
+    Hint,
     Inserted,
     Lease,
     Overdue,
@@ -28,11 +32,18 @@ T = TypeVar("T")
 
 
 class Relay(Backend):
-    """Every verb is a `call`, which a subclass writes; so is ``watch``, which is no verb like the others."""
+    """A subclass writes `ask`, to which every verb leads; and ``watch``, which is no verb like the others."""
 
     @abstractmethod
+    async def ask(self, verb: str, *args: Any) -> Any:
+        """Do what the verb, such as ``"claim"``, does."""
+
     async def call(self, verb: Callable[Concatenate[Backend, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do what the verb, such as ``Backend.claim``, does."""
+        """`ask`, with the types of the verb."""
+        self.require_open()
+        assert not kwargs, "all arguments are passed by position"
+        answer: T = await self.ask(verb.__name__, *args)
+        return answer
 
     async def insert(self, jobs: Sequence[Job]) -> Inserted:
         return await self.call(Backend.insert, jobs)
@@ -78,6 +89,32 @@ class Relay(Backend):
 
     async def workers(self) -> list[Presence]:
         return await self.call(Backend.workers)
+
+
+class FaultInjector(Relay):
+    """Another backend, *inner*, around which a subclass lets calls go wrong, in its `ask`.
+
+    If that raises at once, the request never leaves.  If it raises after ``await super().ask(verb, *args)``, the
+    request has had its effect, and its answer is lost.
+    """
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+        self.patience = inner.patience
+
+    async def _start(self) -> None:
+        await self.inner.__aenter__()
+
+    async def _stop(self) -> None:
+        await self.inner.__aexit__(None, None, None)
+
+    async def ask(self, verb: str, *args: Any) -> Any:
+        """Ask the inner backend."""
+        return await getattr(self.inner, verb)(*args)
+
+    def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
+        """The hints of the inner backend."""
+        return self.inner.watch(queues)
 
 
 #: The verbs that change what is stored.  Once such a request has left, its caller waits for the answer.

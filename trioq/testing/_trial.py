@@ -8,11 +8,11 @@ from __future__ import annotations
 import inspect
 import linecache
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
 import attrs
 import trio
@@ -24,13 +24,10 @@ from .._core.lifecycle import Reclaim, step
 from .._core.payload import UNTYPED
 from .._queue import Queue
 from .._worker.worker import Lifespan, Worker
-from ..abc import Backend, Hint
+from ..abc import Backend
 from ..backends.memory import InMemoryBackend
-from ._relay import Relay
+from ._relay import FaultInjector
 from .simulation.processes import Process, disown, process_of
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 #: A handler that has still not ended after so many runs snoozes for ever.
 _MOST_RUNS: Final = 1_000
@@ -240,25 +237,19 @@ class Trial(trio.abc.Instrument):
             self.come_to(lambda: f"when it would have gone on from {_place(task, self._scene.fn)}")
 
 
-class _Line(Relay):
+class _Line(FaultInjector):
     """The store as the workers of a trial reach it."""
 
     def __init__(self, store: Backend, trial: Trial) -> None:
-        self._store = store
+        super().__init__(store)
         self._trial = trial
 
-    async def call(self, verb: Callable[Concatenate[Backend, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def ask(self, verb: str, *args: Any) -> Any:
         """Ask the store; a worker may die on its way to settle."""
-        self.require_open()
-        if verb.__name__ == "settle":
+        if verb == "settle":
             self._trial.come_to(lambda: "when it had ended, before that was stored")
             await trio.lowlevel.cancel_shielded_checkpoint()  # who was killed stays here
-        reply: T = await getattr(self._store, verb.__name__)(*args, **kwargs)
-        return reply
-
-    def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
-        """The store's hints."""
-        return self._store.watch(queues)
+        return await super().ask(verb, *args)
 
 
 async def _observed(observe: Callable[[], Any]) -> Any:

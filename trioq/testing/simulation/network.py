@@ -5,28 +5,24 @@ A request travels in a task of no process: what has left takes effect, whatever 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
 from random import Random
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
 import attrs
 import trio
 
 from ..._core.errors import BackendUnavailable
-from ...backends._base import Backend, Hint
+from ...backends._base import Hint
 from ...backends._hints import Doorbell
 from .._relay import WRITES, Relay
 from .history import Hurt, Write
 from .plan import TICK, Crash, Cut, Drag, Fault, Mischief, Slip, Where
 from .processes import Process, now
 from .server import Server
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 #: A call with which nothing is wrong.
 _SMOOTH: Final = Slip(process="", call=0)
@@ -116,16 +112,14 @@ class Connection(Relay):
 
     # --- calls ---
 
-    async def call(self, verb: Callable[Concatenate[Backend, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def ask(self, verb: str, *args: Any) -> Any:
         """Ask the store; a write that has left is waited for, as long as this connection's patience lasts."""
-        self.require_open()
-        assert not kwargs, "Relay passes all arguments by position"
         await trio.lowlevel.checkpoint()
-        letter = _Letter(verb.__name__, args, *self._wire.next_call(verb.__name__))
+        letter = _Letter(verb, args, *self._wire.next_call(verb))
         begun = now()
         try:
             with trio.CancelScope(shield=letter.verb in WRITES):
-                answer: T = await self._exchange(letter)
+                answer = await self._exchange(letter)
         except BackendUnavailable as error:
             self._note(letter, begun, str(error), unknown=True)
             raise
