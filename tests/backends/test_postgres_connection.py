@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -18,7 +18,7 @@ import trio
 import trio.testing
 from psycopg.rows import dict_row
 
-from tests.postgres_server import PROGRAMS, PostgresServer, shared
+from tests.postgres_server import PostgresServer, shared
 from trioq.postgres import Connection, connect
 
 ROOT = Path(__file__).parents[2]
@@ -27,20 +27,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def server() -> PostgresServer:
     return shared()
-
-
-@pytest.fixture(scope="module")
-def lonely_server() -> Iterator[PostgresServer]:
-    server = PostgresServer(next(iter(PROGRAMS.values())))
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def own_server(lonely_server: PostgresServer) -> Iterator[PostgresServer]:
-    """One that a test may freeze and kill."""
-    yield lonely_server
-    lonely_server.restart()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.postgres_server import PROGRAMS, PostgresServer, shared
+from tests.postgres_server import PostgresServer, shared
 from tests.proxy import all_of_them, proxy_before
 from trioq.abc import Hint
 from trioq.backends._hints import ALL_HINTS, Doorbell, Doorbells
@@ -26,20 +26,6 @@ _numbers = count()
 @pytest.fixture(scope="module")
 def server() -> PostgresServer:
     return shared()
-
-
-@pytest.fixture(scope="module")
-def lonely_server() -> Iterator[PostgresServer]:
-    server = PostgresServer(next(iter(PROGRAMS.values())))
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def own_server(lonely_server: PostgresServer) -> Iterator[PostgresServer]:
-    """One that a test may freeze and kill."""
-    yield lonely_server
-    lonely_server.restart()
 
 
 class Ears:

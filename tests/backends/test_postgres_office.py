@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
@@ -16,7 +16,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.postgres_server import PROGRAMS, PostgresServer, shared
+from tests.postgres_server import PostgresServer, shared
 from tests.proxy import Proxy, all_of_them, none, proxy_before
 from trioq import BackendError, BackendUnavailable
 from trioq.backends import _office
@@ -30,20 +30,6 @@ _numbers = count()
 @pytest.fixture(scope="module")
 def server() -> PostgresServer:
     return shared()
-
-
-@pytest.fixture(scope="module")
-def lonely_server() -> Iterator[PostgresServer]:
-    server = PostgresServer(next(iter(PROGRAMS.values())))
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def own_server(lonely_server: PostgresServer) -> Iterator[PostgresServer]:
-    """One that a test may freeze and kill."""
-    yield lonely_server
-    lonely_server.restart()
 
 
 class OpenOffice(Office):
