@@ -58,7 +58,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A property with an argument ``make`` is asked of each backend."""
     if "make" in metafunc.fixturenames:
         makers = metafunc.config.stash[_MAKERS]
-        metafunc.parametrize("make", makers.values(), ids=makers)
+        others = [pytest.mark.slow] if metafunc.definition.get_closest_marker("one_backend") else []
+        marks = [[], *[others] * (len(makers) - 1)]
+        each = zip(makers.items(), marks, strict=True)
+        metafunc.parametrize("make", [pytest.param(make, id=name, marks=marks) for (name, make), marks in each])
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k picks some by the numbers

@@ -32,6 +32,8 @@ from trioq.testing.simulation.plan import (
     Verb,
 )
 
+pytestmark = pytest.mark.one_backend
+
 #: Calls of a worker, from its first one on: each is slow in a world of its own.
 _CALLS: Final = range(1, 25)
 

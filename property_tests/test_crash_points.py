@@ -17,6 +17,8 @@ from property_tests.by_hand import lived, told
 from trioq.testing.simulation.history import Died
 from trioq.testing.simulation.plan import Act, Crash, Does, Leave, Order, Plan, Staff, Turn, Verb, Where
 
+pytestmark = pytest.mark.one_backend
+
 
 def _life(*turns: Turn, acts: tuple[Act, ...] = (), faults: tuple[Leave, ...] = (), **options: float) -> Plan:
     """A world of one worker and one job, in which nothing crashes yet."""

@@ -227,7 +227,7 @@ class OneJob(RuleBasedStateMachine):
 
 
 TestOneJob = OneJob.TestCase
-TestOneJob.settings = settings(max_examples=max(200, settings().max_examples))  # a life has many turns
+TestOneJob.settings = settings(max_examples=settings().max_examples)  # a life has many turns
 
 
 # --- the same in single sentences ---------------------------------------------------------------

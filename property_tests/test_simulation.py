@@ -21,6 +21,8 @@ from trioq.testing.simulation.draw import draw_plan
 from trioq.testing.simulation.seeds import check_seed
 from trioq.testing.simulation.world import simulate
 
+pytestmark = pytest.mark.one_backend
+
 #: The worlds of one test.  Many small tests say how far they got.
 _BATCH = 20
 

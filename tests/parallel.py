@@ -47,7 +47,7 @@ class Parallel:
         """Let a report pass from process to process, also one with lone surrogates in what was logged."""
         report = yield
         plain = json.dumps(report, ensure_ascii=False, default=str)
-        return report and json.loads(plain.encode(errors="backslashreplace"))
+        return report and json.loads(plain.encode(errors="replace"))
 
 
 def once(name: str, make: Callable[[Path], None]) -> Path:

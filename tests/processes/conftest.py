@@ -82,7 +82,12 @@ def processes() -> Iterator[list[trio.Process]]:
             process.kill()
 
 
-@pytest.fixture(params=["sqlite", "postgresql", next(iter(PROGRAMS))])
+_SLOW = pytest.mark.slow
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=_SLOW), pytest.param(next(iter(PROGRAMS)), marks=_SLOW)]
+)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The store: one of each kind that processes can share.  What servers differ in, ``tests/backends`` asks of all."""
     if request.param == "sqlite":

@@ -57,6 +57,7 @@ async def test_jobs_go_on_while_the_server_is_killed_and_starts_over(queue, jour
     await check_undisturbed(jobs)
 
 
+@pytest.mark.slow
 async def test_jobs_go_on_while_every_connection_is_ended(queue, journal, start_worker, server):
     await start_worker()
     jobs = await hold_five(queue, journal, 1)
@@ -64,6 +65,7 @@ async def test_jobs_go_on_while_every_connection_is_ended(queue, journal, start_
     await check_undisturbed(jobs)
 
 
+@pytest.mark.slow
 async def test_a_job_of_somebodys_transaction_is_started_at_its_commit_and_not_before(
     queue, journal, start_worker, url
 ):
@@ -98,6 +100,7 @@ def user(url: str, role: str) -> str:
     return url.replace("postgres@", f"{role}@")
 
 
+@pytest.mark.slow
 async def test_workers_and_producers_need_no_more_than_the_how_to_grants_them(journal, start_worker, url):
     worker = await start_worker(backend=user(url, "worker"), lease=1)
     queue = trioq.Queue("jobs", backend=user(url, "producer"))
