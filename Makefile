@@ -53,10 +53,10 @@ soak: $(VENV)/.has-test
 # A sample of every experiment, added to the sums in docs/faults; and until each has been run often enough: hours, in
 # as many pieces as you like.  Words pick a few: those whose name, with its store, has all of them.
 faults: $(VENV)/.has-test
-	$(BIN)/python -m faults $(FAULTS)
+	$(BIN)/python -m property_tests.faults $(FAULTS)
 
 faults-full: $(VENV)/.has-test
-	$(BIN)/python -m faults --full $(FAULTS)
+	$(BIN)/python -m property_tests.faults --full $(FAULTS)
 
 # An hour, and it writes the page of docs/benchmarks, unless it is a quick run or words pick a few.  The peers come from
 # the package registries, each into an environment of its own; those that can't be had are left out.
@@ -87,7 +87,7 @@ TESTS_MAY = ASYNC124,ASYNC2,ASYNC103,ASYNC104,ASYNC110,ASYNC112,ASYNC401
 FLAKE8_ASYNC = -name '*.py' -exec $(BIN)/flake8-async --disable=ASYNC9,ASYNC114
 async: $(VENV)/.has-dev
 	find trioq $(FLAKE8_ASYNC) {} +
-	find $(wildcard tests property_tests faults benchmarks docs) $(FLAKE8_ASYNC),$(TESTS_MAY) {} +
+	find $(wildcard tests property_tests benchmarks docs) $(FLAKE8_ASYNC),$(TESTS_MAY) {} +
 
 types: $(VENV)/.has-dev
 	$(BIN)/mypy

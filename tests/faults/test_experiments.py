@@ -10,12 +10,12 @@ import inspect
 import pytest
 import trio
 
-from faults import experiments  # noqa: F401  fills EXPERIMENTS
-from faults.experiment import EXPERIMENTS
-from faults.experiments import restarting
-from faults.processes import open_nest
-from faults.result import Result
-from faults.runner import run_trials
+from property_tests.faults import experiments  # noqa: F401  fills EXPERIMENTS
+from property_tests.faults.experiment import EXPERIMENTS
+from property_tests.faults.experiments import restarting
+from property_tests.faults.processes import open_nest
+from property_tests.faults.result import Result
+from property_tests.faults.runner import run_trials
 from trioq._worker import settle
 
 #: Those that take a few seconds, and have no bar that a busy machine would miss.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-from faults import experiments  # noqa: F401  fills EXPERIMENTS
-from faults.experiment import EXPERIMENTS
-from faults.page import label, page
-from faults.totals import FOLDER, stored_totals
+from property_tests.faults import experiments  # noqa: F401  fills EXPERIMENTS
+from property_tests.faults.experiment import EXPERIMENTS
+from property_tests.faults.page import label, page
+from property_tests.faults.totals import FOLDER, stored_totals
 
 
 def test_the_committed_matrix_is_that_of_the_sums():
     committed = (FOLDER / "matrix.rst").read_text(encoding="utf-8")
-    assert committed == page(stored_totals(), EXPERIMENTS), "run `python -m faults --page`"
+    assert committed == page(stored_totals(), EXPERIMENTS), "run `python -m property_tests.faults --page`"
 
 
 def test_each_line_for_operators_names_its_experiment_and_none_is_left_out():

@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-from faults import experiments, totals
-from faults.experiment import EXPERIMENTS, Bar
-from faults.page import page
-from faults.result import Result, Samples
-from faults.stores import STORES
+from property_tests.faults import experiments, totals
+from property_tests.faults.experiment import EXPERIMENTS, Bar
+from property_tests.faults.page import page
+from property_tests.faults.result import Result, Samples
+from property_tests.faults.stores import STORES
 
 ONE = Result(trials=1, faults=2, jobs=3, counts=Counter(lost=1), samples={"restart": Samples.of([1.23456, 2])})
 BAD = Result(trials=1, samples={"restart": Samples.of([40.0])}) + Result.wrong(["job 1 is lost"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from faults import rules
-from faults.history import (
+from property_tests.faults import rules
+from property_tests.faults.history import (
     Acknowledged,
     Asked,
     AskedToStop,
@@ -24,7 +24,7 @@ from faults.history import (
     entry_of,
     line_of,
 )
-from faults.measures import exit_times, pick_up_times, recovery_times, restart_times, stop_times
+from property_tests.faults.measures import exit_times, pick_up_times, recovery_times, restart_times, stop_times
 from trioq.lifecycle import Job, State
 
 #: One job that is enqueued, run and completed, by a worker with a lease of 2 s that stops when it is asked to.

@@ -1,4 +1,4 @@
-"""What ``python -m faults`` does where an experiment can't be run at all, and when it is told to end."""
+"""What ``python -m property_tests.faults`` does where an experiment can't be run at all, and when it is told to end."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from faults import __main__ as command
-from faults.experiment import EXPERIMENTS
-from faults.experiments.server_disk import the_disk_of_the_server_is_full
-from faults.stores import disk
+from property_tests.faults import __main__ as command
+from property_tests.faults.experiment import EXPERIMENTS
+from property_tests.faults.experiments.server_disk import the_disk_of_the_server_is_full
+from property_tests.faults.stores import disk
 
 
 def no_mount(*_args, **_kwargs):
@@ -52,7 +52,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_whoever_ends_it_ends_its_processes_and_its_servers_and_drops_its_folders(number, tmp_path):
-    words = [sys.executable, "-m", "faults", "--quick", "killed at any moment", "redis"]
+    words = [sys.executable, "-m", "property_tests.faults", "--quick", "killed at any moment", "redis"]
     others = []
     command = subprocess.Popen(words, cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)})
     try:

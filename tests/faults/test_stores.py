@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from faults.stores import SERVERS, STORES
+from property_tests.faults.stores import SERVERS, STORES
 
 
 @pytest.mark.parametrize("kind", SERVERS)

@@ -7,12 +7,12 @@ from contextlib import suppress
 import trio
 
 import trioq
-from faults.application import NAME
-from faults.experiment import Bar, Bench, experiment, judge
-from faults.load import judge_with_recovery, other_errors, steady_work
-from faults.result import Result
-from faults.stores.redis import OwnServer
-from faults.trial import Trial
+from property_tests.faults.application import NAME
+from property_tests.faults.experiment import Bar, Bench, experiment, judge
+from property_tests.faults.load import judge_with_recovery, other_errors, steady_work
+from property_tests.faults.result import Result
+from property_tests.faults.stores.redis import OwnServer
+from property_tests.faults.trial import Trial
 
 
 @experiment(

@@ -8,7 +8,7 @@ from typing import Final
 
 from .result import Result
 
-FOLDER: Final = Path(__file__).parents[1] / "docs" / "faults"
+FOLDER: Final = Path(__file__).parents[2] / "docs" / "faults"
 
 _FILE: Final = FOLDER / "totals.json"
 

@@ -7,11 +7,11 @@ import time
 
 import trio
 
-from faults.experiment import Bar, Bench, experiment, judge
-from faults.history import Began
-from faults.measures import pick_up_times, recovery_times
-from faults.result import Result, Samples
-from faults.stores import EVERY, SERVERS
+from property_tests.faults.experiment import Bar, Bench, experiment, judge
+from property_tests.faults.history import Began
+from property_tests.faults.measures import pick_up_times, recovery_times
+from property_tests.faults.result import Result, Samples
+from property_tests.faults.stores import EVERY, SERVERS
 from tests.proxy import proxy_before
 
 

@@ -8,11 +8,11 @@ import time
 import trio
 
 import trioq
-from faults.application import NAME
-from faults.experiment import Bar, Bench, experiment, judge
-from faults.history import Began, Ended
-from faults.result import Result, Samples
-from faults.stores import EVERY
+from property_tests.faults.application import NAME
+from property_tests.faults.experiment import Bar, Bench, experiment, judge
+from property_tests.faults.history import Began, Ended
+from property_tests.faults.result import Result, Samples
+from property_tests.faults.stores import EVERY
 
 
 @experiment(

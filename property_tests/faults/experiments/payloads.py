@@ -9,13 +9,13 @@ from typing import Any, Final
 import trio
 
 import trioq
-from faults import rules
-from faults.application import NAME
-from faults.experiment import Bench, experiment, judge
-from faults.history import Acknowledged, Asked
-from faults.result import Result
-from faults.stores import EVERY
-from faults.trial import Trial
+from property_tests.faults import rules
+from property_tests.faults.application import NAME
+from property_tests.faults.experiment import Bench, experiment, judge
+from property_tests.faults.history import Acknowledged, Asked
+from property_tests.faults.result import Result
+from property_tests.faults.stores import EVERY
+from property_tests.faults.trial import Trial
 from trioq.lifecycle import Job
 
 _UNREADABLE: Final = {

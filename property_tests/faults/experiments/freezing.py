@@ -6,11 +6,11 @@ import random
 
 import trio
 
-from faults.experiment import Bar, Bench, experiment, judge
-from faults.history import Began, Ended, Told
-from faults.measures import stop_times
-from faults.result import Result
-from faults.stores import EVERY
+from property_tests.faults.experiment import Bar, Bench, experiment, judge
+from property_tests.faults.history import Began, Ended, Told
+from property_tests.faults.measures import stop_times
+from property_tests.faults.result import Result
+from property_tests.faults.stores import EVERY
 
 _LEASE = 2
 

@@ -11,12 +11,12 @@ from contextlib import closing
 import trio
 
 import trioq
-from faults.application import NAME
-from faults.experiment import Bar, Bench, experiment, judge
-from faults.history import Acknowledged, OutOfReach, Told, Unanswered
-from faults.load import judge_with_recovery, other_errors, steady_work
-from faults.result import Result, Samples
-from faults.trial import Trial
+from property_tests.faults.application import NAME
+from property_tests.faults.experiment import Bar, Bench, experiment, judge
+from property_tests.faults.history import Acknowledged, OutOfReach, Told, Unanswered
+from property_tests.faults.load import judge_with_recovery, other_errors, steady_work
+from property_tests.faults.result import Result, Samples
+from property_tests.faults.trial import Trial
 
 
 @experiment(

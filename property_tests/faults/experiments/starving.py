@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from faults.experiment import Bar, Bench, experiment
-from faults.experiments.killing import restart
-from faults.hogs import hogs_on_every_core
-from faults.result import Result
-from faults.stores import EVERY
+from property_tests.faults.experiment import Bar, Bench, experiment
+from property_tests.faults.experiments.killing import restart
+from property_tests.faults.hogs import hogs_on_every_core
+from property_tests.faults.result import Result
+from property_tests.faults.stores import EVERY
 
 #: Other programs that compute without a pause, for each core.
 _HOGS: Final = 4

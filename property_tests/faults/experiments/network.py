@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from faults import rules
-from faults.experiment import Bar, Bench, experiment, judge
-from faults.experiments.restarting import DROPPED
-from faults.history import Began, Ended
-from faults.load import judge_with_recovery, steady_work
-from faults.measures import exit_times, pick_up_times
-from faults.result import Result
-from faults.stores import SERVERS
-from faults.trial import Trial
+from property_tests.faults import rules
+from property_tests.faults.experiment import Bar, Bench, experiment, judge
+from property_tests.faults.experiments.restarting import DROPPED
+from property_tests.faults.history import Began, Ended
+from property_tests.faults.load import judge_with_recovery, steady_work
+from property_tests.faults.measures import exit_times, pick_up_times
+from property_tests.faults.result import Result
+from property_tests.faults.stores import SERVERS
+from property_tests.faults.trial import Trial
 from tests.proxy import Proxy, all_of_them, ears, none, proxy_before
 
 

@@ -115,7 +115,7 @@ def _counted(counts: Counter[str]) -> Iterator[str]:
 def _rules() -> str:
     rows = "\n".join(f"* {(rule.__doc__ or '').strip()}" for rule in RULES)
     title = "The rules"
-    return f"{title}\n{'-' * len(title)}\n\nEach is a function of ``faults/rules.py``.\n\n{rows}\n"
+    return f"{title}\n{'-' * len(title)}\n\nEach is a function of ``property_tests/faults/rules.py``.\n\n{rows}\n"
 
 
 def label(experiment: Experiment) -> str:

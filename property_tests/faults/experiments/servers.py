@@ -8,13 +8,13 @@ from typing import Final
 
 import trio
 
-from faults import rules
-from faults.experiment import Bar, Bench, experiment, judge
-from faults.history import Acknowledged, Ended, Healed, History, OutOfReach, Struck, Told
-from faults.load import judge_with_recovery, steady_work
-from faults.result import Result, Samples
-from faults.stores import DURABLE, SERVERS
-from faults.trial import Trial
+from property_tests.faults import rules
+from property_tests.faults.experiment import Bar, Bench, experiment, judge
+from property_tests.faults.history import Acknowledged, Ended, Healed, History, OutOfReach, Struck, Told
+from property_tests.faults.load import judge_with_recovery, steady_work
+from property_tests.faults.result import Result, Samples
+from property_tests.faults.stores import DURABLE, SERVERS
+from property_tests.faults.trial import Trial
 
 #: What can't hold when a store forgets: that jobs are there, and that one that is asked for again goes on.
 _FORGETS: Final = (

@@ -1,4 +1,4 @@
-"""``python -m faults [WORDS]``: run a sample of the experiments, add it to the sums, and write the page.
+"""``python -m property_tests.faults [WORDS]``: run a sample of the experiments, add it to the sums, and write the page.
 
 With ``--full`` it goes on until each experiment has been run often enough: break it off when you like, and start it
 again.
@@ -72,7 +72,7 @@ def _tell(experiment: Experiment, kind: str, result: Result, seconds: float) -> 
 
 def main() -> int:
     """The exit code: 1 where a promise was broken, 130 after Ctrl-C, 143 after SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m property_tests.faults", description=__doc__)
     parser.add_argument("words", nargs="*", help="only experiments whose name, or store, has one of these words")
     parser.add_argument("--full", action="store_true", help="until each has been run often enough")
     parser.add_argument("--quick", action="store_true", help="one short trial of each, not added to the sums")

@@ -10,11 +10,11 @@ from typing import Final
 import psycopg
 import trio
 
-from faults.experiment import Bar, Bench, experiment, judge
-from faults.load import judge_with_recovery, other_errors, steady_work
-from faults.measures import pick_up_times
-from faults.result import Result
-from faults.stores.postgres import OwnServer
+from property_tests.faults.experiment import Bar, Bench, experiment, judge
+from property_tests.faults.load import judge_with_recovery, other_errors, steady_work
+from property_tests.faults.measures import pick_up_times
+from property_tests.faults.result import Result
+from property_tests.faults.stores.postgres import OwnServer
 
 #: The processes of the server that work for the workers and the producer.
 _OURS: Final = "FROM pg_stat_activity WHERE application_name = 'trioq'"

@@ -8,12 +8,12 @@ from typing import Final
 
 import trio
 
-from faults.experiment import Bar, Bench, experiment
-from faults.history import Unanswered
-from faults.load import judge_with_recovery, other_errors, steady_work
-from faults.result import Result
-from faults.stores import ON_SMALL_DISKS
-from faults.stores.disk import Disk
+from property_tests.faults.experiment import Bar, Bench, experiment
+from property_tests.faults.history import Unanswered
+from property_tests.faults.load import judge_with_recovery, other_errors, steady_work
+from property_tests.faults.result import Result
+from property_tests.faults.stores import ON_SMALL_DISKS
+from property_tests.faults.stores.disk import Disk
 
 #: What no store can make smaller, so that whatever it writes needs room at once.
 _BULKY: Final = [[base64.b64encode(random.randbytes(7_500)).decode()] for _ in range(10)]

@@ -7,11 +7,11 @@ from typing import Final
 
 import trio
 
-from faults.experiment import Bar, Bench, experiment, judge
-from faults.history import History, Struck
-from faults.measures import exit_times
-from faults.result import Result
-from faults.stores import EVERY
+from property_tests.faults.experiment import Bar, Bench, experiment, judge
+from property_tests.faults.history import History, Struck
+from property_tests.faults.measures import exit_times
+from property_tests.faults.result import Result
+from property_tests.faults.stores import EVERY
 
 _GRACE = 1.5
 

@@ -8,12 +8,12 @@ from typing import Final
 
 import trio
 
-from faults.doomed import MOMENTS
-from faults.experiment import Bar, Bench, experiment, judge
-from faults.measures import restart_times
-from faults.result import Result
-from faults.stores import EVERY
-from faults.trial import Trial
+from property_tests.faults.doomed import MOMENTS
+from property_tests.faults.experiment import Bar, Bench, experiment, judge
+from property_tests.faults.measures import restart_times
+from property_tests.faults.result import Result
+from property_tests.faults.stores import EVERY
+from property_tests.faults.trial import Trial
 
 #: The verbs that a worker calls, and within how many calls it is to die: a claim and a settle come for each few jobs.
 _VERBS: Final = {"claim": 6, "settle": 6, "renew": 3, "overdue": 2, "get": 1}

@@ -19,7 +19,7 @@ import trio
 from .history import AskedToStop, Gone, Healed, Struck
 from .journal import Journal
 
-_ROOT: Final = Path(__file__).parents[1]
+_ROOT: Final = Path(__file__).parents[2]
 
 #: Seconds that a process gets until it stands still.
 _STOPS_WITHIN: Final = 1.0
@@ -97,7 +97,7 @@ def _stands_still(pid: int) -> bool:
 
 
 class Nest:
-    """Starts processes, by asking the one that `faults.nest` is."""
+    """Starts processes, by asking the one that `property_tests.faults.nest` is."""
 
     def __init__(self, process: trio.Process) -> None:
         self._process = process
@@ -146,7 +146,7 @@ async def _listen(nest: Nest, listening: trio.CancelScope) -> None:
 @asynccontextmanager
 async def open_nest() -> AsyncIterator[Nest]:
     """Room for processes, which end with the block at the latest, also where that is cancelled."""
-    command = [sys.executable, "-m", "faults.nest"]
+    command = [sys.executable, "-m", "property_tests.faults.nest"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRIOQ_")}
     process = await trio.lowlevel.open_process(
         command, cwd=_ROOT, env=inherited, stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""``python -m faults.nest``: forks the processes of a trial, all of them warm, and none of them outlives it.
+"""Forks the processes of a trial, all of them warm, and none of them outlives it.
 
 Asked with a line of JSON, it answers ``started PID``, and at some time ``ended PID CODE``.  When its input ends,
 because whoever asks has died, it kills all that still run.  To import everything takes half a second; to fork does not.
