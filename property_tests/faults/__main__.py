@@ -18,7 +18,7 @@ import trio
 from . import experiments  # noqa: F401  fills EXPERIMENTS
 from .experiment import EXPERIMENTS, Experiment
 from .page import write_page
-from .processes import Nest, open_nest
+from .processes import ForkServer, open_fork_server
 from .result import Result
 from .runner import run_trials
 from .totals import store_totals, stored_totals
@@ -29,12 +29,12 @@ async def _run(chosen: dict[Experiment, list[str]], *, full: bool, add: bool, qu
     totals = stored_totals() if add else {}
     missed: list[str] = []
 
-    async def run_on(experiment: Experiment, kind: str, nest: Nest, turn: trio.CapacityLimiter) -> None:
+    async def run_on(experiment: Experiment, kind: str, fork_server: ForkServer, turn: trio.CapacityLimiter) -> None:
         sums = totals.setdefault(experiment.name, {})
         while not full or sums.get(kind, Result()).trials < experiment.goal:
             began = time.monotonic()
             trials = 1 if quick else experiment.sample
-            result = await run_trials(experiment, kind, trials, nest, turn, quick=quick)
+            result = await run_trials(experiment, kind, trials, fork_server, turn, quick=quick)
             if not result.trials:
                 missed.append(f"{experiment.name}, {kind}: not run: {result.words[0]}")
                 return
@@ -47,12 +47,12 @@ async def _run(chosen: dict[Experiment, list[str]], *, full: bool, add: bool, qu
                 break
         missed.extend(f"{experiment.name}, {kind}: {what}" for what in experiment.missed(sums[kind]))
 
-    async with open_nest() as nest:
+    async with open_fork_server() as fork_server:
         for experiment, kinds in chosen.items():
             turn = trio.CapacityLimiter(experiment.at_once)
             async with trio.open_nursery() as nursery:
                 for kind in kinds:
-                    nursery.start_soon(run_on, experiment, kind, nest, turn)
+                    nursery.start_soon(run_on, experiment, kind, fork_server, turn)
     return missed
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from .history import Acknowledged, History, Struck
-from .processes import Nest
+from .processes import ForkServer
 from .result import Result
 from .rules import Rule, violations
 from .stores.store import Store
@@ -44,14 +44,14 @@ def quantile_name(share: float) -> str:
 class Bench:
     """What a trial works with."""
 
-    nest: Nest
+    fork_server: ForkServer
     store: Store
     number: int  #: which trial this is, of all that are run at once
     quick: bool = False  #: whether it should be over soon, for ``make test``
 
     def trial(self) -> AbstractAsyncContextManager[Trial]:
         """Room for processes, on the store."""
-        return open_trial(self.nest, self.store)
+        return open_trial(self.fork_server, self.store)
 
 
 Run = Callable[[Bench], Awaitable[Result]]

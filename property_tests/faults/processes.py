@@ -96,8 +96,8 @@ def _stands_still(pid: int) -> bool:
     return all(state in "TtZX" for state in states)
 
 
-class Nest:
-    """Starts processes, by asking the one that `property_tests.faults.nest` is."""
+class ForkServer:
+    """Starts processes, by asking the one that `property_tests.faults.fork_server` is."""
 
     def __init__(self, process: trio.Process) -> None:
         self._process = process
@@ -138,27 +138,27 @@ class Nest:
                     self._living.pop(int(pid)).end(int(*code))
 
 
-async def _listen(nest: Nest, listening: trio.CancelScope) -> None:
+async def _listen(fork_server: ForkServer, listening: trio.CancelScope) -> None:
     with listening:
-        await nest.listen()
+        await fork_server.listen()
 
 
 @asynccontextmanager
-async def open_nest() -> AsyncIterator[Nest]:
+async def open_fork_server() -> AsyncIterator[ForkServer]:
     """Room for processes, which end with the block at the latest, also where that is cancelled."""
-    command = [sys.executable, "-m", "property_tests.faults.nest"]
+    command = [sys.executable, "-m", "property_tests.faults.fork_server"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRIOQ_")}
     process = await trio.lowlevel.open_process(
         command, cwd=_ROOT, env=inherited, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         async with trio.open_nursery() as nursery:
-            nest = Nest(process)
+            fork_server = ForkServer(process)
             # Shielded: whoever is cancelled in the block still waits there for the end of what it has started.
             listening = trio.CancelScope(shield=True)
-            nursery.start_soon(_listen, nest, listening)
+            nursery.start_soon(_listen, fork_server, listening)
             try:
-                yield nest
+                yield fork_server
             finally:
                 listening.cancel()
     finally:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from .experiment import Bench, Experiment
-from .processes import Nest
+from .processes import ForkServer
 from .result import Result
 from .stores import STORES
 from .stores.disk import NotHere
@@ -20,7 +20,13 @@ _LONGEST: float = 300
 
 
 async def run_trials(
-    experiment: Experiment, kind: str, trials: int, nest: Nest, turn: trio.CapacityLimiter, *, quick: bool = False
+    experiment: Experiment,
+    kind: str,
+    trials: int,
+    fork_server: ForkServer,
+    turn: trio.CapacityLimiter,
+    *,
+    quick: bool = False,
 ) -> Result:
     """So many trials of an experiment on one kind of store, each in its *turn*.
 
@@ -31,7 +37,7 @@ async def run_trials(
     async def run(number: int, store: Store) -> None:
         try:
             with trio.fail_after(_LONGEST):
-                results.append(await experiment.run(Bench(nest, store, number, quick)))
+                results.append(await experiment.run(Bench(fork_server, store, number, quick)))
         except Exception as error:
             traceback.print_exc()
             results.append(Result(trials=1) + Result.wrong([f"the trial broke off: {error!r}"]))

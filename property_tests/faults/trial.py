@@ -22,7 +22,7 @@ from trioq.lifecycle import Job
 from .application import NAME
 from .history import Acknowledged, Began, Entry, Healed, History, Struck, Up
 from .journal import Journal, Reader
-from .processes import Nest, Process
+from .processes import ForkServer, Process
 from .producer import ProducerOrders
 from .stores import open_address
 from .stores.store import Store
@@ -44,13 +44,13 @@ class Overdue(Exception):
 class Trial:
     """What an experiment breaks, and what it sees of it."""
 
-    def __init__(self, nest: Nest, store: Store, folder: Path) -> None:
+    def __init__(self, fork_server: ForkServer, store: Store, folder: Path) -> None:
         self.folder = folder
         self.store = store
         self.address = store.address(folder)
         self.backend = open_address(self.address)  #: our own look at the store
         self.processes: list[Process] = []
-        self._nest = nest
+        self._fork_server = fork_server
         self._journal = Journal(folder / "journal", "store")
         self._reader = Reader(folder / "journal")
         self._numbers = count(1)
@@ -92,7 +92,9 @@ class Trial:
 
     async def _start(self, role: str, orders: WorkerOrders | ProducerOrders) -> Process:
         who = f"{role}-{next(self._numbers)}"
-        process = await self._nest.start(role, who, attrs.asdict(orders, recurse=False), self.folder, self._journal)
+        process = await self._fork_server.start(
+            role, who, attrs.asdict(orders, recurse=False), self.folder, self._journal
+        )
         self.processes.append(process)
         return process
 
@@ -197,10 +199,10 @@ class Trial:
 
 
 @asynccontextmanager
-async def open_trial(nest: Nest, store: Store) -> AsyncIterator[Trial]:
+async def open_trial(fork_server: ForkServer, store: Store) -> AsyncIterator[Trial]:
     """A trial in a folder of its own, whose processes end with the block at the latest."""
     folder = Path(tempfile.mkdtemp(prefix="trioq-faults-"))
-    trial = Trial(nest, store, folder)
+    trial = Trial(fork_server, store, folder)
     try:
         await store.prepare(trial.backend)
         async with trial.backend:

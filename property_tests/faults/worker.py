@@ -11,7 +11,7 @@ import trioq
 from trioq.events import BackendLost, BackendRecovered, Event, JobEvent
 
 from .application import queue_on
-from .doomed import Doomed
+from .crashing_backend import CrashingBackend
 from .history import Down, OutOfReach, Told, Up
 from .journal import Journal
 from .leftovers import belongings
@@ -27,16 +27,16 @@ class WorkerOrders:
     lease: float = 15.0
     grace: float = 30.0
     rate: tuple[int, float] | None = None
-    #: The call that kills it: a verb, how many times it may be called until then, and the moment.
-    doom: tuple[str, int, str] | None = None
+    #: The call at which it kills itself: a verb, how many times it may be called until then, and the moment.
+    crash: tuple[str, int, str] | None = None
     settings: dict[str, Any] = attrs.Factory(dict)
 
 
 def run_worker(orders: WorkerOrders, journal: Journal) -> None:
     """Work until a signal."""
     backend = open_address(orders.store)
-    if orders.doom is not None:
-        backend = Doomed(backend, journal, *orders.doom)
+    if orders.crash is not None:
+        backend = CrashingBackend(backend, journal, *orders.crash)
     queue = queue_on(backend, journal, **orders.settings)
     limit, interval = orders.rate or (None, None)
     worker = trioq.Worker(

@@ -13,7 +13,7 @@ import trio
 from property_tests.faults import experiments  # noqa: F401  fills EXPERIMENTS
 from property_tests.faults.experiment import EXPERIMENTS
 from property_tests.faults.experiments import restarting
-from property_tests.faults.processes import open_nest
+from property_tests.faults.processes import open_fork_server
 from property_tests.faults.result import Result
 from property_tests.faults.runner import run_trials
 from trioq._worker import settle
@@ -65,10 +65,10 @@ async def test_every_rule_is_kept_whatever_breaks(store, capsys):
     """Several at once, for most of the time they wait; what is measured on a busy machine is not judged here."""
     results: dict[str, Result] = {}
     turn = trio.CapacityLimiter(6)
-    async with open_nest() as nest, trio.open_nursery() as nursery:
+    async with open_fork_server() as fork_server, trio.open_nursery() as nursery:
 
         async def run(each):
-            results[each.name] = await run_trials(each, store, 1, nest, turn, quick=True)
+            results[each.name] = await run_trials(each, store, 1, fork_server, turn, quick=True)
 
         for each in EXPERIMENTS:
             if each.name in STORES[store] and store in each.stores:

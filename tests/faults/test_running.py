@@ -70,7 +70,7 @@ def test_whoever_ends_it_ends_its_processes_and_its_servers_and_drops_its_folder
 
 
 def until_all_are_there(command):
-    """Its children and theirs: the server, the nest, and in there some workers and a producer."""
+    """Its children and theirs: the server, the fork server, and its children: some workers and a producer."""
     deadline = time.monotonic() + 60
     while len(others := command.children(recursive=True)) < 6:
         assert time.monotonic() < deadline

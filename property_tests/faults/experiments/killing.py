@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from property_tests.faults.doomed import MOMENTS
+from property_tests.faults.crashing_backend import MOMENTS
 from property_tests.faults.experiment import Bar, Bench, experiment, judge
 from property_tests.faults.measures import restart_times
 from property_tests.faults.result import Result
@@ -38,8 +38,8 @@ async def killed_at_each_operation(bench: Bench) -> Result:
     async with bench.trial() as trial:
         await trial.start_worker(lease=_LEASE)
         victims = 3 if bench.quick else 9
-        dooms = [(verb, random.randint(1, most), moment) for verb, most in _VERBS.items() for moment in MOMENTS]
-        fates = iter(random.sample(dooms, victims))
+        crashes = [(verb, random.randint(1, most), moment) for verb, most in _VERBS.items() for moment in MOMENTS]
+        fates = iter(random.sample(crashes, victims))
         await trial.start_producer(arguments=[[0.02], [0.2], [0.6]], count=victims * 12, every=0.1, settings=_PATIENT)
         async with trio.open_nursery() as nursery:
             for _ in range(3):
@@ -49,7 +49,7 @@ async def killed_at_each_operation(bench: Bench) -> Result:
 
 async def _die_one_after_another(trial: Trial, fates: Iterator[tuple[str, int, str]]) -> None:
     for fate in fates:
-        victim = await trial.start_worker(lease=_LEASE, doom=fate)
+        victim = await trial.start_worker(lease=_LEASE, crash=fate)
         with trio.move_on_after(10):
             await victim.ended.wait()
         if victim.runs:  # it never came to that call
@@ -83,13 +83,13 @@ async def killed_at_any_moment(bench: Bench) -> Result:
 async def restart(bench: Bench, lease: float, victims: int) -> Result:
     """So many workers with two jobs each are killed at once, and one is left: how long until their jobs begin there."""
     async with bench.trial() as trial:
-        doomed = [await trial.start_worker(lease=lease, concurrency=2) for _ in range(victims)]
+        killed = [await trial.start_worker(lease=lease, concurrency=2) for _ in range(victims)]
         total = victims * 2
         await trial.produce(arguments=[[600.0, 0.0]], count=total)
         await trial.until_begun(total, within=30)
         await trial.start_worker(lease=lease, concurrency=total)
         await trio.sleep(random.uniform(0, lease / 4))
-        for victim in doomed:
+        for victim in killed:
             victim.kill()
         history = await trial.history(within=3 * lease + 30)
         wrong = [f"{job.id} counts {job.crashes} crashes" for job in history.records.values() if job.crashes > 1]

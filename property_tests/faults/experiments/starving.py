@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from property_tests.faults.cpu_load import cpu_load_on_every_core
 from property_tests.faults.experiment import Bar, Bench, experiment
 from property_tests.faults.experiments.killing import restart
-from property_tests.faults.hogs import hogs_on_every_core
 from property_tests.faults.result import Result
 from property_tests.faults.stores import EVERY
 
 #: Other programs that compute without a pause, for each core.
-_HOGS: Final = 4
+_PROGRAMS: Final = 4
 
 
 @experiment(
@@ -27,5 +27,5 @@ async def workers_killed_on_a_starved_machine(bench: Bench) -> Result:
 
     On each core four other programs compute all the time.
     """
-    async with hogs_on_every_core(_HOGS):
+    async with cpu_load_on_every_core(_PROGRAMS):
         return await restart(bench, lease=15, victims=3 if bench.quick else 10)

@@ -22,7 +22,7 @@ MOMENTS: Final = ("before", "on the way", "after")
 _ON_THE_WAY: Final = 0.002
 
 
-class Doomed(FaultInjector):
+class CrashingBackend(FaultInjector):
     """Another backend, until the *nth* call of a verb."""
 
     def __init__(self, inner: Backend, journal: Journal, verb: str, nth: int, moment: str) -> None:

@@ -1,4 +1,4 @@
-"""Programs that take all the CPU that they are given, so that there is less for everybody else."""
+"""Programs that take all the CPU that they are given, so that there is less for the processes of a trial."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PROGRAM: Final = "import os\nwhile os.getppid() == {parent}:\n    for _ in rang
 
 
 @asynccontextmanager
-async def hogs_on_every_core(hogs: int) -> AsyncIterator[None]:
-    """So many hogs for each core, while the block runs."""
+async def cpu_load_on_every_core(programs: int) -> AsyncIterator[None]:
+    """So many such programs for each core, while the block runs."""
     program = [sys.executable, "-S", "-c", _PROGRAM.format(parent=os.getpid())]
     start = partial(trio.run_process, program, stdin=subprocess.DEVNULL, deliver_cancel=_kill)
     async with trio.open_nursery() as nursery:
-        for _ in range(hogs * (os.cpu_count() or 1)):
+        for _ in range(programs * (os.cpu_count() or 1)):
             await nursery.start(start)
         yield
         nursery.cancel_scope.cancel()
