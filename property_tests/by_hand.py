@@ -6,14 +6,14 @@ import os
 from collections.abc import Sequence
 
 from property_tests.backends import Make
-from trioq.testing.simulation.history import History
+from trioq.testing.simulation.history import SimulatedHistory
 from trioq.testing.simulation.plan import Plan
 from trioq.testing.simulation.rules import broken
 from trioq.testing.simulation.story import story
 from trioq.testing.simulation.world import simulate
 
 
-def lived(plan: Plan, make: Make) -> History:
+def lived(plan: Plan, make: Make) -> SimulatedHistory:
     """What happens; no rule is broken by it."""
     history = simulate(plan, make)
     lines = broken(history)
@@ -21,7 +21,7 @@ def lived(plan: Plan, make: Make) -> History:
     return history
 
 
-def told(history: History, lines: Sequence[str] = ()) -> str:
+def told(history: SimulatedHistory, lines: Sequence[str] = ()) -> str:
     """Its story, with the test that tells it again."""
     test = os.environ["PYTEST_CURRENT_TEST"].removesuffix(" (call)")
     return "\n" + story(history, lines, f"pytest '{test}'")

@@ -1,10 +1,11 @@
-"""The application of the worker processes: tasks that note when they begin and how they end."""
+"""The application of the worker processes: tasks that note when they begin, how they end, and what they return."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import trio
 
 import trioq
+from trioq._context import running_job
 from trioq.abc import Backend
+from trioq.testing.simulation.history import Began, Ended, Healed, Struck
 
-from .history import Began, Ended, Healed, Struck
 from .journal import Journal
 
 #: The queue of every trial.
@@ -25,19 +27,23 @@ def queue_on(backend: Backend, journal: Journal, **settings: Any) -> trioq.Queue
     """The application's queue over a store.  Every task answers the number of its run."""
     queue = trioq.Queue(NAME, backend=backend, settings=trioq.Settings(**settings))
 
+    begun: Counter[str] = Counter()
+
     @contextmanager
-    def noted() -> Iterator[trioq.CurrentJob]:
-        job = trioq.current_job()
-        journal.note(Began, job.id, job.run)
-        how = "raised"
+    def noted(*, returns_its_run: bool = True) -> Iterator[trioq.CurrentJob]:
+        job, current = running_job.get().job, trioq.current_job()
+        turn = begun[job.id]
+        begun[job.id] += 1
+        journal.note(Began, job, turn)
+        how, returned = "raised", None
         try:
-            yield job
-            how = "returned"
+            yield current
+            how, returned = "returned", job.run if returns_its_run else None
         except trio.Cancelled:
             how = "cancelled"
             raise
         finally:
-            journal.note(Ended, job.id, job.run, how)
+            journal.note(Ended, job, turn, how, returned)
 
     @queue.task
     async def work(first: float, later: float | None = None) -> int:
@@ -77,8 +83,8 @@ def queue_on(backend: Backend, journal: Journal, **settings: Any) -> trioq.Queue
 
     @queue.task
     async def echo(value: Any) -> Any:
-        """Answers what it was given."""
-        with noted():
+        """Answers what it was given, however large that is."""
+        with noted(returns_its_run=False):
             return value
 
     return queue

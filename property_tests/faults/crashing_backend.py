@@ -11,8 +11,8 @@ import trio
 
 from trioq.abc import Backend
 from trioq.testing._relay import FaultInjector
+from trioq.testing.simulation.history import Struck
 
-from .history import Struck
 from .journal import Journal
 
 #: When a call is fatal.

@@ -10,10 +10,12 @@ from typing import Final
 
 import attrs
 
-from .history import Acknowledged, History, Struck
+from trioq.testing.simulation.history import STORE, Froze, History, Struck
+from trioq.testing.simulation.rules import Rule, broken
+
+from .history import acknowledged
 from .processes import ForkServer
 from .result import Result
-from .rules import Rule, violations
 from .stores.store import Store
 from .trial import Trial, open_trial
 
@@ -103,10 +105,12 @@ def experiment(**details: object) -> Callable[[Run], Experiment]:
 
 def judge(history: History, *, without: tuple[Rule, ...] = ()) -> Result:
     """What the rules say of one trial, all but those that it breaks on purpose."""
+    struck = [(entry.by, str(entry.fault)) for entry in history.all(Struck)]
+    struck += [(entry.by, "frozen") for entry in history.all(Froze)]
     done = Result(
         trials=1,
-        faults=len(history.all(Struck)),
-        jobs=len(history.by_job(Acknowledged)),
-        counts=Counter(f"processes {struck.how}" for struck in history.all(Struck) if struck.who != "store"),
+        faults=len(struck),
+        jobs=len(acknowledged(history.entries)),
+        counts=Counter(f"processes {how}" for by, how in struck if by != STORE),
     )
-    return done + Result.wrong(violations(history, without=without))
+    return done + Result.wrong(broken(history, without=without))

@@ -6,7 +6,10 @@ import os
 import time
 from pathlib import Path
 
-from .history import Entry, entry_of, line_of
+from trioq.testing.simulation.history import Asked, Entry
+from trioq.testing.simulation.plan import Act, Verb
+
+from .history import entry_of, line_of
 
 
 class Journal:
@@ -19,6 +22,12 @@ class Journal:
     def note(self, kind: type[Entry], *values: object) -> None:
         """Note that this happens now, here."""
         self.write(kind(time.monotonic(), self.who, *values))
+
+    def ask(self, id: str) -> Act:
+        """Note that it begins to enqueue a job, whose id it has chosen itself; what it asks for is to be answered."""
+        act = Act(time.monotonic(), self.who, Verb.ENQUEUE, (id,))
+        self.note(Asked, act)
+        return act
 
     def write(self, entry: Entry) -> None:
         """Note what happens, maybe to another."""

@@ -8,11 +8,13 @@ from typing import Any, Final
 
 import trio
 
+from trioq.events import BackendLost, BackendRecovered
+from trioq.testing.simulation.history import History, Told, Unanswered
+from trioq.testing.simulation.rules import Rule
+
 from .experiment import Bench, judge
-from .history import History, Unanswered
 from .measures import recovery_times
 from .result import Result
-from .rules import Rule
 from .trial import Trial
 
 #: Jobs a second: much less than a worker can do.
@@ -46,6 +48,12 @@ async def steady_work(
 def judge_with_recovery(history: History, *, without: tuple[Rule, ...] = ()) -> Result:
     """What the rules say, and how long it took until all work flowed again."""
     return judge(history, without=without) + Result(samples={"recovery": recovery_times(history, _RATE)})
+
+
+def outages_told(history: History) -> list[str]:
+    """What workers told of a store that they could not reach, or could reach again."""
+    outages = (BackendLost, BackendRecovered)
+    return [f"{told.by} told {told.event.name}" for told in history.all(Told) if isinstance(told.event, outages)]
 
 
 def other_errors(history: History) -> Result:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from textwrap import fill
+from io import StringIO
+from textwrap import fill, indent
 from typing import Final
+
+from trioq.testing.simulation.rules import ANY
 
 from .experiment import Experiment, quantile_name
 from .result import Result, Samples
-from .rules import RULES
 from .totals import FOLDER, Totals
+
+#: The number of each rule in the specification.
+_NUMBERS: Final = FOLDER.parent / "spec" / "numbers.txt"
 
 _HEAD: Final = """\
 .. Written by ``make faults``, and by ``make faults-full``.
@@ -25,25 +31,31 @@ often enough, can be broken off at any time, and goes on where it was. The serve
 {summary}
 
 Each process notes what happens to it, in one file and with the times of one clock: asked to enqueue, answered, handler
-began, handler ended, and whatever trioq tells. At the end that history and the records in the store are judged by
-{rules} rules, which stand at the end of this page. A trial that breaks one of them, or does not end, is a violation,
-and stays in the sums.
+began, handler ended, and whatever trioq tells. At the end that history and the records in the store are judged by the
+rules of :doc:`the specification </spec/index>` that need no more than that. A trial that breaks one of them, or does
+not end, is a violation, and stays in the sums.
 
-*Faults* are what was done to processes and stores, *jobs* those whose enqueue was answered. Times are in seconds, on
-a machine with two cores that runs everything: workers, producers, servers and the judge.
+{rules}
+
+Experiments
+-----------
+
+After what is done stands the promise.
+
 """
 
-_TABLE: Final = """\
-.. list-table::
-   :header-rows: 1
-   :widths: 18 9 9 9 37 18
+_RESULTS: Final = """
+Results
+-------
 
-   * - store
-     - trials
-     - faults
-     - jobs
-     - measured
-     - result
+*Faults* are what was done to processes and stores, *jobs* those whose enqueue was answered. Times are in seconds, with
+three digits, on a machine with two cores that runs everything: workers, producers, servers and the judge.
+
+.. csv-table::
+   :header-rows: 1
+   :widths: 20 12 6 6 8 34 14
+
+   experiment,store,trials,faults,jobs,measured,result
 """
 
 
@@ -55,16 +67,20 @@ def write_page(totals: Totals, experiments: Sequence[Experiment]) -> None:
 
 def page(totals: Totals, experiments: Sequence[Experiment]) -> str:
     """What it says."""
-    parts = [_HEAD.format(summary=_summary(totals, experiments), rules=len(RULES))]
-    parts += [_section(each, totals.get(each.name, {})) for each in experiments]
-    return "\n".join([*parts, _rules()])
+    head = _HEAD.format(summary=_summary(totals, experiments), rules=_rules())
+    rows = StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    for each in experiments:
+        results = totals.get(each.name, {})
+        writer.writerows(_row(each, kind, results.get(kind, Result())) for kind in each.stores)
+    return head + "".join(map(_told, experiments)) + _RESULTS + indent(rows.getvalue(), "   ") + _failures(totals)
 
 
 def _summary(totals: Totals, experiments: Sequence[Experiment]) -> str:
     """All sums in a few lines."""
     everything = sum((each for kinds in totals.values() for each in kinds.values()), Result())
     missed = [
-        f":ref:`{each.name} <{label(each)}>` on {kind}"
+        f"`{label(each)}`_ on {kind}"
         for each in experiments
         for kind, result in totals.get(each.name, {}).items()
         if each.missed(result)
@@ -78,22 +94,29 @@ def _summary(totals: Totals, experiments: Sequence[Experiment]) -> str:
     )
 
 
-def _section(experiment: Experiment, results: dict[str, Result]) -> str:
-    title = experiment.name[0].upper() + experiment.name[1:]
-    rows = "".join(_row(experiment, kind, results.get(kind, Result())) for kind in experiment.stores)
-    words = [f"   {kind}: {text}" for kind, result in results.items() for text in result.words]
-    failures = "\n::\n\n" + "\n".join(words) + "\n" if words else ""
-    promise = f"**{experiment.promise}**"
-    head = f".. _{label(experiment)}:\n\n{title}\n{'-' * len(title)}"
-    return f"{head}\n\n{experiment.told}\n\n{promise}\n\n{_TABLE}{rows}{failures}"
+def _told(experiment: Experiment) -> str:
+    """What is done, and the promise: one item of a list, which links lead to."""
+    text = f"_`{label(experiment).capitalize()}`: {' '.join(experiment.told.split())} **{experiment.promise}**"
+    return fill(text, 120, initial_indent="* ", subsequent_indent="  ", break_on_hyphens=False) + "\n"
 
 
-def _row(experiment: Experiment, kind: str, result: Result) -> str:
+def _row(experiment: Experiment, kind: str, result: Result) -> tuple[str, ...]:
     verdict = "not run yet" if not result.trials else "; ".join(experiment.missed(result)) or "kept"
     if verdict not in ("kept", "not run yet"):
         verdict = f"**missed**: {verdict}"
-    cells = (kind, f"{result.trials:,}", f"{result.faults:,}", f"{result.jobs:,}", _measured(result), verdict)
-    return "".join(f"   {'* ' if not place else '  '}- {cell}\n" for place, cell in enumerate(cells))
+    name = f"`{label(experiment)}`_"
+    return name, kind, f"{result.trials:,}", f"{result.faults:,}", f"{result.jobs:,}", _measured(result), verdict
+
+
+def _failures(totals: Totals) -> str:
+    """The first violations, in words."""
+    words = [
+        f"   {name}, {kind}: {text}"
+        for name, kinds in totals.items()
+        for kind, result in kinds.items()
+        for text in result.words
+    ]
+    return "\n::\n\n" + "\n".join(words) + "\n" if words else ""
 
 
 def _measured(result: Result) -> str:
@@ -113,11 +136,12 @@ def _counted(counts: Counter[str]) -> Iterator[str]:
 
 
 def _rules() -> str:
-    rows = "\n".join(f"* {(rule.__doc__ or '').strip()}" for rule in RULES)
-    title = "The rules"
-    return f"{title}\n{'-' * len(title)}\n\nEach is a function of ``property_tests/faults/rules.py``.\n\n{rows}\n"
+    """Where the specification has them."""
+    numbers = {key: number for number, key in map(str.split, _NUMBERS.read_text(encoding="utf-8").splitlines())}
+    links = ", ".join(sorted(":ref:`{0} <{0}>`".format(numbers[f"simulation.{rule.__name__}"]) for rule in ANY))
+    return fill(f"There are {len(ANY)} of them: {links}.", 120, break_on_hyphens=False)
 
 
 def label(experiment: Experiment) -> str:
     """What the pages refer to it by."""
-    return f"fault-{experiment.run.__name__.replace('_', '-')}"
+    return experiment.name

@@ -16,7 +16,9 @@ from typing import Any, Final
 
 import trio
 
-from .history import AskedToStop, Gone, Healed, Struck
+from trioq.testing.simulation.history import Died, Froze, Struck, Thawed
+
+from .history import AskedToStop, Gone
 from .journal import Journal
 
 _ROOT: Final = Path(__file__).parents[2]
@@ -43,23 +45,26 @@ class Process:
     def end(self, code: int) -> None:
         """It has ended."""
         self.code = code
-        self._journal.write(Gone(time.monotonic(), self.who, code))
+        now = time.monotonic()
+        self._journal.write(Died(now, self.who, code) if code else Gone(now, self.who))
         self.ended.set()
 
     def kill(self) -> None:
         """SIGKILL: it can do nothing more, not even say so."""
-        self._strike(signal.SIGKILL, "killed")
+        self._journal.write(Struck(time.monotonic(), self.who, "killed"))
+        self._send(signal.SIGKILL)
 
     def freeze(self) -> None:
         """SIGSTOP: it stands still, and does not notice.  When this returns, not one of its threads moves any more."""
-        self._strike(signal.SIGSTOP, "frozen")
+        self._journal.write(Froze(time.monotonic(), self.who))
+        self._send(signal.SIGSTOP)
         deadline = time.monotonic() + _STOPS_WITHIN
         while self.runs and not _stands_still(self.pid) and time.monotonic() < deadline:
             time.sleep(0.0005)
 
     def thaw(self) -> None:
         """SIGCONT: it goes on as if nothing had been."""
-        self._journal.write(Healed(time.monotonic(), self.who, "frozen"))
+        self._journal.write(Thawed(time.monotonic(), self.who))
         self._send(signal.SIGCONT)
 
     def terminate(self) -> None:
@@ -75,10 +80,6 @@ class Process:
         """Set a soft limit such as ``resource.RLIMIT_FSIZE``; with None it is lifted."""
         _, hard = resource.prlimit(self.pid, what)
         resource.prlimit(self.pid, what, (hard if most is None else most, hard))
-
-    def _strike(self, number: int, how: str) -> None:
-        self._journal.write(Struck(time.monotonic(), self.who, how))
-        self._send(number)
 
     def _send(self, number: int) -> None:
         if self.code is None:

@@ -10,9 +10,9 @@ import attrs
 import trio
 
 import trioq
+from trioq.testing.simulation.history import Answered, Unanswered
 
 from .application import queue_on
-from .history import Acknowledged, Asked, Down, Unanswered
 from .journal import Journal
 from .stores import open_address
 
@@ -58,18 +58,17 @@ async def _main(orders: ProducerOrders, journal: Journal) -> None:
 
     async def _enqueue(id: str, arguments: list[Any]) -> None:
         call = queue.tasks[orders.task].options(id=id, **options)
-        journal.note(Asked, id)
+        act = journal.ask(id)
         while True:
             try:
                 handle = await call.enqueue(*arguments)
             except trioq.BackendError as error:
-                journal.note(Unanswered, id, f"{type(error).__name__}: {error}")
+                journal.note(Unanswered, act, f"{type(error).__name__}: {error}")
                 await trio.sleep(_AGAIN)
             else:
-                journal.note(Acknowledged, id, handle.created)
+                journal.note(Answered, act, ((id, handle.created),))
                 return
 
     async with queue, trio.open_nursery() as nursery:
         for _ in range(orders.hands):
             nursery.start_soon(produce)
-    journal.note(Down)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import floor, isfinite, log10
 from typing import Any, Final, Self
 
@@ -44,10 +44,6 @@ def _rounded(value: float) -> float:
     return round(value, 2 - floor(log10(abs(value)))) if value and isfinite(value) else value
 
 
-def _counter(counts: Mapping[str, int]) -> Counter[str]:
-    return Counter(counts)
-
-
 @attrs.frozen(kw_only=True)
 class Result:
     """Of some trials; two are added up to that of all of them."""
@@ -57,7 +53,7 @@ class Result:
     jobs: int = 0  #: acknowledged
     violations: int = 0
     words: tuple[str, ...] = ()  #: the first violations
-    counts: Counter[str] = attrs.field(factory=Counter, converter=_counter)  #: what else was counted
+    counts: Counter[str] = attrs.field(factory=Counter, converter=Counter)  #: what else was counted
     samples: dict[str, Samples] = attrs.Factory(dict)  #: what was measured, in seconds unless its name says otherwise
 
     @classmethod
@@ -82,11 +78,10 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """What `of_json` reads."""
-        plain = attrs.asdict(self, recurse=False)
         samples = {
             name: {f"{value:g}": n for value, n in sorted(each.counts.items())} for name, each in self.samples.items()
         }
-        return {**plain, "counts": dict(self.counts), "samples": samples}
+        return {**attrs.asdict(self, recurse=False), "samples": samples}
 
     @classmethod
     def of_json(cls, stored: dict[str, Any]) -> Result:
@@ -95,5 +90,4 @@ class Result:
             name: Samples(Counter({float(value): n for value, n in counts.items()}))
             for name, counts in stored["samples"].items()
         }
-        words = tuple(stored["words"])
-        return cls(**{**stored, "words": words, "counts": Counter(stored["counts"]), "samples": samples})
+        return cls(**{**stored, "words": tuple(stored["words"]), "samples": samples})

@@ -20,13 +20,7 @@ _LONGEST: float = 300
 
 
 async def run_trials(
-    experiment: Experiment,
-    kind: str,
-    trials: int,
-    fork_server: ForkServer,
-    turn: trio.CapacityLimiter,
-    *,
-    quick: bool = False,
+    experiment: Experiment, kind: str, trials: int, fork_server: ForkServer, turn: trio.CapacityLimiter, *, quick: bool
 ) -> Result:
     """So many trials of an experiment on one kind of store, each in its *turn*.
 

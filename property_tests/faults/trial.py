@@ -18,9 +18,10 @@ import trio
 import trioq
 from trioq.abc import Filter
 from trioq.lifecycle import Job
+from trioq.testing.simulation.history import STORE, Began, Entry, Healed, History, Started, Struck
 
 from .application import NAME
-from .history import Acknowledged, Began, Entry, Healed, History, Struck, Up
+from .history import acknowledged, history_of
 from .journal import Journal, Reader
 from .processes import ForkServer, Process
 from .producer import ProducerOrders
@@ -51,7 +52,7 @@ class Trial:
         self.backend = open_address(self.address)  #: our own look at the store
         self.processes: list[Process] = []
         self._fork_server = fork_server
-        self._journal = Journal(folder / "journal", "store")
+        self.journal = Journal(folder / "journal", STORE)  #: what we do ourselves, and what happens to the store
         self._reader = Reader(folder / "journal")
         self._numbers = count(1)
 
@@ -60,7 +61,7 @@ class Trial:
     async def start_worker(self, **orders: Any) -> Process:
         """A worker, which is up."""
         process = await self._start("worker", WorkerOrders(store=orders.pop("store", self.address), **orders))
-        await self.until(lambda: any(up.who == process.who for up in self.all(Up)) or not process.runs, _COMES_UP)
+        await self.until(lambda: process.who in {each.by for each in self.all(Started)} or not process.runs, _COMES_UP)
         return process
 
     async def start_producer(self, **orders: Any) -> Process:
@@ -93,24 +94,18 @@ class Trial:
     async def _start(self, role: str, orders: WorkerOrders | ProducerOrders) -> Process:
         who = f"{role}-{next(self._numbers)}"
         process = await self._fork_server.start(
-            role, who, attrs.asdict(orders, recurse=False), self.folder, self._journal
+            role, who, attrs.asdict(orders, recurse=False), self.folder, self.journal
         )
         self.processes.append(process)
         return process
 
-    # --- what we do ourselves ---
-
-    def note(self, kind: type[Entry], *values: object) -> None:
-        """We do this, or the store does."""
-        self._journal.note(kind, *values)
-
     def note_fault(self, how: str) -> None:
         """Something happens to the store, or to the way there."""
-        self._journal.note(Struck, how)
+        self.journal.note(Struck, how)
 
     def note_end_of_fault(self, how: str) -> None:
         """It is over."""
-        self._journal.note(Healed, how)
+        self.journal.note(Healed, how)
 
     # --- looking ---
 
@@ -128,11 +123,15 @@ class Trial:
 
     async def until_acknowledged(self, jobs: int, within: float) -> None:
         """Wait until the store has taken so many jobs."""
-        await self.until(lambda: self.acknowledged >= jobs, within)
+        await self.until(lambda: len(self.acknowledged) >= jobs, within)
 
     async def until_begun(self, jobs: int, within: float) -> None:
         """Wait until handlers of so many jobs have begun; on a busy machine, one may have begun twice by then."""
-        await self.until(lambda: len({began.job for began in self.all(Began)}) >= jobs, within)
+        await self.until(lambda: len({job.id for job in self.begun()}) >= jobs, within)
+
+    def begun(self) -> list[Job]:
+        """The jobs of the handlers that have begun so far, as their workers had them."""
+        return [began.job for began in self.all(Began)]
 
     async def until_all_ended(self, within: float) -> bool:
         """Wait until producers have ended, and every job; False where that takes too long."""
@@ -172,11 +171,11 @@ class Trial:
 
     async def history(self, within: float) -> History:
         """Wait for the end of all jobs, then stop the workers, and answer what happened."""
-        await self.until_all_ended(within)
+        drained = await self.until_all_ended(within)
         await self.stop_workers()
         if any(process.code == 1 for process in self.processes):
             sys.stderr.write(self.log())  # it ended in an error, which is told there
-        return History.of(self._reader.entries(), await self.records())
+        return history_of(self._reader.entries(), await self.records(), drained=drained)
 
     async def stop_workers(self, within: float = 60) -> None:
         """Ask the workers that run to stop, and wait for them."""
@@ -188,13 +187,13 @@ class Trial:
                 await worker.ended.wait()
 
     @property
-    def acknowledged(self) -> int:
-        """How many jobs the store has taken."""
-        return len(self.all(Acknowledged))
+    def acknowledged(self) -> dict[str, float]:
+        """The jobs that the store has taken so far, and when."""
+        return acknowledged(self._reader.entries())
 
     def close(self) -> None:
         """Note and read no more."""
-        self._journal.close()
+        self.journal.close()
         self._reader.close()
 
 

@@ -8,11 +8,13 @@ import attrs
 import trio
 
 import trioq
-from trioq.events import BackendLost, BackendRecovered, Event, JobEvent
+from trioq._bus import Subscription
+from trioq.events import Event
+from trioq.testing.simulation.history import Started, Stopped, Told
+from trioq.testing.simulation.plan import Staff
 
-from .application import queue_on
+from .application import NAME, queue_on
 from .crashing_backend import CrashingBackend
-from .history import Down, OutOfReach, Told, Up
 from .journal import Journal
 from .leftovers import belongings
 from .stores import open_address
@@ -49,29 +51,37 @@ def run_worker(orders: WorkerOrders, journal: Journal) -> None:
         name=journal.who,
         handle_signals=True,
     )
-    trioq.event_emitter.on("*", _Notes(journal).note)
     trio.run(_main, worker, orders, journal)
 
 
 async def _main(worker: trioq.Worker, orders: WorkerOrders, journal: Journal) -> None:
     before = belongings()
-    async with trio.open_nursery() as nursery:
+    async with trioq.event_emitter.listening(_Notes(journal)), trio.open_nursery() as nursery:
         await nursery.start(worker.start)
-        journal.note(Up, orders.lease, orders.concurrency, orders.rate)
+        journal.note(Started, _staff(orders, journal.who))
     left = belongings() - before
-    journal.note(Down, sorted(left.elements()))
+    journal.note(Stopped, 0, 0, (), tuple(sorted(left.elements())))
 
 
-class _Notes:
-    """Notes what trioq tells."""
+class _Notes(Subscription):
+    """Notes each event at the moment at which it is told."""
 
     def __init__(self, journal: Journal) -> None:
+        super().__init__("*", 1)
         self._journal = journal
 
-    def note(self, event: Event) -> None:
-        if isinstance(event, JobEvent):
-            job = event.job
-            owner = (job.worker or "").partition(":")[0]
-            self._journal.note(Told, event.name, job.id, job.run, job.version, str(job.state), owner)
-        elif isinstance(event, BackendLost | BackendRecovered):
-            self._journal.note(OutOfReach, event.name)
+    def put(self, event: Event) -> None:
+        self._journal.note(Told, event)
+
+
+def _staff(orders: WorkerOrders, name: str) -> Staff:
+    """What the rules ask of a worker."""
+    limit, interval = orders.rate or (None, 1.0)
+    return Staff(
+        name=name,
+        queues=(NAME,),
+        concurrency=orders.concurrency,
+        rate_limit=limit,
+        rate_interval=interval,
+        lease=orders.lease,
+    )

@@ -20,11 +20,11 @@ from trioq.testing.simulation.history import (
     Entry,
     Froze,
     Healed,
-    History,
     Hurt,
     Inserted,
     Paused,
     Renewed,
+    SimulatedHistory,
     Started,
     Stopped,
     Stored,
@@ -74,8 +74,8 @@ class Tale:
             self.records[entry.job.id] = entry.job
         return self
 
-    def history(self, **changes: Any) -> History:
-        history = History(
+    def history(self, **changes: Any) -> SimulatedHistory:
+        history = SimulatedHistory(
             plan=self.plan, began=BEGAN, entries=tuple(self.entries), records=dict(self.records), drained=True
         )
         return attrs.evolve(history, **changes)
@@ -143,7 +143,8 @@ class Tale:
 
     def end_turn(self, process: str, id: str, turn: int, how: str = "returned") -> Self:
         [began] = [each for each in self.entries if isinstance(each, Began) and (each.job.id, each.turn) == (id, turn)]
-        return self.add(Ended(self.now, process, began.job, turn, how))
+        returned = f"{id} in run {began.job.run}" if how == "returned" else None
+        return self.add(Ended(self.now, process, began.job, turn, how, returned))
 
     def take(self, process: str, id: str) -> Self:
         """Claim a job, and begin it."""

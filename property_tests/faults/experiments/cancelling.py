@@ -10,9 +10,9 @@ import trio
 import trioq
 from property_tests.faults.application import NAME
 from property_tests.faults.experiment import Bar, Bench, experiment, judge
-from property_tests.faults.history import Began, Ended
 from property_tests.faults.result import Result, Samples
 from property_tests.faults.stores import EVERY
+from trioq.testing.simulation.history import Began, Ended
 
 
 @experiment(
@@ -49,7 +49,7 @@ async def cancels_at_any_moment(bench: Bench) -> Result:
             for job in history.records.values()
             if (job.state == "cancelled") != answers[job.id]
         ]
-        stopped = [end.at - asked[end.job] for end in history.all(Ended) if end.how == "cancelled"]
+        stopped = [end.at - asked[end.job.id] for end in history.all(Ended) if end.how == "cancelled"]
         return (
             judge(history) + Result.wrong(wrong) + Result(faults=count, samples={"stopped after": Samples.of(stopped)})
         )

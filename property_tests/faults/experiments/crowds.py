@@ -8,11 +8,11 @@ import time
 import trio
 
 from property_tests.faults.experiment import Bar, Bench, experiment, judge
-from property_tests.faults.history import Began
 from property_tests.faults.measures import pick_up_times, recovery_times
 from property_tests.faults.result import Result, Samples
 from property_tests.faults.stores import EVERY, SERVERS
 from tests.proxy import proxy_before
+from trioq.testing.simulation.history import Began
 
 
 @experiment(
@@ -52,7 +52,7 @@ async def ten_thousand_jobs_due_at_once(bench: Bench) -> Result:
         await trial.produce(arguments=[[0.0]], count=count, hands=100, due_in=due_in)
         history = await trial.history(within=90)
         ahead = time.time() - time.monotonic()
-        late = [entry.at + ahead - history.records[entry.job].run_at for entry in history.all(Began)]
+        late = [entry.at + ahead - history.records[entry.job.id].run_at for entry in history.all(Began)]
         early = [f"{-seconds:.3f} s too early" for seconds in late if seconds < 0]
         return (
             judge(history) + Result.wrong(early) + Result(samples={"late": Samples.of(max(0.0, each) for each in late)})

@@ -7,10 +7,10 @@ import random
 import trio
 
 from property_tests.faults.experiment import Bar, Bench, experiment, judge
-from property_tests.faults.history import Began, Ended, Told
 from property_tests.faults.measures import stop_times
 from property_tests.faults.result import Result
 from property_tests.faults.stores import EVERY
+from trioq.testing.simulation.history import Began, Ended, Told
 
 _LEASE = 2
 
@@ -39,11 +39,11 @@ async def a_frozen_worker_wakes_up(bench: Bench) -> Result:
             zombie.freeze()
         await trial.start_worker(lease=_LEASE, concurrency=jobs)
         await trio.sleep(2 * _LEASE)
-        under_way = {began.job for began in trial.all(Began)} - {end.job for end in trial.all(Ended)}
-        await trial.until(lambda: under_way <= {began.job for began in trial.all(Began) if began.run > 1}, within=60)
+        under_way = {job.id for job in trial.begun()} - {end.job.id for end in trial.all(Ended)}
+        await trial.until(lambda: under_way <= {job.id for job in trial.begun() if job.run > 1}, within=60)
         zombie.thaw()
         history = await trial.history(within=30)
-        refused = sum(told.event == "job:lost" for told in history.all(Told))
+        refused = sum(told.event.name == "job:lost" for told in history.all(Told))
         return judge(history) + Result(counts={"stale runs": refused}, samples={"stopped after": stop_times(history)})
 
 
@@ -81,5 +81,5 @@ async def jobs_that_take_twenty_leases(bench: Bench) -> Result:
             await trial.start_worker(lease=1, concurrency=50)
         await trial.produce(arguments=[[3.0 if bench.quick else 20.0]], count=100)
         history = await trial.history(within=60)
-        again = [f"{began.job} runs again" for began in history.all(Began) if began.run > 1]
+        again = [f"{began.job.id} runs again" for began in history.all(Began) if began.job.run > 1]
         return judge(history) + Result.wrong(again)

@@ -9,16 +9,16 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from property_tests.faults import rules
 from property_tests.faults.experiment import Bar, Bench, experiment, judge
 from property_tests.faults.experiments.restarting import DROPPED
-from property_tests.faults.history import Began, Ended
 from property_tests.faults.load import judge_with_recovery, steady_work
 from property_tests.faults.measures import exit_times, pick_up_times
 from property_tests.faults.result import Result
 from property_tests.faults.stores import SERVERS
 from property_tests.faults.trial import Trial
 from tests.proxy import Proxy, all_of_them, ears, none, proxy_before
+from trioq.testing.simulation import rules
+from trioq.testing.simulation.history import Ended
 
 
 @asynccontextmanager
@@ -160,7 +160,7 @@ async def stopped_while_the_store_is_gone(bench: Bench) -> Result:
         stopped = [await trial.start_worker(store=way, concurrency=jobs // 2, grace=1.0, lease=3) for _ in range(2)]
         await trial.produce(arguments=[[0.5, 0.0], [60, 0.0]], count=jobs)
         await trial.until_begun(jobs, within=20)
-        under_way = {began.job for began in trial.all(Began)} - {end.job for end in trial.all(Ended)}
+        under_way = {job.id for job in trial.begun()} - {end.job.id for end in trial.all(Ended)}
         trial.note_fault("cut off")
         proxy.break_all()
         for worker in stopped:
@@ -174,5 +174,5 @@ async def stopped_while_the_store_is_gone(bench: Bench) -> Result:
         history = await trial.history(within=30)
         wrong = [f"no log names {job}, which ran again" for job in under_way if not any(job in line for line in logged)]
         wrong += [f"{job.id} counts {job.crashes} crashes" for job in history.records.values() if job.crashes > 1]
-        dropped = (rules.no_outcome_is_dropped,)
+        dropped = (rules.what_is_lost_is_told,)
         return judge(history, without=dropped) + Result.wrong(wrong) + Result(samples={"exit": exit_times(history)})

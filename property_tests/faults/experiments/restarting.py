@@ -8,10 +8,10 @@ from typing import Final
 import trio
 
 from property_tests.faults.experiment import Bar, Bench, experiment, judge
-from property_tests.faults.history import History, Struck
 from property_tests.faults.measures import exit_times
 from property_tests.faults.result import Result
 from property_tests.faults.stores import EVERY
+from trioq.testing.simulation.history import Struck
 
 _GRACE = 1.5
 
@@ -71,17 +71,7 @@ async def poison_pills(bench: Bench) -> Result:
             for job in history.records.values()
             if job.task != "die" and job.state != "completed"
         ]
-        wrong += [
-            f"{job.id} took {beside} down with it" for job in poisoned for beside in _beside_last_run(history, job.id)
-        ]
         deaths = len(history.all(Struck))
         if deaths > 3 * len(pills):  # fewer where two pills die together
             wrong.append(f"{deaths} processes died of {len(pills)} jobs")
         return judge(history) + Result.wrong(wrong)
-
-
-def _beside_last_run(history: History, job: str) -> list[str]:
-    """What its worker ran at the same time."""
-    *_, last = sorted((run for run in history.runs() if run.job == job), key=lambda run: run.run)
-    others = [run for run in history.runs() if run.who == last.who and run.job != job]
-    return [run.job for run in others if run.began < last.until and last.began < run.until]

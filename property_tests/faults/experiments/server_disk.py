@@ -9,11 +9,11 @@ from typing import Final
 import trio
 
 from property_tests.faults.experiment import Bar, Bench, experiment
-from property_tests.faults.history import Unanswered
 from property_tests.faults.load import judge_with_recovery, other_errors, steady_work
 from property_tests.faults.result import Result
 from property_tests.faults.stores import ON_SMALL_DISKS
 from property_tests.faults.stores.disk import Disk
+from trioq.testing.simulation.history import Unanswered
 
 #: What no store can make smaller, so that whatever it writes needs room at once.
 _BULKY: Final = [[base64.b64encode(random.randbytes(7_500)).decode()] for _ in range(10)]

@@ -8,23 +8,26 @@ from typing import Final
 
 import trio
 
-from property_tests.faults import rules
 from property_tests.faults.experiment import Bar, Bench, experiment, judge
-from property_tests.faults.history import Acknowledged, Ended, Healed, History, OutOfReach, Struck, Told
-from property_tests.faults.load import judge_with_recovery, steady_work
+from property_tests.faults.history import acknowledged
+from property_tests.faults.load import judge_with_recovery, outages_told, steady_work
 from property_tests.faults.result import Result, Samples
 from property_tests.faults.stores import DURABLE, SERVERS
 from property_tests.faults.trial import Trial
+from trioq.testing.simulation import rules
+from trioq.testing.simulation.history import Ended, Healed, History, Struck
+from trioq.testing.simulation.rules.reading import told_of_jobs
 
 #: What can't hold when a store forgets: that jobs are there, and that one that is asked for again goes on.
 _FORGETS: Final = (
-    rules.no_acknowledged_job_is_lost,
-    rules.an_enqueue_makes_one_job,
-    rules.each_run_ends_once,
-    rules.each_version_is_written_once,
-    rules.every_move_is_legal,
-    rules.no_run_begins_twice,
-    rules.no_job_runs_more_often_than_it_may,
+    rules.nothing_acknowledged_is_lost,
+    rules.an_enqueue_is_answered_truly,
+    rules.no_stale_write_is_accepted,
+    rules.every_step_is_legal,
+    rules.what_begins_was_claimed,
+    rules.no_job_has_more_attempts_than_it_may,
+    rules.every_handler_is_told,
+    rules.no_step_is_told_twice,
 )
 
 
@@ -63,10 +66,10 @@ async def the_server_is_killed(bench: Bench) -> Result:
 def _losses(history: History) -> Result:
     """What was answered before the kill, and how long before, and is not so any more; later nothing may be lost."""
     [[killed], [healed]] = history.all(Struck), history.all(Healed)
-    lost = [entry for entry in history.all(Acknowledged) if entry.job not in history.records]
-    later = Result.wrong(f"{entry.job} was enqueued after that" for entry in lost if entry.at > healed.at)
-    ages = Samples.of(max(0.0, killed.at - entry.at) for entry in lost)
-    completed = Counter(told.job for told in history.all(Told) if told.event == "job:completed")
+    lost = {id: at for id, at in acknowledged(history.entries).items() if id not in history.records}
+    later = Result.wrong(f"{id} was enqueued after that" for id, at in lost.items() if at > healed.at)
+    ages = Samples.of(max(0.0, killed.at - at) for at in lost.values())
+    completed = Counter(event.job.id for _, event in told_of_jobs(history) if event.name == "job:completed")
     undone = sum(times > 1 for times in completed.values())
     return later + Result(counts={"lost": len(lost), "undone": undone}, samples={"age of what is lost": ages})
 
@@ -113,11 +116,10 @@ async def the_store_is_emptied(bench: Bench) -> Result:
         await trial.produce(arguments=[[0.5]], count=100)
         trial.note_fault("emptied")
         await trio.to_thread.run_sync(bench.store.empty, trial.folder)
-        before = set(trial.all(Acknowledged))
+        before = set(trial.acknowledged)
         await trial.until(lambda: sum(end.how == "cancelled" for end in trial.all(Ended)) >= _LONG, within=10)
         await trial.produce(arguments=[[0.01]], count=100)
         history = await trial.history(within=30)
-        later = [entry for entry in history.all(Acknowledged) if entry not in before]
-        lost = [f"{entry.job} was enqueued after that" for entry in later if entry.job not in history.records]
-        unreached = [f"{entry.who} told {entry.event}" for entry in history.all(OutOfReach)]
-        return judge(history, without=_FORGETS) + Result.wrong(lost + unreached)
+        later = acknowledged(history.entries).keys() - before
+        lost = [f"{id} was enqueued after that" for id in later if id not in history.records]
+        return judge(history, without=_FORGETS) + Result.wrong(lost + outages_told(history))

@@ -13,10 +13,11 @@ import trio
 import trioq
 from property_tests.faults.application import NAME
 from property_tests.faults.experiment import Bar, Bench, experiment, judge
-from property_tests.faults.history import Acknowledged, OutOfReach, Told, Unanswered
-from property_tests.faults.load import judge_with_recovery, other_errors, steady_work
+from property_tests.faults.load import judge_with_recovery, other_errors, outages_told, steady_work
 from property_tests.faults.result import Result, Samples
 from property_tests.faults.trial import Trial
+from trioq.events import JobCompleted
+from trioq.testing.simulation.history import Told, Unanswered
 
 
 @experiment(
@@ -48,8 +49,8 @@ def _look_at_copy(trial: Trial, number: int) -> list[str]:
     folder.mkdir()
     for process in trial.processes:
         process.freeze()
-    answered = {entry.job for entry in trial.all(Acknowledged)}
-    completed = {told.job for told in trial.all(Told) if told.event == "job:completed"}
+    answered = trial.acknowledged.keys()
+    completed = {told.event.job.id for told in trial.all(Told) if isinstance(told.event, JobCompleted)}
     for name in ("jobs.db", "jobs.db-wal"):
         shutil.copy(trial.folder / name, folder)
     for process in trial.processes:
@@ -91,7 +92,7 @@ async def the_disk_is_full(bench: Bench) -> Result:
         await trio.sleep(1 if bench.quick else 2)
         trial.note_end_of_fault("full")
         healed = trio.current_time()
-        taken = trial.acknowledged
+        taken = len(trial.acknowledged)
         for process in (worker, producer):
             process.limit(resource.RLIMIT_FSIZE, None)
         await trial.until_acknowledged(taken + 1, within=20)
@@ -160,5 +161,4 @@ async def four_processes_on_one_file(bench: Bench) -> Result:
             await trial.start_producer(arguments=[[0.0]], count=count, hands=8)
         history = await trial.history(within=120)
         busy = [entry.error for entry in history.all(Unanswered)]
-        busy += [f"{entry.who} told {entry.event}" for entry in history.all(OutOfReach)]
-        return judge(history) + Result.wrong(busy)
+        return judge(history) + Result.wrong(busy + outages_told(history))

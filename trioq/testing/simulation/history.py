@@ -1,13 +1,14 @@
-"""What happened in one simulated world, in the order in which it happened: what ``rules`` judges and ``story`` tells.
+"""What happened, in the order in which it happened: what ``rules`` judges, and ``story`` tells of a simulated world.
 
-Values only.  The store's own entries are written where it acts, so they are the truth; what a client or a worker
-believes stands beside them.  Times are the store's.
+Values only.  Real processes note what they do and what trioq tells them, with the times of the system's monotonic
+clock.  A simulated world has the store's time, and the store's own entries: they are written where it acts, so they
+are the truth, and what a client or a worker believes stands beside them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -25,6 +26,9 @@ class Entry:
     at: float
     by: str
 
+
+#: Whom a fault of the store strikes, where real processes are broken.
+STORE: Final = "store"
 
 #: Notes what happened, at the end of the history.
 Write = Callable[[Entry], None]
@@ -126,7 +130,7 @@ class Began(Entry):
     """A handler begins to run a job: the record as the worker has it."""
 
     job: Job
-    turn: int  #: how many handlers had begun this job before, in the whole world
+    turn: int  #: how many handlers had begun this job before: in the whole world, or in this real process
 
 
 @attrs.frozen
@@ -139,15 +143,17 @@ class Ended(Entry):
     job: Job
     turn: int
     how: str
+    returned: Any = None  #: None also where it returned what need not be compared
 
 
 @attrs.frozen
 class Stopped(Entry):
     """A worker has stopped as it should: all that it held is settled or given back, or it says that it isn't."""
 
-    borrowed: int  #: slots that it has not given back
-    tokens: int  #: rate tokens that it still holds
+    borrowed: int = 0  #: slots that it has not given back
+    tokens: int = 0  #: rate tokens that it still holds
     unsettled: tuple[str, ...] = ()  #: jobs that the store did not take in time: their leases are left to run out
+    left: tuple[str, ...] = ()  #: threads, tasks, open files and children that its process did not have before
 
 
 @attrs.frozen
@@ -163,6 +169,8 @@ class Broke(Entry):
 @attrs.frozen
 class Died(Entry):
     """A process is gone, without any clean-up."""
+
+    code: int | None = None  #: of a real process: its exit code, or the negative number of the signal
 
 
 @attrs.frozen
@@ -187,14 +195,16 @@ class Hurt(Entry):
 
 @attrs.frozen
 class Struck(Entry):
-    """Any other fault of the plan begins."""
+    """Any other fault begins: one of the plan, or what an experiment calls it."""
 
-    fault: Fault
+    fault: Fault | str
 
 
 @attrs.frozen
 class Healed(Entry):
-    """No more faults from now on: who died is back, who was cut off is connected, what is paused is resumed."""
+    """The fault that an experiment called so is over; in a simulated world all are, and what is paused is resumed."""
+
+    fault: str = ""
 
 
 # --- events -------------------------------------------------------------------------------------
@@ -212,16 +222,23 @@ class Told(Entry):
 E = TypeVar("E", bound=Entry)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class History:
-    """All that happened, and what was in the store at the end."""
+    """All that was seen to happen, and what was in the store at the end.  Each is another, so it can be a key."""
 
-    plan: Plan
-    began: float  #: the store's time at the beginning
+    began: float  #: the time at the beginning
     entries: tuple[Entry, ...]
-    records: Mapping[str, Job]  #: by id, as the store has them at the end; ids are unique in a plan
-    drained: bool  #: whether everything had ended before the world did
+    records: Mapping[str, Job]  #: by id, as the store has them at the end; ids are unique
+    drained: bool  #: whether everything had ended before the history did
+    slack: float = 0.0  #: seconds by which two entries may be nearer to each other than what they are about
 
     def all(self, kind: type[E]) -> list[E]:
         """The entries of one kind, in order."""
         return [entry for entry in self.entries if isinstance(entry, kind)]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class SimulatedHistory(History):
+    """One that has the store's own entries, and the plan that it came from."""
+
+    plan: Plan

@@ -55,15 +55,16 @@ class Handlers:
         self._begun[id] += 1
         turns = self._orders[id].turns
         self._write(Began(now(), process.name, job, number))
-        how = "cancelled"
+        how, returned = "cancelled", None
         try:
             how = await _take(turns[number] if number < len(turns) else Turn(), process)
+            returned = f"{id} in run {job.run}"
         except Exception as error:
             how = _HOW.get(type(error), "raised")
             raise
         finally:
-            self._write(Ended(now(), process.name, job, number, how))
-        return f"{id} in run {job.run}"
+            self._write(Ended(now(), process.name, job, number, how, returned))
+        return returned
 
 
 _HOW: Final = {Retry: "retry", Snooze: "snooze", Reject: "rejected"}

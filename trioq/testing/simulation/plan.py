@@ -80,7 +80,7 @@ class Act:
 
     at: float
     by: str
-    verb: Verb
+    verb: Verb = attrs.field(converter=Verb)
     targets: tuple[str, ...]
 
 

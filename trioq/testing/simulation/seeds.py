@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._given import Make
 from .._naming import name_of
 from .draw import draw_plan
-from .history import History
+from .history import SimulatedHistory
 from .plan import Plan
 from .rules import broken
 from .shrink import shrink
@@ -13,7 +13,7 @@ from .story import story
 from .world import simulate
 
 
-def check_seed(seed: int, make: Make) -> History:
+def check_seed(seed: int, make: Make) -> SimulatedHistory:
     """What happens in the world of this seed, over the store that *make* answers; it breaks no rule.
 
     AssertionError tells the story of a smaller world that breaks the same rule, and the command that tells it again.

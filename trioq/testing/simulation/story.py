@@ -13,11 +13,11 @@ from .history import (
     Claimed,
     Ended,
     Entry,
-    History,
     Hurt,
     Inserted,
     Refused,
     Renewed,
+    SimulatedHistory,
     Stored,
     Told,
     Unanswered,
@@ -30,7 +30,7 @@ from .words import SAYINGS, say_act, say_fault, say_order
 SHORT: Final = 40
 
 
-def story(history: History, broken: Sequence[str], again: str) -> str:
+def story(history: SimulatedHistory, broken: Sequence[str], again: str) -> str:
     """The story of *history*, which breaks these rules; *again* is the command that repeats it.
 
     Of a long one, entries about jobs that no broken rule names are left out.
@@ -65,7 +65,7 @@ def _planned(plan: Plan) -> Iterator[str]:
 # --- the entries --------------------------------------------------------------------------------
 
 
-def _happened(history: History, broken: Sequence[str]) -> Iterator[str]:
+def _happened(history: SimulatedHistory, broken: Sequence[str]) -> Iterator[str]:
     entries = [entry for entry in history.entries if SAYINGS[type(entry)] is not None]
     if len(entries) > SHORT:
         named = {order.id for order in history.plan.orders if any(_names(line, order.id) for line in broken)}

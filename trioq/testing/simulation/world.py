@@ -22,7 +22,7 @@ from ..._core.job import Job
 from ...backends._base import PATIENCE, Backend, Filter
 from .._given import Make
 from .chronicle import Chronicle, Ear
-from .history import Broke, Healed, History, Write
+from .history import Broke, Healed, SimulatedHistory, Write
 from .nemesis import Nemesis
 from .network import Connection, End, Wire
 from .people import Client, Handlers
@@ -38,7 +38,7 @@ LONGEST: Final = 180.0
 ON_THE_WAY: Final = 15.0
 
 
-def simulate(plan: Plan, make: Make) -> History:
+def simulate(plan: Plan, make: Make) -> SimulatedHistory:
     """What happens when *plan* comes true over the store that *make* answers."""
     with _loaded_dice(plan.seed), repeatable_scheduling(plan.seed), wall_clocks(), last_words() as said:
         return trio.run(_simulate, plan, make, said, clock=MockClock(autojump_threshold=0))
@@ -57,7 +57,7 @@ def _loaded_dice(seed: int) -> Iterator[None]:
         secrets.token_hex = token
 
 
-async def _simulate(plan: Plan, make: Make, last_words: Mapping[str, str]) -> History:
+async def _simulate(plan: Plan, make: Make, last_words: Mapping[str, str]) -> SimulatedHistory:
     """A world from its beginning to its end, and down to its last task."""
     backend, chronicle = make(), Chronicle()
     with processes():
@@ -73,7 +73,8 @@ async def _simulate(plan: Plan, make: Make, last_words: Mapping[str, str]) -> Hi
             finally:
                 world.bury()
             nursery.cancel_scope.cancel()
-    return History(plan=plan, began=EPOCH, entries=tuple(chronicle.entries), records=records, drained=drained)
+    entries = tuple(chronicle.entries)
+    return SimulatedHistory(plan=plan, began=EPOCH, entries=entries, records=records, drained=drained)
 
 
 async def _check_clock(backend: Backend) -> None:

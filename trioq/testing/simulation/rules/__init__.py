@@ -1,4 +1,7 @@
-"""The rules that every simulated history keeps: what trioq promises, each in a sentence and in code.
+"""The rules that every history keeps: what trioq promises, each in a sentence and in code.
+
+Those of `ANY` judge the histories of real processes, too: what they saw, what trioq told them, and the records at the
+end is all that such a rule needs.  The others need the store's own entries, or the plan, of a simulated world.
 
 The first paragraph of a rule's docstring is the promise, as the specification prints it.  The code decides without
 trioq's own table of transitions: it would say of its own mistakes that they are right.  Times that a store has kept
@@ -7,11 +10,11 @@ are compared to within `ROUNDING`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from ..history import History
+from ..history import History, SimulatedHistory
 from .announcing import (
     every_handler_is_told,
     outages_and_shifts_are_told_in_turn,
@@ -96,7 +99,10 @@ from .telling import (
 )
 
 #: It answers a line for each time that the history breaks it.
-Rule = Callable[[History], Iterator[str]]
+Rule = Callable[[SimulatedHistory], Iterator[str]]
+
+#: One that needs nothing of a simulated world.
+RuleOfAny = Callable[[History], Iterator[str]]
 
 _STORE: Final[tuple[Rule, ...]] = (
     nothing_acknowledged_is_lost,
@@ -166,6 +172,17 @@ _EVENTS: Final[tuple[Rule, ...]] = (
     outages_and_shifts_are_told_in_turn,
 )
 
+#: What any history is judged by, be it of a simulated world or of real processes.
+ANY: Final[tuple[RuleOfAny, ...]] = (
+    *(nothing_acknowledged_is_lost, everything_ends, what_is_stored_was_asked_for, an_enqueue_is_answered_truly),
+    *(a_record_says_one_thing, every_step_is_legal, no_stale_write_is_accepted, what_begins_was_claimed),
+    *(a_job_runs_in_one_place, a_healthy_worker_keeps_its_jobs, what_is_lost_is_told),
+    *(a_run_is_settled_as_its_handler_ended, a_result_is_what_was_returned, no_job_has_more_attempts_than_it_may),
+    *(no_worker_runs_more_than_it_has_slots_for, no_window_has_more_starts_than_the_rate),
+    *(a_job_on_its_last_life_runs_alone, who_drains_begins_nothing, who_stops_leaves_nothing_behind, no_worker_breaks),
+    *(every_handler_is_told, no_step_is_told_twice, outages_and_shifts_are_told_in_turn),
+)
+
 #: What no fault can break, at any moment.
 SAFETY: Final[tuple[Rule, ...]] = (*_STORE, *_WORKERS, *_LIMITS, *_EVENTS)
 
@@ -194,7 +211,12 @@ _TELLING: Final[tuple[Rule, ...]] = (
 _ORDER: Final = tuple(dict.fromkeys((*_TELLING, *_WORKERS, *_LIMITS, *_STORE, *_EVENTS, *LIVENESS)))
 
 
-def broken(history: History) -> list[str]:
-    """Which rules the history breaks, and how: ``"rule_name: line"`` for each time, the most telling rules first."""
-    rules = [rule for rule in _ORDER if history.plan.heals or rule not in LIVENESS]
-    return [f"{rule.__name__}: {line}" for rule in rules for line in rule(history)]
+def broken(history: History, *, without: Collection[Rule] = ()) -> list[str]:
+    """Which rules the history breaks, and how: ``"rule_name: line"`` for each time, the most telling rules first.
+
+    An experiment that breaks some on purpose is judged without them.
+    """
+    if isinstance(history, SimulatedHistory):
+        rules = [rule for rule in _ORDER if history.plan.heals or rule not in LIVENESS]
+        return [f"{rule.__name__}: {line}" for rule in rules for line in rule(history)]
+    return [f"{rule.__name__}: {line}" for rule in ANY if rule not in without for line in rule(history)]

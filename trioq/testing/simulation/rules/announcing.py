@@ -8,9 +8,9 @@ from math import inf
 from typing import Final
 
 from ...._core.events import BackendLost, BackendRecovered, JobCancelled, JobEvent, JobLost, WorkerEvent
-from ..history import Began, Entry, History, Stopped, Told
+from ..history import Began, Entry, History, SimulatedHistory, Stopped, Told
 from .lives import lives
-from .reading import end_of, handlers, is_reclaim, process_of, runs, when
+from .reading import end_of, handlers, is_reclaim, outcomes_told, process_of, runs, told_of_jobs, when
 
 #: What a worker tells of its own day.
 _SHIFT: Final = ("worker:started", "worker:draining", "worker:stopped")
@@ -59,6 +59,20 @@ def what_is_lost_is_told(history: History) -> Iterator[str]:
         if silent:
             what = f"has not told of {id}, run {number}, which it lost at {when(history, run.over.at).strip()}"
             yield f"{when(history, min(deadline, life.ends))} {life.process} {what}"
+    if not isinstance(history, SimulatedHistory):
+        yield from _taken_unnoticed(history)
+
+
+def _taken_unnoticed(history: History) -> Iterator[str]:
+    """Of real processes: a handler ended in a worker that stopped as it should, and told nothing of that."""
+    ended = {(handler.began.by, *handler.key) for handler in handlers(history) if handler.last < inf}
+    stopped = {entry.by for entry in history.all(Stopped)}
+    told = outcomes_told(history)
+    for entry, event in told_of_jobs(history):
+        run = process_of(event.worker), event.job.id, event.run
+        if event.name == "job:stalled" and run in ended - told and run[0] in stopped:
+            what = f"{run[0]} has not told of {run[1]}, run {run[2]}, which {entry.by} took from it"
+            yield f"{when(history, entry.at)} {what}"
 
 
 def what_is_told_as_lost_is_lost(history: History) -> Iterator[str]:

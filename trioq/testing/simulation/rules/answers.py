@@ -9,7 +9,7 @@ from typing import TypeVar
 import attrs
 
 from ...._core.job import Job
-from ..history import Answered, Asked, Claimed, Entry, History, Inserted, Paused, Stored
+from ..history import Answered, Asked, Claimed, Entry, History, Inserted, Paused, SimulatedHistory, Stored
 from ..plan import Act, Verb
 from .reading import FINAL, when
 
@@ -29,14 +29,21 @@ class Answer:
 
 
 def an_enqueue_is_answered_truly(history: History) -> Iterator[str]:
-    """An enqueue says whether its record is new; if not, it is an earlier try's, or a live job's with the same key."""
+    """An enqueue says whether its record is new; if not, it is an earlier try's, or a live job's with the same key.
+
+    However often it is repeated, one answer at most says so.
+    """
     pasts = _pasts(history)
     stored = {(entry.by, entry.job.id): number for number, entry in _numbered(history, Inserted)}
+    told_new: set[str] = set()
     for answer in _answers(history, Verb.ENQUEUE):
         by = answer.entry.by
         for asked, (id, new) in zip(answer.entry.act.targets, answer.entry.answer, strict=True):
-            number = stored.get((by, asked))
-            if new:
+            number, again = stored.get((by, asked)), new and id in told_new
+            told_new |= {id} if new else set()
+            if again or not isinstance(history, SimulatedHistory):
+                true = not again
+            elif new:
                 true = id == asked and number is not None and answer.asked < number < answer.answered
             elif id == asked:
                 true = number is not None and number < answer.answered

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...._core.job import Job
-from ..history import Claimed, History, Paused, Renewed
+from ..history import Claimed, History, Paused, Renewed, SimulatedHistory
 from .reading import ROUNDING, is_last_life, process_of, same, states, when
 
 
@@ -53,7 +53,7 @@ def _is_first(job: Job, other: Job) -> bool:
     return job.run_at < other.run_at
 
 
-def a_lease_is_as_long_as_its_worker_says(history: History) -> Iterator[str]:
+def a_lease_is_as_long_as_its_worker_says(history: SimulatedHistory) -> Iterator[str]:
     """A claim or a renewal makes a lease that lasts as long as its worker's setting, from then on."""
     leases = {staff.name: staff.lease for staff in history.plan.staff}
     for entry in history.entries:

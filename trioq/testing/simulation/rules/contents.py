@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from math import inf
-from typing import Final
+from typing import Any, Final
 
-from ..history import Began, Claimed, History, Inserted, Renewed, Stored
+from ...._core.job import Job
+from ..history import Began, Claimed, History, Inserted, Renewed, SimulatedHistory, Stored
 from ..network import SLOW
 from ..plan import Does, Order, Turn
 from .lives import Life, lives
-from .reading import ROUNDING, Handler, handlers, is_reclaim, orders, runs, same, turn_of, when
+from .reading import ROUNDING, Handler, handlers, is_reclaim, orders, same, snapshots, turn_of, when
 
 #: What handlers report halfway, all but those that hang.
 HALFWAY: Final = {"fraction": 0.5}
@@ -26,12 +28,19 @@ _RAISED: Final = {
 
 def a_result_is_what_was_returned(history: History) -> Iterator[str]:
     """The result of a completed job is what the handler of its last run returned."""
-    for (id, number), run in runs(history).items():
-        if run.over is not None and run.over.job.state == "completed":
-            result, returned = run.over.job.result, json.dumps(f"{id} in run {number}").encode()
-            if result != returned:
-                what = f"stores the result {result!r} of {id}, which returned {returned!r}"
-                yield f"{when(history, run.over.at)} {run.over.by} {what}"
+    returned: defaultdict[tuple[str, int], list[Any]] = defaultdict(list)
+    for handler in handlers(history):
+        if handler.how == "returned":
+            returned[handler.key].append(handler.returned)
+    for at, by, job in snapshots(history):
+        values = returned[job.id, job.run]
+        if job.state == "completed" and not any(_is_result(job, value) for value in values):
+            what = f"stores the result {job.result!r} of {job.id}, run {job.run}, which returned {values or 'nothing'}"
+            yield f"{when(history, at)} {by} {what}"
+
+
+def _is_result(job: Job, returned: Any) -> bool:
+    return returned is None or job.result == json.dumps(returned).encode()
 
 
 def an_error_says_what_went_wrong(history: History) -> Iterator[str]:
@@ -57,7 +66,7 @@ def _errors(failed: Stored, handler: Handler | None) -> list[str]:
     return [*says, f"TimedOut: the handler took longer than its timeout of {timeout:g} s"][: 1 + handler.timed_out]
 
 
-def progress_is_what_was_reported(history: History) -> Iterator[str]:
+def progress_is_what_was_reported(history: SimulatedHistory) -> Iterator[str]:
     """The progress of a job is what its handlers have reported since it was enqueued or requeued, and not before.
 
     A run that is settled as its handler ended stores the last report with that.
@@ -79,7 +88,7 @@ def progress_is_what_was_reported(history: History) -> Iterator[str]:
                     yield f"{when(history, entry.at)} {entry.by} {what}"
 
 
-def _halfway(history: History, handler: Handler) -> float:
+def _halfway(history: SimulatedHistory, handler: Handler) -> float:
     turn = turn_of(history, handler)
     return inf if turn.does is Does.HANG else handler.began.at + turn.after / 2
 
@@ -91,7 +100,7 @@ def _says_how_it_ended(entry: Stored, handler: Handler | None) -> bool:
     return finished and entry.before.state == "active" and not by_another
 
 
-def a_delay_is_as_asked(history: History) -> Iterator[str]:
+def a_delay_is_as_asked(history: SimulatedHistory) -> Iterator[str]:
     """A job that failed or snoozed comes due as long after its run as its handler asked, or as its backoff says.
 
     Nothing else but a requeue changes when it is due.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from ..history import Asked, History, Stored
+from ..history import Asked, History, SimulatedHistory, Stored
 from ..network import SLOW
 from ..plan import Verb
+from .health import Health
 from .lives import Life, lives
-from .reading import ROUNDING, Run, handlers, is_reclaim, process_of, runs, when
+from .reading import ROUNDING, Run, end_of, handlers, is_reclaim, process_of, runs, told_of_jobs, when
 
 
 def only_its_holder_settles_a_run(history: History) -> Iterator[str]:
@@ -61,8 +62,11 @@ def a_healthy_worker_keeps_its_jobs(history: History) -> Iterator[str]:
     """No job is taken from a worker that lives, does not stand still, and reaches the store.
 
     Nor may one renewal that got lost cost it a job: there is time for another before the lease runs out.  A claim
-    whose answer got lost is given back, if its worker reaches the store for half a lease.
+    whose answer got lost is given back, if its worker reaches the store for half a lease.  A real process is well two
+    leases after its last trouble.
     """
+    if not isinstance(history, SimulatedHistory):
+        yield from _taken_from_the_healthy(history)
     known, begun = lives(history), {handler.key for handler in handlers(history)}
     for key, run in runs(history).items():
         life = known.get(run.process)
@@ -78,6 +82,18 @@ def a_healthy_worker_keeps_its_jobs(history: History) -> Iterator[str]:
         if kept:
             what = f"{run.over.by} takes {key[0]}, run {key[1]}, from {life.process}, which was well"
             yield f"{when(history, run.over.at)} {what} since {when(history, since).strip()}"
+
+
+def _taken_from_the_healthy(history: History) -> Iterator[str]:
+    health = Health(history)
+    for entry, event in told_of_jobs(history):
+        holder = process_of(event.worker)
+        if event.name == "job:stalled" and not health.in_trouble(holder, entry.at):
+            what = f"{entry.by} takes {event.job.id}, run {event.run}, from {holder}, which was well"
+            yield f"{when(history, entry.at)} {what}"
+    for job in history.records.values():
+        if job.crashes and not health.any_trouble:
+            yield f"{when(history, end_of(history))} {job.id} counts {job.crashes} crashes, and nothing had happened"
 
 
 def _kept_from_renewing(life: Life, run: Run, since: float) -> float:

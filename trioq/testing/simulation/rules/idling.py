@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from ..history import Claimed, History, Inserted, Paused, Stored
+from ..history import Claimed, History, Inserted, Paused, SimulatedHistory, Stored
 from ..plan import TICK, Does
 from .lives import CALM, Life, lives
 from .reading import SOON, Handler, end_of, handlers, is_last_life, runs, turn_of, when
@@ -58,7 +58,7 @@ def what_is_claimed_begins_at_once(history: History) -> Iterator[str]:
             yield f"{when(history, soon)} {life.process} has claimed {key[0]}, run {key[1]}, and not begun it"
 
 
-def a_cancel_is_heard_at_once(history: History) -> Iterator[str]:
+def a_cancel_is_heard_at_once(history: SimulatedHistory) -> Iterator[str]:
     """A handler whose job is cancelled ends within a second where hints come through, and nothing is wrong.
 
     A handler that shields itself is waited for.

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from ..history import History, Stored
+from ..history import History, SimulatedHistory, Stored
 from ..network import SLOW
 from .lives import Life, lives
-from .reading import ROUNDING, Handler, handlers, is_last_life, runs, when
+from .reading import ROUNDING, Handler, end_of, handlers, is_last_life, runs, when
 
 
 def no_worker_runs_more_than_it_has_slots_for(history: History) -> Iterator[str]:
     """Never are more handlers under way in a worker than its ``concurrency``."""
     known = lives(history)
     for process, begun in _by_process(history).items():
+        under_way: list[Handler] = []
         for handler in begun:
-            beside = sum(each.first <= handler.first < each.last for each in begun)
-            if process in known and beside > known[process].staff.concurrency:
-                slots = f"handler {beside} in {known[process].staff.concurrency} slots"
+            under_way = [each for each in under_way if handler.first < each.last] + [handler]
+            if process in known and len(under_way) > known[process].staff.concurrency:
+                slots = f"handler {len(under_way)} in {known[process].staff.concurrency} slots"
                 yield f"{when(history, handler.began.at)} {process} begins {handler.key[0]}: {slots}"
 
 
@@ -31,7 +32,7 @@ def no_window_has_more_starts_than_the_rate(history: History) -> Iterator[str]:
             continue
         for first, last in zip(begun, begun[staff.rate_limit :], strict=False):
             took = last.began.at - first.began.at
-            if took < staff.rate_interval - ROUNDING:
+            if took < staff.rate_interval - max(ROUNDING, history.slack):
                 starts = f"{staff.rate_limit + 1} in {took:.3f} s, and {staff.rate_limit} in {staff.rate_interval:g} s"
                 yield f"{when(history, last.began.at)} {process} starts {last.key[0]}: {starts} are allowed"
 
@@ -39,10 +40,13 @@ def no_window_has_more_starts_than_the_rate(history: History) -> Iterator[str]:
 def a_job_on_its_last_life_runs_alone(history: History) -> Iterator[str]:
     """While a worker runs a job that one more crash would end, it runs nothing else: no other can be taken down."""
     for process, begun in _by_process(history).items():
-        for number, handler in enumerate(begun):
-            for other in begun[:number]:
-                if other.overlaps(handler) and (is_last_life(other.began.job) or is_last_life(handler.began.job)):
+        under_way: list[Handler] = []
+        for handler in begun:
+            under_way = [each for each in under_way if handler.first < each.last]
+            for other in under_way:
+                if is_last_life(other.began.job) or is_last_life(handler.began.job):
                     yield f"{when(history, handler.began.at)} {process} begins {handler.key[0]} beside {other.key[0]}"
+            under_way.append(handler)
 
 
 def no_job_has_more_attempts_than_it_may(history: History) -> Iterator[str]:
@@ -59,6 +63,18 @@ def no_job_has_more_attempts_than_it_may(history: History) -> Iterator[str]:
             if failures[job.id] > job.max_retries + 1 or crashes[job.id] > job.max_crashes:
                 deaths = f"{failures[job.id]} failures and {crashes[job.id]} crashes"
                 yield f"{when(history, entry.at)} {job.id} has {deaths} since it was requeued"
+    if not isinstance(history, SimulatedHistory):
+        yield from _more_than_counted(history)
+
+
+def _more_than_counted(history: History) -> Iterator[str]:
+    """What began and raised, beside what the records at the end count; real experiments requeue nothing."""
+    began = Counter(handler.key[0] for handler in handlers(history))
+    raised = Counter(handler.key[0] for handler in handlers(history) if handler.how == "raised")
+    for job in history.records.values():
+        if raised[job.id] > job.max_retries + 1 + job.crashes or began[job.id] > job.run:
+            ran = f"began {began[job.id]} times and raised {raised[job.id]} times, in {job.run} claims"
+            yield f"{when(history, end_of(history))} {job.id} {ran}, with {job.crashes} crashes"
 
 
 def nothing_begins_after_its_ttl(history: History) -> Iterator[str]:

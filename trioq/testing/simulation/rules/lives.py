@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
 from math import inf
 from typing import Final
 
@@ -106,14 +107,15 @@ class Life:
         return not any(trouble.unknown and trouble.verb in verbs for trouble in self.troubles)
 
 
+@lru_cache(maxsize=1)
 def lives(history: History) -> dict[str, Life]:
     """Every process that worked."""
     found = {entry.by: Life(entry.by, entry.staff, entry.at) for entry in history.all(Started)}
-    troubles = _troubles(history)
+    troubles, end = _troubles(history), end_of(history)
     for life in found.values():
         life.troubles = troubles[life.process]
         silent = [each.begins for each in life.troubles if each.ends == inf]
-        life.told_until = min([end_of(history), *silent]) - _patience(life)
+        life.told_until = min([end, *silent]) - _patience(life)
     for entry in history.entries:
         match entry:
             case Died(by=by) | Stopped(by=by) | Broke(by=by) if by in found:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ..history import Answered, Asked, Claimed, History, Inserted, Stored
+from ..history import Answered, Asked, Began, Claimed, History, Inserted, Stored
 from ..plan import Verb
-from .reading import same, when
+from .reading import end_of, same, when
 
 _FIXED: Final = (
     *("id", "queue", "task", "payload", "seq", "created_at", "priority", "delay", "ttl", "timeout"),
@@ -38,6 +38,9 @@ def what_is_stored_was_asked_for(history: History) -> Iterator[str]:
                 if job.id in stored:
                     yield f"{when(history, entry.at)} {by} stores {job.id} once more"
                 stored.add(job.id)
+    there = history.records.keys() | {entry.job.id for entry in history.all(Began)}
+    for id in sorted(there - {id for _, id in asked}):
+        yield f"{when(history, end_of(history))} {id} is stored, or has run, and was never asked for"
 
 
 def a_new_record_is_as_ordered(history: History) -> Iterator[str]:

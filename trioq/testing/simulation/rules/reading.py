@@ -1,15 +1,21 @@
-"""What a history says of records, runs and handlers.  Asked by all rules; it judges nothing."""
+"""What a history says of records, runs and handlers.  Asked by all rules; it judges nothing.
+
+What many rules ask is found once for a history.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
+from ...._core.events import JobEvent
 from ...._core.job import Job
 from ..history import (
+    STORE,
     Began,
     Claimed,
     Died,
@@ -18,6 +24,7 @@ from ..history import (
     History,
     Inserted,
     Renewed,
+    SimulatedHistory,
     Stored,
     Told,
 )
@@ -29,6 +36,9 @@ SOON: Final = 1.0
 #: Seconds by which a stored time may be off: a store may keep microseconds, and sums of times err by less.  It is less
 #: than a thousandth of a tick of a plan.
 ROUNDING: Final = 1e-5
+
+#: How a worker tells what became of a handler that has ended, or that it has lost its job.
+_OUTCOMES: Final = tuple(f"job:{end}" for end in "completed retrying snoozed failed cancelled lost".split())
 
 #: The states that only a requeue leaves.
 FINAL: Final = ("completed", "failed", "expired", "cancelled")
@@ -56,7 +66,7 @@ def end_of(history: History) -> float:
     return max((entry.at for entry in history.entries if not isinstance(entry, Told)), default=history.began)
 
 
-def orders(history: History) -> dict[str, Order]:
+def orders(history: SimulatedHistory) -> dict[str, Order]:
     """What was to be enqueued, by id."""
     return {order.id: order for order in history.plan.orders}
 
@@ -71,6 +81,31 @@ def states(history: History) -> Iterator[tuple[int, Entry, dict[str, Job]]]:
         yield number, entry, records
         if isinstance(entry, (Inserted, Claimed, Stored, Renewed)):
             records[entry.job.id] = entry.job
+
+
+def snapshots(history: History) -> Iterator[tuple[float, str, Job]]:
+    """Each record that the store was seen to have, at its time and by its writer; those of the end are the last."""
+    last: dict[str, Job] = {}
+    for entry in history.entries:
+        if isinstance(entry, (Inserted, Claimed, Stored, Renewed)):
+            last[entry.job.id] = entry.job
+            yield entry.at, entry.by, entry.job
+    end = end_of(history)
+    for job in history.records.values():
+        if last.get(job.id) != job:
+            yield end, STORE, job
+
+
+def told_of_jobs(history: History) -> Iterator[tuple[Told, JobEvent]]:
+    """What was told of jobs, in order."""
+    for entry in history.all(Told):
+        if isinstance(entry.event, JobEvent):
+            yield entry, entry.event
+
+
+def outcomes_told(history: History) -> set[tuple[str, str, int]]:
+    """The runs of which a worker told how they ended, or that it has lost the job: its name, the job's id, the run."""
+    return {(told.by, event.job.id, event.run) for told, event in told_of_jobs(history) if event.name in _OUTCOMES}
 
 
 def is_reclaim(entry: Stored) -> bool:
@@ -104,6 +139,7 @@ class Run:
         return self.renewed[-1] if self.renewed else self.claimed.job.lease_until or self.claimed.at
 
 
+@lru_cache(maxsize=1)
 def runs(history: History) -> dict[tuple[str, int], Run]:
     """Every claim, by the job's id and run."""
     found: dict[tuple[str, int], Run] = {}
@@ -139,6 +175,7 @@ class Handler:
     last: float = inf  #: the number of its end, which may be that of its process
     until: float = inf  #: when that was
     how: str = "goes on"  #: as `Ended` says, or "died"
+    returned: Any = None  #: likewise
 
     @property
     def key(self) -> tuple[str, int]:
@@ -156,6 +193,7 @@ class Handler:
         return self.first < other.last and other.first < self.last
 
 
+@lru_cache(maxsize=1)
 def handlers(history: History) -> list[Handler]:
     """All of them, in the order in which they began."""
     found: list[Handler] = []
@@ -166,7 +204,9 @@ def handlers(history: History) -> list[Handler]:
                 under_way[by, job.id, turn] = Handler(entry, number)
                 found.append(under_way[by, job.id, turn])
             case Ended(by=by, job=job, turn=turn) if (by, job.id, turn) in under_way:
-                _end(under_way.pop((by, job.id, turn)), number, entry.at, entry.how)
+                handler = under_way.pop((by, job.id, turn))
+                handler.returned = entry.returned
+                _end(handler, number, entry.at, entry.how)
             case Died(by=by):
                 for key in [key for key in under_way if key[0] == by]:
                     _end(under_way.pop(key), number, entry.at, "died")
@@ -177,7 +217,7 @@ def _end(handler: Handler, number: int, at: float, how: str) -> None:
     handler.last, handler.until, handler.how = number, at, how
 
 
-def turn_of(history: History, handler: Handler) -> Turn:
+def turn_of(history: SimulatedHistory, handler: Handler) -> Turn:
     """What the handler was to do."""
     order = orders(history).get(handler.began.job.id)
     turn = handler.began.turn

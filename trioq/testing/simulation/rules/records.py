@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Final
 
 import attrs
 
 from ...._core.job import Job
-from ..history import Claimed, History, Inserted, Refused, Renewed, Stored
-from .reading import FINAL, ROUNDING, end_of, same, states, when
+from ..history import Claimed, History, Inserted, Refused, Renewed, SimulatedHistory, Stored
+from .reading import FINAL, ROUNDING, end_of, same, snapshots, states, told_of_jobs, when
 
 #: What may become of a job: how that is told, from where, to where, and by how much the counters of runs, failures,
 #: crashes and snoozes grow.  A requeue, which sets two of them back, and a claim have rules of their own.
@@ -32,6 +34,19 @@ STEPS: Final[frozenset[tuple[str, str, str, tuple[int, int, int, int]]]] = froze
     }
 )
 
+#: From which state to which a job may go from one version to the next.
+_MOVES: Final = frozenset(
+    {(before, after) for _, before, after, _ in STEPS}
+    | {(before, "active") for before in ("waiting", "delayed")}
+    | {(before, "waiting") for before in FINAL}
+)
+
+#: Steps that end a run.  Where two of them are told of one run, the second was stale.
+_ENDS: Final = {name for name, before, _, _ in STEPS if before == "active"} - {"job:cancelled", "job:expired"}
+
+#: Events whose record is as the teller knows it, which need not be as it is stored.
+_BELIEFS: Final = ("job:lost", "job:cancelled", "job:progress")
+
 _COUNTERS: Final = ("run", "failures", "crashes", "snoozes")
 
 
@@ -50,6 +65,26 @@ def every_step_is_legal(history: History) -> Iterator[str]:
                 grown = _grown(before, job)
                 if (change.event.name, str(before.state), str(job.state), grown) not in STEPS:
                     yield _step(history, entry, change.event.name, grown)
+    if not isinstance(history, SimulatedHistory):
+        yield from _illegal_moves_told(history)
+
+
+def _illegal_moves_told(history: History) -> Iterator[str]:
+    """From one version that was told of to the next one; the record at the end is the last.  Nothing is requeued."""
+    told: defaultdict[str, dict[int, str]] = defaultdict(dict)
+    for _, event in told_of_jobs(history):
+        if event.name not in _BELIEFS:
+            told[event.job.id][event.job.version] = str(event.job.state)
+    end = when(history, end_of(history))
+    for id, versions in told.items():
+        record = history.records.get(id)
+        if record is not None:
+            if record.version < max(versions) or versions.get(record.version, record.state) != record.state:
+                yield f"{end} {id} is {record.state} in version {record.version}, and was told of as {versions}"
+            versions[record.version] = str(record.state)
+        for (older, before), (newer, after) in pairwise(sorted(versions.items())):
+            if before in FINAL or (newer == older + 1 and (before, after) not in _MOVES):
+                yield f"{end} {id} moves from {before} in version {older} to {after} in version {newer}"
 
 
 def _grown(before: Job, job: Job) -> tuple[int, ...]:
@@ -79,6 +114,22 @@ def no_stale_write_is_accepted(history: History) -> Iterator[str]:
             elif read != current.version or entry.job.version != current.version + 1:
                 versions = f"made from version {read}, stored over {current.version} as {entry.job.version}"
                 yield f"{when(history, entry.at)} {entry.by} moves {entry.job.id}: {versions}"
+    if not isinstance(history, SimulatedHistory):
+        yield from _stale_writes_told(history)
+
+
+def _stale_writes_told(history: History) -> Iterator[str]:
+    """Each version is written by one step, and each run ended by one."""
+    written: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+    for _, event in told_of_jobs(history):
+        job = event.job
+        if event.name not in _BELIEFS:
+            written[f"version {job.version} of {job.id}"].add((event.name, event.run))
+        if event.name in _ENDS:
+            written[f"the end of run {event.run} of {job.id}"].add((event.name, job.version))
+    for what, steps in written.items():
+        if len(steps) > 1:
+            yield f"{when(history, end_of(history))} {what} was written as {sorted(steps)}"
 
 
 def a_repeated_write_is_recognised(history: History) -> Iterator[str]:
@@ -96,10 +147,9 @@ def a_record_says_one_thing(history: History) -> Iterator[str]:
 
     A job that may still run has failed no more than ``max_retries`` times and crashed less than ``max_crashes`` times.
     """
-    for entry in history.entries:
-        if isinstance(entry, (Inserted, Claimed, Stored, Renewed)):
-            for what in _contradictions(entry.job):
-                yield f"{when(history, entry.at)} {entry.by} leaves {entry.job.id} {entry.job.state}, {what}"
+    for at, by, job in snapshots(history):
+        for what in _contradictions(job):
+            yield f"{when(history, at)} {by} leaves {job.id} {job.state}, {what}"
 
 
 def _contradictions(job: Job) -> Iterator[str]:
@@ -110,6 +160,13 @@ def _contradictions(job: Job) -> Iterator[str]:
         "the cancel reason says otherwise": (job.cancel_reason is not None) == (job.state == "cancelled"),
         "with a result": job.result is None or job.state == "completed",
         "without an error": job.error is not None or job.state != "failed",
+        "and nobody holds it": job.worker is not None or job.state != "active",
+        "and has no TTL": job.expires_at is not None or job.state != "expired",
+        "expires_at says otherwise": (job.expires_at is not None) == (job.ttl is not None),
+        "with a counter below zero": min(job.run, job.failures, job.crashes, job.snoozes, job.version) >= 0,
+        "with more ends than runs": job.failures + job.crashes + job.snoozes <= job.run,
+        "with more claims than changes": job.run <= job.version,
+        "with a priority that is none": -(2**15) <= job.priority < 2**15,
         "with more failures than it may have": job.failures <= job.max_retries + final,
         "with more crashes than it may have": job.crashes <= job.max_crashes - (not final),
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from ..history import History, Stored
+from ..history import History, SimulatedHistory, Stored
 from ..network import SLOW
 from .lives import Life, lives
-from .reading import ROUNDING, SOON, Handler, Run, end_of, handlers, is_reclaim, runs, when
+from .reading import ROUNDING, SOON, Handler, Run, end_of, handlers, is_reclaim, outcomes_told, runs, told_of_jobs, when
 
 #: How a handler must have ended for what is then written by its worker; a timeout makes any of them but a return fail.
 _MEANS: Final = {
@@ -35,6 +36,25 @@ def a_run_is_settled_as_its_handler_ended(history: History) -> Iterator[str]:
         if wrong:
             what = f"{run.over.by} writes {run.over.change.event.name} of {key[0]}, run {key[1]}"
             yield f"{when(history, run.over.at)} {what}, {wrong}"
+    if not isinstance(history, SimulatedHistory):
+        yield from _contradictions_told(history)
+
+
+def _contradictions_told(history: History) -> Iterator[str]:
+    """Of real processes: what is given back had not ended, and a failure is counted only of what raised."""
+    hows = {(handler.began.by, *handler.key): handler.how for handler in handlers(history)}
+    told = outcomes_told(history)
+    for entry, event in told_of_jobs(history):
+        run = entry.by, event.job.id, event.run
+        how = hows.get(run, "cancelled")
+        if event.name == "job:released" and how != "cancelled" and run not in told:
+            what = f"{entry.by} tells job:released of {event.job.id}, run {event.run}, and its handler {how}"
+            yield f"{when(history, entry.at)} {what}"
+    raised = Counter(handler.key[0] for handler in handlers(history) if handler.how == "raised")
+    for job in history.records.values():
+        if job.failures > raised[job.id]:
+            counts = f"counts {job.failures} failures, and raised {raised[job.id]} times"
+            yield f"{when(history, end_of(history))} {job.id} {counts}"
 
 
 def _contradicts(run: Run, over: Stored, handler: Handler, life: Life) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
-from ..history import History
+from ..history import History, SimulatedHistory
 from ..plan import Does
 from .lives import Life, lives
 from .reading import ROUNDING, SOON, Handler, end_of, handlers, runs, turn_of, was_lost, when
 
 
-def who_has_lost_a_job_stops(history: History) -> Iterator[str]:
+def who_has_lost_a_job_stops(history: SimulatedHistory) -> Iterator[str]:
     """A handler whose job was cancelled or taken away ends within a quarter of a lease and a second.
 
     Its worker hears of it as it renews: later where it stood still, or where a renewal came late or got lost.
@@ -28,7 +28,7 @@ def who_has_lost_a_job_stops(history: History) -> Iterator[str]:
             yield f"{when(history, deadline)} {life.process} still runs {what}"
 
 
-def a_handler_ends_by_its_timeout(history: History) -> Iterator[str]:
+def a_handler_ends_by_its_timeout(history: SimulatedHistory) -> Iterator[str]:
     """A handler that takes longer than its timeout is stopped within a second, unless its process stands still.
 
     A handler that shields itself is waited for.
@@ -43,7 +43,7 @@ def a_handler_ends_by_its_timeout(history: History) -> Iterator[str]:
                 yield f"{when(history, deadline)} {life.process} still runs {what}"
 
 
-def a_handler_ends_with_the_grace(history: History) -> Iterator[str]:
+def a_handler_ends_with_the_grace(history: SimulatedHistory) -> Iterator[str]:
     """A handler that goes on in a worker which is told to stop ends within a second of the end of the grace.
 
     That is, unless its process stands still.  A handler that shields itself is waited for.
@@ -71,7 +71,7 @@ def no_handler_is_cut_short_without_a_reason(history: History) -> Iterator[str]:
             yield f"{when(history, handler.until)} {life.process} cuts short {what}, for no reason"
 
 
-def _goes_on(history: History, handler: Handler, life: Life, deadline: float) -> bool:
+def _goes_on(history: SimulatedHistory, handler: Handler, life: Life, deadline: float) -> bool:
     """Whether it has not ended by then, as far as one can tell, and may not take longer."""
     turn = turn_of(history, handler)
     if turn.does is Does.RESIST:
