@@ -60,6 +60,7 @@ def test_what_is_looked_for_in_the_log_is_what_a_worker_logs_when_it_drops_outco
     assert restarting.DROPPED in inspect.getsource(settle)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", STORES)
 async def test_every_rule_is_kept_whatever_breaks(store, capsys):
     """Several at once, for most of the time they wait; what is measured on a busy machine is not judged here."""

@@ -23,6 +23,7 @@ def no_mount(*_args, **_kwargs):
     raise FileNotFoundError("mount")
 
 
+@pytest.mark.slow
 async def test_an_experiment_that_cannot_be_run_is_missed_and_not_passed(monkeypatch):
     monkeypatch.setattr(disk.subprocess, "run", no_mount)
     chosen = {the_disk_of_the_server_is_full: ["redis, appendfsync always, small disk"]}
@@ -50,6 +51,7 @@ def test_a_small_disk_is_filled_and_given_room():
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_whoever_ends_it_ends_its_processes_and_its_servers_and_drops_its_folders(number, tmp_path):
     words = [sys.executable, "-m", "property_tests.faults", "--quick", "killed at any moment", "redis"]

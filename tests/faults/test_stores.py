@@ -7,6 +7,7 @@ import pytest
 from property_tests.faults.stores import SERVERS, STORES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SERVERS)
 def test_a_server_that_has_ended_is_started_again_and_one_that_has_not_is_left_alone(kind):
     store = STORES[kind]()
