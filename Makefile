@@ -13,6 +13,9 @@ MUTANT ?=
 
 export HYPOTHESIS_PROFILE ?= dev
 
+# What pytest and Python compile is kept: six processes and all that they start would compile it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The first of these names that runs and will do.  A name alone proves nothing: version managers leave dead ones.
 NAMES := python3 python3.14 python3.13 python3.12 python3.11 python
 WILL_DO := -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))'

@@ -1,7 +1,7 @@
 """How the specification is run: its strengths, and the backends that it is run against.
 
-``HYPOTHESIS_PROFILE=dev`` takes half a minute and is the default, ``ci`` takes minutes.  ``--backend=module:factory`` names
-a backend to ask instead of ours, and leaves out the properties that ask none.
+``HYPOTHESIS_PROFILE=dev`` takes half a minute and is the default, ``ci`` takes minutes.
+``--backend=module:factory`` names a backend to ask instead of ours, and leaves out the properties that ask none.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 import pytest
+from hypothesis import settings
 
 from property_tests.backends import Make
 from property_tests.by_hand import lived
@@ -36,6 +37,9 @@ pytestmark = pytest.mark.one_backend
 
 #: Calls of a worker, from its first one on: each is slow in a world of its own.
 _CALLS: Final = range(1, 25)
+
+#: Moments at which a worker is told to stop, in ticks; profile dev tries every fourth.
+_MOMENTS: Final = range(0, 64, 1 if settings().max_examples >= 240 else 4)
 
 
 def _world(
@@ -103,7 +107,7 @@ def test_a_worker_that_is_told_to_stop_at_any_moment_gives_back_what_it_has_in_h
     """A worker that is told to stop gives back its slots and tokens, also where a claim was just about to leave."""
     jobs = [Order(id=f"j{number}", queue="a", turns=(Turn(Does.RETURN, 4 * TICK),)) for number in range(8)]
     staff = Staff(name="w1", queues=("a",), concurrency=1, rate_limit=3, rate_interval=0.25, lease=3.0)
-    for moment in range(64):
+    for moment in _MOMENTS:
         leave = Leave(process="w1", at=0.5 + moment * TICK, grace=5.0, restart=1.0)
         lived(attrs.evolve(_world(*jobs, staff=(staff,), faults=(leave,)), seed=moment, horizon=3.0), make)
 

@@ -17,7 +17,7 @@ async def test_two_readers_of_one_bell_are_both_woken() -> None:
     async def read() -> None:
         heard.append(await bell.receive())
 
-    with trio.fail_after(1):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             for _ in range(2):
                 nursery.start_soon(read)
@@ -34,7 +34,7 @@ async def test_closing_a_bell_wakes_all_its_readers() -> None:
         with pytest.raises(trio.ClosedResourceError):
             await bell.receive()
 
-    with trio.fail_after(1):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             for _ in range(2):
                 nursery.start_soon(read)

@@ -118,7 +118,7 @@ async def test_who_gives_up_while_it_connects_leaves_nothing_behind(server: Post
                 await trio.testing.wait_all_tasks_blocked(0.0002 * (checkpoints // 10))
             nursery.cancel_scope.cancel()
     assert len(set(os.listdir("/dev/fd")) - before) <= 1  # the one that lists them
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         while server.connections("fickle"):  # noqa: ASYNC110  it is another process that is waited for
             await trio.sleep(0.01)
 
@@ -567,6 +567,7 @@ async def test_many_at_once_are_all_stored(connection: Connection):
 
 
 async def test_many_at_once_that_are_cancelled_within_a_transaction_are_not_stored(connection: Connection):
+    connection.patience = 60  # the server has to undo it all, and may be busy
     with trio.move_on_after(0.01) as scope:
         async with connection.transaction():
             await connection.cursor().executemany("INSERT INTO t VALUES (%s, %s)", [(n, "x") for n in range(50_000)])

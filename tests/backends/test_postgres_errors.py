@@ -57,7 +57,7 @@ async def refusal(url: str, query: bytes = b"SELECT 1") -> psycopg.Error:
 
 async def the_only_guest(url: str) -> Connection[Any]:
     """A connection to a server that has room for one, once those of the test before have found their way out."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while True:
             with suppress(psycopg.OperationalError):
                 return await Address.parse(url).open()

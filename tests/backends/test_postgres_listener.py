@@ -170,7 +170,7 @@ async def test_starting_over_connects_anew_at_once(server: PostgresServer):
 
 async def _until_listening(server: PostgresServer, ears: Ears) -> None:
     asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND query LIKE 'LISTEN%%'"
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while server.sql(asked, ears.name) == [(0,)]:  # noqa: ASYNC110  it is another process that is waited for
             await trio.sleep(0.01)
 

@@ -56,7 +56,7 @@ async def test_jobs_run_and_are_answered(queue: trioq.Queue, at_work) -> None:
 
 async def test_whoever_waits_for_a_hint_is_rung_for_now_and_then(queue: trioq.Queue) -> None:
     async with queue, queue.backend.watch(["q"]) as hints:
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             for _ in range(4):  # the first are about beginning to listen
                 assert await hints.receive() == ALL_HINTS
 

@@ -47,7 +47,7 @@ async def test_a_store_is_found_from_either_server_and_spans_queues(cluster: lis
     async with RedisBackend(cluster[0].url) as here, RedisBackend(cluster[1].url) as there:
         async with there.watch(["a"]) as hints:
             await here.insert([Job(id=str(number), queue=queue, task="t") for queue in "ab" for number in range(3)])
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 await hints.receive()
         jobs = (await there.claim(["b", "a"], 10, "w", 15, idle=False)).jobs
         assert [(job.queue, job.id) for job in jobs] == [(queue, id) for queue in "ba" for id in "012"]
@@ -80,7 +80,7 @@ async def test_a_store_that_moves_is_followed(cluster: list[Server]) -> None:
         for server in (other, owner):  # an empty slot needs no more than to be said whose it is
             server.command("FLUSHALL")
             server.command("CLUSTER", "SETSLOT", str(slot), "NODE", name)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while True:
                 try:
                     reply = await backend.insert([Job(id="1", queue="q", task="t")])

@@ -106,7 +106,7 @@ async def test_a_thousand_cancelled_calls_starve_nobody(server: Server) -> None:
                 for _ in range(number % 7):
                     await trio.lowlevel.checkpoint()
                 nursery.cancel_scope.cancel()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await backend.queues()
         assert _clients(server) <= 3
 

@@ -63,7 +63,7 @@ async def test_after_a_failover_jobs_and_hints_are_where_the_url_leads(server: S
                 await backend.insert([a_job("2")])
             assert list((await backend.insert([a_job("2")])).created) == [True]
             async with RedisBackend(promoted.url) as there:
-                with trio.fail_after(5):
+                with trio.fail_after(30):
                     await there.pause("q")
                     while await hints.receive() != Hint.PAUSED:
                         await there.pause("q")

@@ -71,7 +71,7 @@ async def test_concurrent_single_calls_merge_while_one_is_under_way(server: Serv
 async def test_those_who_come_when_a_group_is_done_make_another(server: Server) -> None:
     async with RedisBackend(server.url) as backend:
         for turn in range(3):
-            with trio.fail_after(3):
+            with trio.fail_after(30):
                 async with trio.open_nursery() as nursery:
                     for number in range(5):
                         nursery.start_soon(backend.insert, [a_job(f"{turn}-{number}")])

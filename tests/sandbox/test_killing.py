@@ -71,6 +71,7 @@ async def test_handlers_die_with_a_worker_that_is_killed(handlers, fifo):
     assert worker.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 async def test_many_calls_leave_neither_processes_nor_descriptors(handlers):
     calls = [("pid", []), ("fail", ["no"]), ("vanish", [1]), ("leave_a_process", []), ("pid", [])]
 
