@@ -46,20 +46,20 @@ async def check_prune_drops_what_ended_too_long_ago(make: Make) -> None:
     async with make() as backend:
         await _ended(
             backend,
-            ("completed", Complete(), 60.0),
-            ("completed lately", Complete(), 40.0),
-            ("cancelled", Cancel(), 60.0),
-            ("failed", Reject("no"), 60.0),
-            ("failed long ago", Reject("no"), 90.0),
+            ("completed", Complete(), 6000.0),
+            ("completed lately", Complete(), 4000.0),
+            ("cancelled", Cancel(), 6000.0),
+            ("failed", Reject("no"), 6000.0),
+            ("failed long ago", Reject("no"), 9000.0),
         )
-        await _ended(backend, ("elsewhere", Complete(), 60.0), queue=OTHER)
+        await _ended(backend, ("elsewhere", Complete(), 6000.0), queue=OTHER)
         await held(backend, a_job("active"))
         await backend.insert([a_job("waiting"), a_job("delayed", delay=LONG)])
-        assert await backend.prune(_keeping(keep_completed=50.0, keep_dead=80.0)) == 4
+        assert await backend.prune(_keeping(keep_completed=5000.0, keep_dead=8000.0)) == 4
         rest = ["completed lately", "failed", "active", "waiting", "delayed"]
         assert await all_ids(backend) == rest, "what is past its age is gone, and nothing else"
         assert await all_ids(backend, OTHER) == [], "in every queue"
-        assert await backend.prune(_keeping(keep_completed=50.0, keep_dead=80.0)) == 0, "that was all"
+        assert await backend.prune(_keeping(keep_completed=5000.0, keep_dead=8000.0)) == 0, "that was all"
 
 
 async def check_prune_drops_the_oldest_of_too_many(make: Make) -> None:
