@@ -157,10 +157,16 @@ async def test_an_item_that_is_refused_fails_alone(server: Server) -> None:
             with pytest.raises(BackendError, match="can't set 'colour'"):
                 await backend.settle([broken.noting(colour="red")])
 
-        nursery.start_soon(settle_well, good[0])
-        nursery.start_soon(settle_well, good[1])
-        nursery.start_soon(settle_badly)
-        nursery.start_soon(settle_well, good[2])
+        os.kill(server.pid, signal.SIGSTOP)  # so that the first one is under way until the others have gathered
+        try:
+            nursery.start_soon(settle_well, good[0])
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            nursery.start_soon(settle_well, good[1])
+            nursery.start_soon(settle_badly)
+            nursery.start_soon(settle_well, good[2])
+            await trio.testing.wait_all_tasks_blocked(0.05)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
 
 
 async def test_a_call_that_is_cancelled_in_its_group_leaves_it(server: Server) -> None:
