@@ -268,6 +268,25 @@ async def test_a_delayed_job_can_be_cancelled(autojump_clock, queue, add):
         assert await job.state() == "cancelled"
 
 
+async def test_a_job_that_is_claimed_during_its_cancel_is_cancelled_all_the_same(autojump_clock):
+    class ClaimedWhenRead(trioq.InMemoryBackend):
+        async def get(self, queue, ids):
+            found = await super().get(queue, ids)
+            await self.claim([queue], 1, "worker", 30.0, True)
+            return found
+
+    queue = trioq.Queue("q", ClaimedWhenRead())
+
+    @queue.task
+    async def add(a): ...
+
+    async with queue:
+        job = await add.enqueue(1)
+        assert await job.cancel()
+        assert (await job.refresh()).run == 1
+        assert await job.state() == "cancelled"
+
+
 async def test_what_is_not_there_or_has_ended_cannot_be_cancelled(autojump_clock, queue, add):
     async with queue:
         assert not await queue.cancel("nobody")
