@@ -35,11 +35,14 @@ from trioq.testing.simulation.plan import (
 
 pytestmark = pytest.mark.one_backend
 
-#: Calls of a worker, from its first one on: each is slow in a world of its own.
-_CALLS: Final = range(1, 25)
+#: Profile dev tries every fourth.
+_STRIDE: Final = 1 if settings().max_examples >= 240 else 4
 
-#: Moments at which a worker is told to stop, in ticks; profile dev tries every fourth.
-_MOMENTS: Final = range(0, 64, 1 if settings().max_examples >= 240 else 4)
+#: Calls of a worker, from its first one on: each is slow in a world of its own.
+_CALLS: Final = range(1, 25, _STRIDE)
+
+#: Moments at which a worker is told to stop, in ticks.
+_MOMENTS: Final = range(0, 64, _STRIDE)
 
 
 def _world(

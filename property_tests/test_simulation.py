@@ -33,6 +33,7 @@ def test_no_world_breaks_a_rule(make: Make, first: int) -> None:
         check_seed(seed, make)
 
 
+@pytest.mark.slow
 def test_a_seed_makes_the_same_history_each_time(make: Make) -> None:
     """A seed decides a world to the last step of the scheduler, in any process, whatever has run before it."""
     seeds = range(5)

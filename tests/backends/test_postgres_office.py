@@ -129,6 +129,7 @@ async def test_who_asks_alone_has_the_same_connection_each_time(office: OpenOffi
     assert len({await office.read(asking("SELECT pg_backend_pid()")) for _ in range(10)}) == 1
 
 
+@pytest.mark.slow
 async def test_a_thousand_cancelled_calls_starve_nobody(server: PostgresServer, office: OpenOffice):
     dice = Random(8)
 
@@ -157,6 +158,7 @@ async def test_a_server_that_takes_no_writes_is_left(office: OpenOffice):
     assert office.losses == 1
 
 
+@pytest.mark.slow
 async def test_what_a_work_leaves_behind_is_nobody_elses(office: OpenOffice):
     first = await office.read(asking("SELECT pg_backend_pid()"))
     await office.write(asking("BEGIN"), 5)
@@ -193,6 +195,7 @@ async def test_a_connection_that_is_ended_in_the_midst_of_a_request_is_an_outage
     assert office.losses == 1
 
 
+@pytest.mark.slow
 async def test_restarts_starve_nobody(own_server: PostgresServer):
     async with office_at(own_server.url) as office:
         for number in range(10):

@@ -129,6 +129,15 @@ TROUBLES = [
 ]
 
 
+#: Those that are tried for each change; the others where all tests are run.
+SAMPLE = ("crash", "freeze", "failover", "permissions")
+
+EACH = [
+    pytest.param(trouble, id=trouble.name, marks=[] if trouble.name in SAMPLE else [pytest.mark.slow])
+    for trouble in TROUBLES
+]
+
+
 @pytest.fixture(scope="module")
 def hers() -> Iterator[PostgresServer]:
     """A server that lets ann in by her password."""
@@ -180,7 +189,7 @@ class Work:
         return trioq.Worker(self.queue, lease=3)
 
 
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
+@pytest.mark.parametrize("trouble", EACH)
 async def test_what_can_be_survived_is_and_is_told_when_it_begins_and_when_it_ends(
     server: PostgresServer, proxy: Proxy, trouble: Trouble, at_work, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -56,7 +56,7 @@ def same(expected: str, printed: str) -> bool:
 
 
 #: Those that are run for each change; the others where all tests are run.
-SAMPLE = ("orders", "test_signup", "tutorial_1")
+SAMPLE = ("orders", "tutorial_1")
 
 EACH = [
     pytest.param(path, id=path.stem, marks=[] if path.stem in SAMPLE else [pytest.mark.slow])

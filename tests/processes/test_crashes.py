@@ -9,8 +9,8 @@ import trio
 
 import trioq
 
-#: Seconds; short, so that a reclaim need not be waited for.
-LEASE = 1
+#: Seconds; short, so that a reclaim is not waited for long, and longer than a busy machine keeps a process waiting.
+LEASE = 3
 
 
 async def test_kill_9_loses_no_job_and_another_worker_finishes_it_within_the_lease_and_five_seconds(
@@ -79,7 +79,7 @@ async def test_a_poison_pill_fails_alone_after_three_crashes(queue, journal, sta
     neighbours = []
     for _ in range(3):
         # The poison of the process before is still under its lease: this job is under way when it comes back.
-        neighbours.append(await queue.enqueue("rest", [1.5]))
+        neighbours.append(await queue.enqueue("rest", [LEASE + 0.5]))
         worker = await start_worker(lease=LEASE)
         await journal.wait_for("die")
         assert await worker.wait() == 66

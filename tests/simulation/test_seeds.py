@@ -50,6 +50,7 @@ def test_a_broken_rule_is_told_as_a_short_story():
     assert "fault:" not in told  # none is needed
 
 
+@pytest.mark.slow
 def test_the_story_ends_with_the_command_that_tells_it_again(tmp_path, monkeypatch):
     (tmp_path / "forgetful.py").write_text(FORGETFUL)
     monkeypatch.syspath_prepend(tmp_path)
