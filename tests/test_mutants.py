@@ -140,7 +140,10 @@ def test_ten_mutants_and_more_are_by_an_author_who_had_not_seen_the_properties()
 HANGS = """
 import os, subprocess, sys, tempfile, time
 folder = tempfile.mkdtemp(prefix="trioq-")
-server = subprocess.Popen(["sleep", "1000"], start_new_session=True, cwd=folder)
+serve = "trap 'rm memory; exit' TERM; touch memory; sleep 1000 & wait"
+server = subprocess.Popen(["sh", "-c", serve], start_new_session=True, cwd=folder)
+while not os.path.exists(f"{folder}/memory"):
+    time.sleep(0.01)
 open(sys.argv[1], "w").write(f"{os.getpid()} {server.pid}")
 if sys.argv[2] == "killed":
     os.kill(os.getpid(), 9)
@@ -150,7 +153,7 @@ time.sleep(1000)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere orphans can't be found")
 @pytest.mark.parametrize("end", ["cancelled", "killed"])
-async def test_a_catcher_leaves_no_process_behind(end, tmp_path):
+async def test_a_catcher_leaves_no_process_behind_and_no_memory_of_a_server(end, tmp_path):
     told = tmp_path / "told"
     with trio.fail_after(60), trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
@@ -159,6 +162,7 @@ async def test_a_catcher_leaves_no_process_behind(end, tmp_path):
             if end == "cancelled":
                 scope.cancel()  # as the deadline of a catcher does, and Ctrl-C
     assert [pid for pid in pids if psutil.pid_exists(pid)] == []
+    assert list(tmp_path.glob("trioq-*/memory")) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere orphans can't be found")

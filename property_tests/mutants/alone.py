@@ -21,20 +21,25 @@ import psutil  # comes with the wheel of the servers
 #: Of ``prctl``: orphaned descendants become children of this process.
 _SET_CHILD_SUBREAPER: Final = 36
 
-#: Seconds between two looks at the command, and that a process has to end by itself before it is killed.
+#: Seconds between two looks, and that all processes have to end by themselves before they are killed.
 _LOOK: Final = 0.05
-_GRACE: Final = 3.0
+_GRACE: Final = 10.0
 
 
 def end_descendants() -> None:
-    """End all processes below this one: a server removes its shared memory at SIGTERM, and not when it is killed."""
-    here, sign = psutil.Process(), signal.SIGTERM
+    """End all processes below this one.
+
+    PostgreSQL removes its shared memory only where its first process ends by itself.  So each process gets SIGTERM once
+    its parent has gone, and it is a child of this one; what is left in the end is killed.
+    """
+    here, deadline = psutil.Process(), time.monotonic() + _GRACE
     while left := here.children(recursive=True):
-        for process in left:
+        late = time.monotonic() > deadline
+        told = left if late else here.children()
+        for process in told:
             with suppress(psutil.NoSuchProcess):
-                process.send_signal(sign)
-        psutil.wait_procs(left, timeout=_GRACE)
-        sign = signal.SIGKILL
+                process.send_signal(signal.SIGKILL if late else signal.SIGTERM)
+        psutil.wait_procs(told, timeout=4 * _LOOK)
 
 
 def main() -> None:
