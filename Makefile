@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
-PROCESSES ?= 6
+PROCESSES ?= 5
+BUDGET := 240
 MINUTES ?= 20
 FAULTS ?=
 BENCH ?=
@@ -13,7 +14,7 @@ MUTANT ?=
 
 export HYPOTHESIS_PROFILE ?= dev
 
-# What pytest and Python compile is kept: six processes and all that they start would compile it again.
+# What pytest and Python compile is kept: five processes and all that they start would compile it again.
 unexport PYTHONDONTWRITEBYTECODE
 
 # The first of these names that runs and will do.  A name alone proves nothing: version managers leave dead ones.
@@ -23,12 +24,13 @@ PYTHON ?= $(shell for name in $(NAMES); do $$name $(WILL_DO) >/dev/null 2>&1 && 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a virtual environment is none
-.PHONY: help demo test test-all soak faults faults-full bench mutants mutmut check lint format async types typing imports docs clean
+.PHONY: help demo test test-all newest soak faults faults-full bench mutants mutmut check lint format async types typing imports docs clean
 
 help:
 	@echo "make demo     watch real jobs go through a durable queue (DEMO_ARGS='--help' for its options)"
 	@echo "make test     run the tests that each change needs (TEST_ARGS='-k lease', PROCESSES=0)"
 	@echo "make test-all run all tests (HYPOTHESIS_PROFILE=ci)"
+	@echo "make newest   run a sample of them on the newest Python that there is"
 	@echo "make check    all of: lint format async types typing imports docs"
 	@echo "make soak     simulate worlds that nobody has seen yet, and count them (MINUTES=20)"
 	@echo "make faults   break real processes and servers for a quarter of an hour, and count (FAULTS='kill redis')"
@@ -45,10 +47,18 @@ demo: $(VENV)/.has-cli
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist load --maxschedchunk 1
 
 test: $(VENV)/.has-test
-	$(PYTEST) -m "not slow" $(TEST_ARGS)
+	TEST_BUDGET=$(BUDGET) $(PYTEST) -m "not slow" $(TEST_ARGS)
 
 test-all: $(VENV)/.has-test
 	$(PYTEST) $(TEST_ARGS)
+
+# A sample of a minute on the newest Python that there is: another virtual environment, beside the usual one.
+NEWEST ?= $(shell for name in python3.14 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[34]*/bin/python3); do \
+	$$name $(WILL_DO) >/dev/null 2>&1 && echo $$name && break; done)
+newest:
+	@test -n "$(NEWEST)" || { echo "no Python 3.13 or newer was found. Name one: make newest NEWEST=/path/to/python3.14" >&2; exit 1; }
+	$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) test TEST_ARGS="tests/core tests/api tests/worker tests/sandbox \
+		tests/backends/test_sqlite.py property_tests/test_lifecycle.py property_tests/test_backend_matches_model.py"
 
 soak: $(VENV)/.has-test
 	$(BIN)/python -m property_tests.soak --minutes $(MINUTES)
@@ -120,4 +130,4 @@ $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-newest build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -45,8 +45,8 @@ _LIVES = {
     ),
 }
 
-#: Profile dev tries every third of the calls, and every twelfth of the steps.
-_CALLS, _STEPS = (1, 1) if settings().max_examples >= 240 else (3, 12)
+#: Profile dev tries every fourth of the calls, and every twentieth of the steps.
+_CALLS, _STEPS = (1, 1) if settings().max_examples >= 240 else (4, 20)
 
 
 @pytest.mark.parametrize("life", _LIVES.values(), ids=_LIVES)

@@ -46,7 +46,7 @@ def _empty(server: str) -> str:
 
 
 @pytest.mark.parametrize("server", EACH)
-@settings(max_examples=settings().max_examples // 20)  # each takes a second or two
+@settings(max_examples=settings().max_examples // 15)  # each takes a second or two
 @given(data=st.data())
 def test_any_program_leaves_postgresql_and_the_model_in_the_same_place(server: str, data: st.DataObject) -> None:
     async def main() -> None:

@@ -42,7 +42,7 @@ class ByHand(Program):
 
 
 @pytest.mark.parametrize("server", EACH)
-@settings(max_examples=settings().max_examples // 12)
+@settings(max_examples=settings().max_examples // 10)
 @given(data=st.data())
 def test_any_program_leaves_redis_and_the_model_in_the_same_place(server: str, data: st.DataObject) -> None:
     async def main() -> None:

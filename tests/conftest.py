@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from contextlib import asynccontextmanager
 
@@ -17,9 +18,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def heard():
-    """Ctrl-C interrupts, as it does not in whatever a shell has begun in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ctrl-C interrupts, as it does not in whatever a shell has begun in the background.
+
+    Hypothesis listens to the garbage collector, and a KeyboardInterrupt that is raised in there is lost.
+    """
+    before, listeners = signal.signal(signal.SIGINT, signal.default_int_handler), list(gc.callbacks)
+    gc.callbacks.clear()
     yield
+    gc.callbacks[:] = listeners
     signal.signal(signal.SIGINT, before)
 
 

@@ -23,6 +23,9 @@ _LONG: Final = ("property_tests/", "tests/processes/", "tests/docs/", "tests/cli
 #: The variable that names the folder of the run: all its processes inherit it.
 _FOLDER: Final = "TEST_RUN_FOLDER"
 
+#: Seconds of CPU that a run may take, if it has a budget: ``make test`` has.  CONTRIBUTING.md says what may be added.
+_BUDGET: Final = float(os.environ.get("TEST_BUDGET", "0"))
+
 
 def register(config: pytest.Config) -> None:
     """Make this module a plugin.  Both test folders ask for it, since each can be run alone."""
@@ -42,12 +45,34 @@ class Parallel:
         """Put what takes long first."""
         items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
 
+    @pytest.hookimpl(trylast=True)  # the other processes have ended
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Fail a run that takes far more than its budget."""
+        if _over_budget():
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Tell what the run has taken."""
+        if _BUDGET:
+            told = f"{_spent():.0f} s of CPU, of a budget of {_BUDGET:.0f}"
+            terminalreporter.write_line(f"{told}: over twice as much fails" if _over_budget() else told)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_report_to_serializable(self) -> Iterator[Mapping[str, Any] | None]:
         """Let a report pass from process to process, also one with lone surrogates in what was logged."""
         report = yield
         plain = json.dumps(report, ensure_ascii=False, default=str)
         return report and json.loads(plain.encode(errors="replace"))
+
+
+def _spent() -> float:
+    """Seconds of CPU, of this process and of those that it has started; servers that tests share are not among them."""
+    return sum(os.times()[:4])
+
+
+def _over_budget() -> bool:
+    """A busy machine makes the same work cost up to 1.7 times as much CPU, so the bar is twice the budget."""
+    return bool(_BUDGET) and _spent() > 2 * _BUDGET
 
 
 def once(name: str, make: Callable[[Path], None]) -> Path:

@@ -179,7 +179,11 @@ async def test_what_goes_wrong_in_earnest_is_told_likewise(
 
 async def test_a_user_who_may_not_is_told_and_whoever_might_once_waits(own_server: PostgresServer):
     own_server.sql("CREATE TABLE secrets ()")
-    error = await refusal(own_server.url.replace("postgres@", "ann:right@"), b"SELECT * FROM secrets")
+    connection = await the_only_guest(own_server.url.replace("postgres@", "ann:right@"))
+    with pytest.raises(psycopg.Error) as caught:
+        await connection.execute(b"SELECT * FROM secrets")
+    connection.drop()
+    error = caught.value
     assert type(translate(error, "WHERE", admitted=False)) is BackendError
     assert type(translate(error, "WHERE", admitted=True)) is BackendUnavailable
     assert "GRANT" in str(translate(error, "WHERE", admitted=True))

@@ -42,6 +42,7 @@ def rows(text: str) -> dict[str, str]:
     return {name: value.strip() for name, _, value in found}
 
 
+@pytest.mark.slow
 def test_the_closing_table_tells_what_became_of_each_file(run, folder: Path):
     done = run("-m", "trioq", "demo", str(folder))
     assert (done.returncode, done.stderr) == (0, "")

@@ -99,7 +99,13 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("fresh")
-@pytest.mark.parametrize(("command", "sentence"), WRONG.items(), ids=WRONG)
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        pytest.param(*each, id=each[0], marks=[pytest.mark.slow] if n % 3 else [])
+        for n, each in enumerate(WRONG.items())
+    ],
+)
 def test_what_is_wrong_is_one_line_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path, command: str, sentence: str
 ):

@@ -48,6 +48,7 @@ async def check_undisturbed(jobs: list[trioq.JobHandle[str]]) -> None:
     assert [(record.run, record.crashes, record.failures) for record in records] == [(1, 0, 0)] * 5
 
 
+@pytest.mark.slow
 async def test_jobs_go_on_while_the_server_is_killed_and_starts_over(queue, journal, start_worker, server):
     worker = await start_worker()
     jobs = await hold_five(queue, journal, 0.5)

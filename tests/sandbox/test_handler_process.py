@@ -76,6 +76,7 @@ async def test_a_process_killed_by_a_signal_is_an_error_that_names_it(run, numbe
     assert words in last_line(await run("crash", int(number)))
 
 
+@pytest.mark.slow
 async def test_results_and_arguments_of_many_mebibytes_pass(run):
     size = 5 * 2**20
     assert await run("big", size, limit=2**30) == Returned(b'"' + b"x" * size + b'"')
@@ -96,6 +97,7 @@ async def test_arguments_that_do_not_fit_are_told_apart(handlers, payload):
     assert isinstance(outcome, BadPayload)
 
 
+@pytest.mark.slow
 async def test_signals_come_through(run):
     retry, by_backoff, snooze, reject = [
         await run("end_with", name) for name in ("retry", "retry by backoff", "snooze", "reject")
@@ -115,6 +117,7 @@ async def test_a_signal_is_found_inside_a_nursery(run):
     assert outcome.after == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "error"),
     [
@@ -129,24 +132,29 @@ async def test_a_function_that_is_not_there_is_an_error(handlers, target, error)
     assert last_line(await run_payload(target, NO_ARGUMENTS, LIMIT)) == error
 
 
+@pytest.mark.slow
 async def test_what_a_handler_prints_goes_to_the_workers_stderr(run, capfd):
     assert await run("chatter") == Returned(b'"done"')
     assert capfd.readouterr() == ("", "from print\nfrom fd 1\n")
 
 
+@pytest.mark.slow
 async def test_nonsense_on_the_socket_ends_the_process_and_is_an_error(run):
     with trio.fail_after(60):
         assert "wrote to its worker's socket" in last_line(await run("babble"))
 
 
+@pytest.mark.slow
 async def test_of_a_handler_that_forks_only_the_original_answers(run):
     assert await run("fork_and_return") == Returned(b"0")
 
 
+@pytest.mark.slow
 async def test_a_request_to_stop_is_the_workers_to_judge_but_stops_what_the_handler_started(run):
     assert await run("be_told_to_stop") == Returned(str(int(signal.SIGTERM)).encode())
 
 
+@pytest.mark.slow
 async def test_the_death_of_a_process_is_seen_while_its_children_live_on_which_are_killed(run, fifo):
     outcome = None
 

@@ -93,6 +93,7 @@ async def test_a_kept_process_runs_the_next_handler(handlers):
         assert await pids(sandbox, handlers.pid, handlers.pid) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["leave_a_process", "leave_a_thread"])
 async def test_a_process_where_a_handler_left_something_running_is_not_kept(handlers, name):
     async with Sandbox() as sandbox:
@@ -104,6 +105,7 @@ async def test_a_sandbox_that_keeps_nothing_starts_afresh(handlers):
         assert await pids(sandbox, handlers.pid, handlers.pid) == 2
 
 
+@pytest.mark.slow
 async def test_a_kept_process_that_died_meanwhile_is_replaced(handlers):
     async with Sandbox() as sandbox:
         first = await sandbox.run(Target.of(handlers.pid), NO_ARGUMENTS, LIMIT)
@@ -113,6 +115,7 @@ async def test_a_kept_process_that_died_meanwhile_is_replaced(handlers):
         assert second.result != first.result
 
 
+@pytest.mark.slow
 async def test_kept_processes_end_with_their_sandbox_even_when_it_is_cancelled(handlers):
     with trio.CancelScope() as scope:
         async with Sandbox() as sandbox:
@@ -120,6 +123,7 @@ async def test_kept_processes_end_with_their_sandbox_even_when_it_is_cancelled(h
             scope.cancel()
 
 
+@pytest.mark.slow
 async def test_a_handler_that_outlasts_its_sandbox_ends_its_process_itself(handlers, fifo):
     payload = Signature.of(handlers.knock).encode([fifo.path], {}, LIMIT)
     async with trio.open_nursery() as nursery:

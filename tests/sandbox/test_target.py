@@ -58,10 +58,12 @@ def test_what_no_other_process_can_import_is_refused(handlers, kind):
         Target.of(fn)
 
 
+@pytest.mark.slow
 def test_a_program_with_a_guard_is_imported_again_under_another_name(tmp_path):
     assert run_program(tmp_path, "app.py") == ("['__trioq_main__', 'hi']", "")
 
 
+@pytest.mark.slow
 def test_a_program_run_as_a_module_is_imported_by_its_name(tmp_path):
     assert run_program(tmp_path, "-m", "app") == ("['app', 'hi']", "")
 

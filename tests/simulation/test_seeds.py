@@ -77,6 +77,7 @@ def test_the_story_of_a_sound_world_can_be_told_too():
     assert "No rule is broken." in done.stdout
 
 
+@pytest.mark.slow
 def test_the_specification_passes_our_own_backend():
     trioq.testing.spec(trioq.InMemoryBackend, histories=3)
 
