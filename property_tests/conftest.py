@@ -1,6 +1,6 @@
 """How the specification is run: its strengths, and the backends that it is run against.
 
-``HYPOTHESIS_PROFILE=dev`` takes half a minute and is the default, ``ci`` takes minutes.
+``HYPOTHESIS_PROFILE=dev`` takes half a minute and is the default, ``ci`` takes minutes, ``long`` half an hour.
 ``--backend=module:factory`` names a backend to ask instead of ours, and leaves out the properties that ask none.
 """
 
@@ -22,7 +22,8 @@ from tests import parallel
 _ALWAYS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 
 settings.register_profile("dev", _ALWAYS, max_examples=30, stateful_step_count=40)
-settings.register_profile("ci", _ALWAYS, max_examples=480, stateful_step_count=60)
+settings.register_profile("ci", _ALWAYS, max_examples=240, stateful_step_count=60)
+settings.register_profile("long", _ALWAYS, max_examples=1_000, stateful_step_count=60)
 # For mutants: to see that a property fails is enough, so nothing is made smaller or kept.
 settings.register_profile(
     "mutants", _ALWAYS, max_examples=240, stateful_step_count=40, phases=[Phase.generate], database=None

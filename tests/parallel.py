@@ -66,7 +66,7 @@ class Parallel:
 
 
 def _spent() -> float:
-    """Seconds of CPU, of this process and of those that it has started; servers that tests share are not among them."""
+    """Seconds of CPU, of this process and of those that it has started and that have ended."""
     return sum(os.times()[:4])
 
 
