@@ -228,7 +228,16 @@ async def test_many_may_create_open_and_close_one_file_at_once(tmp_path: Path) -
     async def add(id: str) -> None:
         for turn in range(4):
             async with SQLiteBackend(tmp_path / "jobs.db") as backend:
-                await backend.insert([job(id + str(turn))])
+                await until_stored(backend, job(id + str(turn)))
+
+    async def until_stored(backend: SQLiteBackend, job: Job) -> None:
+        """A COMMIT may find the file locked by one that closes: what is unavailable can be asked for again."""
+        while True:
+            try:
+                await backend.insert([job])
+                return
+            except BackendUnavailable:
+                await trio.sleep(0.01)
 
     async with trio.open_nursery() as nursery:
         for number in range(8):
