@@ -11,13 +11,11 @@ import psycopg
 import pytest
 import trio
 
-import trioq
 from tests.postgres_server import EACH, PostgresServer, shared
 from tests.postgres_stores import new_backend, new_schema
 from trioq import PostgresBackend
 from trioq.abc import Filter, Lease, Presence, Retention
 from trioq.backends.postgres.backend import _PLANNING
-from trioq.backends.postgres.connection import Connection
 from trioq.backends.postgres.queries import statements
 from trioq.backends.postgres.session import Session
 from trioq.lifecycle import Complete, Job, State, step
@@ -82,29 +80,6 @@ async def test_each_verb_is_one_statement_when_all_goes_well(
     await backend.overdue(10)
     await backend.prune(KEEP_NOTHING)
     assert [name for name, _ in asked if name != "notify"] == ["insert", "claim", "renew", "settle", "overdue", "prune"]
-
-
-async def test_a_saturated_worker_asks_once_for_ten_jobs_at_most(
-    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queue = trioq.Queue("q", new_backend(server))
-    trips = 0
-    wait = Connection.wait
-
-    async def count(self: Connection[Any], *args: Any, **kwargs: Any) -> object:
-        nonlocal trips
-        trips += 1
-        return await wait(self, *args, **kwargs)
-
-    @queue.task
-    async def nothing() -> None: ...
-
-    async with queue:
-        await queue.enqueue_many(nothing.bind() for _ in range(2_000))
-        monkeypatch.setattr(Connection, "wait", count)  # all that happens on a connection goes through it
-        await trioq.Worker(queue, concurrency=100).run_until_idle()
-        assert (await queue.counts())["completed"] == 2_000
-    assert trips <= 200
 
 
 # --- by which index -----------------------------------------------------------------------------
