@@ -176,7 +176,7 @@ CHAPTERS: Final = (
             Section("Settle", _checks("_settle")),
             Section("Leases", _checks("_leases")),
             Section("Records", _checks("_records")),
-            Section("Looking", _checks("_looking")),
+            Section("Looking", _checks("_reads")),
             Section("Tidying", _checks("_tidying")),
             Section("Hints", _checks("_watching")),
             Section("Cancelling", _checks("_cancelling")),

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from property_tests.backends import Make
 from trioq.testing.simulation.history import SimulatedHistory
 from trioq.testing.simulation.plan import Plan
+from trioq.testing.simulation.report import story
 from trioq.testing.simulation.rules import broken
-from trioq.testing.simulation.story import story
 from trioq.testing.simulation.world import simulate
 
 

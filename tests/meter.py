@@ -15,7 +15,7 @@ from trioq.backends.memory import InMemoryBackend
 from trioq.backends.postgres import PostgresBackend
 from trioq.backends.postgres.connection import Connection
 from trioq.backends.redis.client import Link
-from trioq.backends.sqlite.commit import GroupCommit
+from trioq.backends.sqlite.group_commit import GroupCommit
 
 #: What a worker or a producer asks of a store.
 VERBS: Final = sorted(Backend.__abstractmethods__ - {"watch"})

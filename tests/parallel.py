@@ -18,7 +18,14 @@ from typing import Any, Final
 import pytest
 
 #: Where the tests are that take longest.  Begun first, they do not end last.
-_LONG: Final = ("property_tests/", "tests/processes/", "tests/docs/", "tests/cli/", "tests/backends/test_postgres_o")
+_LONG: Final = (
+    "property_tests/",
+    "tests/processes/",
+    "tests/docs/",
+    "tests/cli/",
+    "tests/backends/test_postgres_outages",
+    "tests/backends/test_postgres_requests",
+)
 
 #: The variable that names the folder of the run: all its processes inherit it.
 _FOLDER: Final = "TEST_RUN_FOLDER"

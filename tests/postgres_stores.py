@@ -13,8 +13,8 @@ import psycopg
 
 from tests.postgres_server import PostgresServer
 from trioq.backends.postgres import PostgresBackend
-from trioq.backends.postgres.layout import migrations
 from trioq.backends.postgres.queries import quoted
+from trioq.backends.postgres.schema import migrations
 
 _numbers: Final = count()
 

@@ -18,19 +18,19 @@ import attrs
 from ._bus import event_emitter
 from ._context import find_running
 from ._core import payload
+from ._core.batches import portions
 from ._core.errors import DuplicateTask, IdTaken, NotAllStored, UnknownQueue
 from ._core.events import JobEnqueued, QueuePaused, QueueResumed
+from ._core.identifiers import check_name
 from ._core.job import DEAD, Job, State
 from ._core.lifecycle import Cancel, Command, IllegalStep, Requeue, step
-from ._core.names import check_name
 from ._core.outcome import cut
-from ._core.portions import portions
 from ._core.settings import Settings
-from ._endings import Endings
 from ._handle import JobHandle
+from ._results import Endings
 from ._settings import settings as process_settings
 from ._task import Call, Decorator, Options, Task, check_function, with_options
-from ._within import QueueInTransaction
+from ._transaction import QueueInTransaction
 from .backends import Backend, open_backend
 from .backends._base import Filter, Inserted, Verdict
 from .sandbox import Target

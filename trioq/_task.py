@@ -12,8 +12,8 @@ import attrs
 from ._core import payload
 from ._core.backoff import Backoff, check_seconds
 from ._core.errors import BadTask, NotSerializable, WrongArguments
+from ._core.identifiers import check_name
 from ._core.job import HIGHEST_PRIORITY, LOWEST_PRIORITY, Job
-from ._core.names import check_name
 
 if TYPE_CHECKING:
     from ._handle import JobHandle

@@ -6,17 +6,17 @@ from typing import Final
 
 from .mutant import Mutant
 
-_WORKER_STORE: Final = "_worker/store.py"
+_WORKER_STORE: Final = "_worker/store_client.py"
 _WORKER_RENEW: Final = "_worker/renew.py"
-_WORKER_SHIFT: Final = "_worker/shift.py"
+_WORKER_SHIFT: Final = "_worker/run.py"
 _WORKER_DEQUEUE: Final = "_worker/dequeue.py"
 _WORKER_SETTLE: Final = "_worker/settle.py"
 _WORKER_THREADS: Final = "_worker/threads.py"
-_WORKER_FUNCTIONS: Final = "_worker/functions.py"
+_WORKER_FUNCTIONS: Final = "_worker/asyncmq_api.py"
 _WORKER_WORKER: Final = "_worker/worker.py"
-_SQLITE_STORE: Final = "backends/sqlite/store.py"
-_SQLITE_ACTOR: Final = "backends/sqlite/actor.py"
-_SQLITE_COMMIT: Final = "backends/sqlite/commit.py"
+_SQLITE_STORE: Final = "backends/sqlite/writes.py"
+_SQLITE_ACTOR: Final = "backends/sqlite/thread.py"
+_SQLITE_COMMIT: Final = "backends/sqlite/group_commit.py"
 _MEMORY: Final = "backends/memory.py"
 _CORE_OUTCOME: Final = "_core/outcome.py"
 _QUEUE: Final = "_queue.py"

@@ -19,7 +19,7 @@ from .mutant import Mutant
 #: The properties of a module of the core, where they don't go by its name alone.
 _SUITES: Final = {
     "job": ("lifecycle",),
-    "fidelity": ("payload",),
+    "roundtrip": ("payload",),
 }
 
 #: The properties of a module of the API, where it has some: only worlds and tests look at the others.
@@ -51,31 +51,31 @@ _OF_A_SERVER: Final = {
     ),
     "postgres": (
         Tests("the contract on PostgreSQL", 300, "backends/test_conformance.py", "postgresql-18"),
-        Tests("tests of transactions", 300, "api/test_within.py"),
+        Tests("tests of transactions", 300, "api/test_transaction.py"),
         Tests("tests of PostgreSQL", 900, "backends", "test_postgres and (18 or not postgresql)"),
         Properties("programs on PostgreSQL", 600, ("postgres_matches_model",), "18", of="programs"),
     ),
 }
 #: Of a module of a backend for a server, the test files that are about it; of all others, they are about the store.
 _TEST_FILES: Final = {
-    "announcer": "hints",
+    "notify_limiter": "hints",
     "backend": "outages or store",
     "client": "link or ctrl_c",
     "connection": "connection",
     "errors": "errors or outages",
-    "layout": "migrations",
+    "schema": "migrations",
     "listener": "listener or hints or pooler",
-    "office": "office",
+    "request_runner": "requests",
     "renew": "losses",
 }
 #: What the backends for servers share is used by both.
 _OF_SERVERS: Final = (
     Tests("tests of Ctrl-C", 300, "backends/test_ctrl_c.py"),
     *(catchers[0] for catchers in _OF_A_SERVER.values()),
-    Tests("tests of requests to servers", 600, "backends", "(postgres_office or redis_requests) and not redis-6.2"),
+    Tests("tests of requests to servers", 600, "backends", "(postgres_requests or redis_requests) and not redis-6.2"),
 )
 #: Modules of the worker that no world uses.
-_OF_NO_WORLD: Final = ("functions", "threads")
+_OF_NO_WORLD: Final = ("asyncmq_api", "threads")
 _CORNERS: Final = Properties("corners", 300, ("corners",), "memory", of="corners")
 
 

@@ -11,7 +11,7 @@ _JOB: Final = "_core/job.py"
 _RATE: Final = "_core/rate.py"
 _WIRE: Final = "_core/wire.py"
 _PAYLOAD: Final = "_core/payload.py"
-_FIDELITY: Final = "_core/fidelity.py"
+_FIDELITY: Final = "_core/roundtrip.py"
 _OUTCOME: Final = "_core/outcome.py"
 
 MUTANTS: Final = (

@@ -6,9 +6,9 @@ from typing import Final
 
 from .mutant import Mutant
 
-_MERGER: Final = "backends/_merger.py"
-_CALLS: Final = "backends/_calls.py"
-_OFFICE: Final = "backends/_office.py"
+_MERGER: Final = "backends/_group_commit.py"
+_CALLS: Final = "backends/_requests.py"
+_OFFICE: Final = "backends/_request_runner.py"
 
 MUTANTS: Final = (
     Mutant("each write of a group gets the answer of the first", _MERGER, "Merger._ask_for", "start += len(items)", ""),

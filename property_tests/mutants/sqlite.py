@@ -9,8 +9,8 @@ from .mutant import Mutant
 _SQL: Final = "backends/sqlite/queries.sql"
 _TABLES: Final = "backends/sqlite/migrations/0001_initial.sql"
 _BACKEND: Final = "backends/sqlite/backend.py"
-_STORE: Final = "backends/sqlite/store.py"
-_COMMIT: Final = "backends/sqlite/commit.py"
+_STORE: Final = "backends/sqlite/writes.py"
+_COMMIT: Final = "backends/sqlite/group_commit.py"
 
 MUTANTS: Final = (
     Mutant("a settle ignores the version", _SQL, "settle", "AND version = ?", "AND ? IS NOT NULL"),

@@ -7,14 +7,14 @@ from typing import Final
 from .mutant import Mutant
 
 _RENEW: Final = "_worker/renew.py"
-_SHIFT: Final = "_worker/shift.py"
+_SHIFT: Final = "_worker/run.py"
 _SWEEP: Final = "_worker/sweep.py"
 _DEQUEUE: Final = "_worker/dequeue.py"
 _WATCH: Final = "_worker/watch.py"
 _LIMITER: Final = "_worker/limiter.py"
 _HANDLER: Final = "_worker/handler.py"
 _SETTLE: Final = "_worker/settle.py"
-_STORE: Final = "_worker/store.py"
+_STORE: Final = "_worker/store_client.py"
 
 MUTANTS: Final = (
     Mutant("leases are not renewed", _RENEW, "renew_once", "shift.leases()", "[]"),

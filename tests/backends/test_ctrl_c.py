@@ -18,9 +18,9 @@ from tests.backend_list import Subject, each
 from tests.servers import Server, on_one
 from trioq._core.outcome import leaves_of
 from trioq.abc import Backend, Hint
-from trioq.backends._calls import Call, Work
+from trioq.backends._group_commit import Merger
 from trioq.backends._hints import ALL_HINTS, Doorbells
-from trioq.backends._merger import Merger
+from trioq.backends._requests import Call, Work
 from trioq.backends.postgres import listener as postgres
 from trioq.backends.redis import listener as redis
 from trioq.backends.redis.address import Address

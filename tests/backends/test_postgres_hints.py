@@ -14,7 +14,7 @@ from tests.postgres_server import PostgresServer, shared
 from tests.postgres_stores import new_backend, new_schema
 from trioq import BackendError, BackendUnavailable, PostgresBackend
 from trioq.abc import Hint, Verdict
-from trioq.backends.postgres import announcer
+from trioq.backends.postgres import notify_limiter
 from trioq.backends.postgres.queries import channel_of
 from trioq.lifecycle import Cancel, Change, Complete, Job, step
 
@@ -83,7 +83,7 @@ async def test_a_commit_gives_one_hint_of_its_kind_for_each_queue(backend: Postg
 async def test_a_commit_after_a_quiet_moment_gives_its_hint_itself_and_at_once(
     backend: PostgresBackend, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(announcer, "_GRACE", 60.0)  # nobody else would give it
+    monkeypatch.setattr(notify_limiter, "_GRACE", 60.0)  # nobody else would give it
     await backend.insert([a_job("1")])
     assert hints(await ear.messages()) == [Hint.READY]
 
@@ -105,14 +105,14 @@ async def test_many_commits_give_few_hints_and_none_of_a_kind_is_lost(backend: P
     await backend.settle([step(job, Complete(), 1.0) for job in await claim(backend, 100)])
     took = trio.current_time() - began
     heard = hints(await ear.messages())
-    assert len(heard) <= took / announcer._INTERVAL + 3
+    assert len(heard) <= took / notify_limiter._INTERVAL + 3
     assert {Hint.READY, Hint.FINISHED} <= {kind for hint in heard for kind in hint}
 
 
 async def test_what_happens_soon_after_a_hint_is_told_together(
     backend: PostgresBackend, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(announcer, "_INTERVAL", 0.2)
+    monkeypatch.setattr(notify_limiter, "_INTERVAL", 0.2)
     await backend.insert([a_job("1")])
     for id in "23":
         await backend.insert([a_job(id)])
@@ -123,8 +123,8 @@ async def test_what_happens_soon_after_a_hint_is_told_together(
 async def test_the_next_commit_carries_what_was_held_back(
     backend: PostgresBackend, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(announcer, "_INTERVAL", 0.2)
-    monkeypatch.setattr(announcer, "_GRACE", 60.0)
+    monkeypatch.setattr(notify_limiter, "_INTERVAL", 0.2)
+    monkeypatch.setattr(notify_limiter, "_GRACE", 60.0)
     await backend.insert([a_job("1")])
     await backend.insert([a_job("1", queue="held back")])
     await trio.sleep(0.2)
@@ -136,8 +136,8 @@ async def test_the_next_commit_carries_what_was_held_back(
 async def test_what_a_commit_that_fails_was_to_carry_is_carried_by_another(
     backend: PostgresBackend, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(announcer, "_INTERVAL", 0.2)
-    monkeypatch.setattr(announcer, "_GRACE", 60.0)
+    monkeypatch.setattr(notify_limiter, "_INTERVAL", 0.2)
+    monkeypatch.setattr(notify_limiter, "_GRACE", 60.0)
     [job] = await held(backend, "1")
     await backend.insert([a_job("1", queue="held back")])
     await trio.sleep(0.2)
@@ -152,7 +152,7 @@ async def test_what_a_commit_that_fails_was_to_carry_is_carried_by_another(
 async def test_what_is_still_to_be_told_is_told_when_the_backend_is_closed(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(announcer, "_INTERVAL", 60.0)
+    monkeypatch.setattr(notify_limiter, "_INTERVAL", 60.0)
     schema = new_schema(server)
     async with await trioq.postgres.connect(server.url, autocommit=True) as connection:
         await connection.execute(f'LISTEN "{channel_of(schema)}"')
@@ -165,8 +165,8 @@ async def test_what_is_still_to_be_told_is_told_when_the_backend_is_closed(
 async def test_what_a_commit_was_to_carry_that_is_cut_short_by_the_closing_is_left_untold(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(announcer, "_INTERVAL", 0.2)
-    monkeypatch.setattr(announcer, "_GRACE", 60.0)
+    monkeypatch.setattr(notify_limiter, "_INTERVAL", 0.2)
+    monkeypatch.setattr(notify_limiter, "_GRACE", 60.0)
     schema = new_schema(server)
 
     async def insert(backend: PostgresBackend) -> None:

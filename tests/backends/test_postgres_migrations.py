@@ -16,8 +16,8 @@ import trio
 from tests.postgres_server import EACH, PostgresServer, shared
 from tests.postgres_stores import make_tables, new_schema
 from trioq import BackendError, BackendUnavailable, PostgresBackend, SchemaMissing, SchemaTooNew
-from trioq.backends.postgres.layout import LAYOUT, migrations
 from trioq.backends.postgres.queries import quoted
+from trioq.backends.postgres.schema import LAYOUT, migrations
 from trioq.lifecycle import Job
 
 WRITTEN_DOWN = Path(__file__).with_name("postgres_layout.txt")
@@ -134,7 +134,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
     server: PostgresServer, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken: list[Any] = [*migrations(), (LAYOUT + 1, "CREATE TABLE half (a text); SELECT 1 / 0")]
-    monkeypatch.setattr("trioq.backends.postgres.layout.migrations", lambda: broken)
+    monkeypatch.setattr("trioq.backends.postgres.schema.migrations", lambda: broken)
     with pytest.raises(BackendError, match="division by zero"):
         await PostgresBackend(server.url, schema).migrate()
     assert server.sql("SELECT to_regnamespace(%s)", schema) == [(None,)]

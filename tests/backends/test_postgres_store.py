@@ -20,8 +20,8 @@ from tests.postgres_server import EACH, PostgresServer, shared
 from tests.postgres_stores import new_backend, new_schema
 from trioq import BackendError, BackendUnavailable, PostgresBackend, SchemaMissing, SchemaTooNew
 from trioq.abc import Lease, Presence, Retention, Verdict
-from trioq.backends.postgres.layout import LAYOUT
 from trioq.backends.postgres.queries import quoted
+from trioq.backends.postgres.schema import LAYOUT
 from trioq.backends.postgres.session import Session
 from trioq.lifecycle import Cancel, Change, Complete, Fail, Job, Requeue, State, step
 

@@ -16,7 +16,7 @@ from tests.proxy import proxy_before
 from tests.servers import Server, on_one, until_it_answers
 from trioq import BackendUnavailable
 from trioq.abc import Backend, Presence
-from trioq.backends import _office
+from trioq.backends import _request_runner
 from trioq.backends.redis import RedisBackend
 from trioq.lifecycle import Job
 
@@ -210,7 +210,7 @@ async def test_a_read_that_has_to_connect_first_has_its_time_after_that(
         await backend.queues()
         proxy.reset_all()
         await trio.testing.wait_all_tasks_blocked(0.05)
-        monkeypatch.setattr(_office, "PATIENCE", 1.0)
+        monkeypatch.setattr(_request_runner, "PATIENCE", 1.0)
         proxy.delay = 0.2  # an answer takes twice that, and there are two before the read's own
         began = trio.current_time()
         assert await backend.queues() == []

@@ -24,7 +24,7 @@ from trioq._core.errors import (
 from trioq._core.job import Job, State
 from trioq.backends import open_backend
 from trioq.backends.sqlite import SQLiteBackend
-from trioq.backends.sqlite.layout import LAYOUT, migrations
+from trioq.backends.sqlite.schema import LAYOUT, migrations
 
 ROOT = Path(__file__).parents[2]
 

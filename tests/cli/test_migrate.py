@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_server import shared
-from trioq.backends.postgres.layout import LAYOUT
+from trioq.backends.postgres.schema import LAYOUT
 
 
 def _layout(schema: str) -> int:

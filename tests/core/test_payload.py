@@ -17,8 +17,8 @@ import pytest
 
 from trioq._core import payload
 from trioq._core.errors import NotSerializable, PayloadTooLarge
-from trioq._core.fidelity import same
 from trioq._core.payload import NO_ARGUMENTS, Codec, Signature
+from trioq._core.roundtrip import same
 
 LIMIT = 2**20
 

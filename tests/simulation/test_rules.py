@@ -7,7 +7,7 @@ from importlib import import_module
 import attrs
 
 from tests.simulation.examples import EXAMPLES, told
-from tests.simulation.tale import Tale
+from tests.simulation.made_history import Tale
 from trioq._core.lifecycle import Complete, Fail, Reclaim
 from trioq.testing.simulation.rules import GROUPS, LIVENESS, SAFETY, broken
 

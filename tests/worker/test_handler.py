@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import trioq
 from trioq import Reject, Retry, Snooze
-from trioq._worker.shift import Shift
+from trioq._worker.run import Shift
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from .errors import NotSerializable, PayloadTooLarge
-from .fidelity import SCALARS, UNBUILDABLE, is_open, lacks_numbers, same
+from .roundtrip import SCALARS, UNBUILDABLE, is_open, lacks_numbers, same
 
 NO_ARGUMENTS: Final = b"[[],{}]"
 #: Shapes of calls that are remembered, at most.

@@ -11,8 +11,8 @@ import trio
 
 from .._core.errors import BackendError
 from ..backends._base import Claimed
-from .running import Running
-from .shift import Shift
+from .active_job import Running
+from .run import Shift
 
 logger: Final = logging.getLogger("trioq.worker")
 

@@ -30,9 +30,9 @@ from .._core.outcome import (
 )
 from .._task import Task
 from ..sandbox import Target
+from .active_job import Reason, Running
 from .limiter import admitted_or_ended
-from .running import Reason, Running
-from .shift import Shift
+from .run import Shift
 from .threads import ThreadAbandoned, run_in_thread
 
 logger: Final = logging.getLogger("trioq.worker")

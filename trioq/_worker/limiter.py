@@ -8,8 +8,8 @@ import trio
 
 from .._core.lifecycle import Admission, admit
 from .._core.outcome import CancelledByUser, Expired, Interrupted, Outcome
-from .running import Running
-from .shift import Shift
+from .active_job import Running
+from .run import Shift
 
 
 @trio.lowlevel.enable_ki_protection

@@ -7,13 +7,13 @@ from math import inf
 
 import trio
 
+from .active_job import Running
 from .dequeue import Dequeue
 from .handler import handle_all
 from .limiter import limit
 from .renew import notice_blocking, renew
-from .running import Running
+from .run import Shift
 from .settle import settle
-from .shift import Shift
 from .sweep import sweep
 from .watch import watch
 

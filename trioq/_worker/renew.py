@@ -14,10 +14,10 @@ from .._core.errors import BackendError
 from .._core.job import State
 from .._core.lifecycle import Release, step
 from ..backends._base import Lease, Loss, Renewed
-from .losses import tell_losses
-from .running import Reason, Running
+from .active_job import Reason, Running
+from .lost_jobs import tell_losses
+from .run import LAST_WRITES, Shift
 from .settle import store_steps
-from .shift import LAST_WRITES, Shift
 
 logger: Final = logging.getLogger("trioq.worker")
 

@@ -11,15 +11,15 @@ from typing import Final
 import trio
 
 from .._bus import event_emitter
+from .._core.batches import portions
 from .._core.errors import BackendError, BackendUnavailable
 from .._core.job import Job
 from .._core.lifecycle import Change, IllegalStep, Reject, Release, command_for, step
 from .._core.outcome import Outcome, Returned, cut, error_text
-from .._core.portions import portions
 from ..backends._base import Verdict
-from .losses import tell_losses
-from .running import Running
-from .shift import Ending, Shift
+from .active_job import Running
+from .lost_jobs import tell_losses
+from .run import Ending, Shift
 
 logger: Final = logging.getLogger("trioq.worker")
 

@@ -11,8 +11,8 @@ from .._core.errors import BackendError
 from .._core.job import Job, State
 from .._core.lifecycle import Change, Expire, IllegalStep, Reclaim, step
 from ..backends._base import Retention
+from .run import Shift
 from .settle import store_steps
-from .shift import Shift
 
 logger: Final = logging.getLogger("trioq.worker")
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import trio
 
-from .shift import Shift
+from .run import Shift
 
 #: Handlers are counted against the worker's slots already, not against Trio's default of 40 threads.
 _UNLIMITED: Final = trio.CapacityLimiter(inf)

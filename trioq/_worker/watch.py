@@ -9,7 +9,7 @@ import trio
 
 from .._core.errors import BackendError
 from ..backends._base import Hint
-from .shift import Shift
+from .run import Shift
 
 logger: Final = logging.getLogger("trioq.worker")
 

@@ -24,14 +24,14 @@ import trio
 
 from .._core.errors import WorkerRunning
 from .._core.events import JobReleased, WorkerStarted, WorkerStopped
-from .._core.names import check_name
+from .._core.identifiers import check_name
 from .._core.settings import Settings
-from .._limits import RateLimiter
 from .._queue import Queue
+from .._rate_limiter import RateLimiter
 from .._settings import settings as process_settings
 from .dequeue import Dequeue
 from .pipeline import run_pipeline, shielded
-from .shift import Limits, Shift, default_name, new_identity
+from .run import Limits, Shift, default_name, new_identity
 
 logger: Final = logging.getLogger("trioq.worker")
 

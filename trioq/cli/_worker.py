@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import trio
 import typer
 
-from .._core.names import check_name
+from .._core.identifiers import check_name
 from .._queue import Queue
 from .._worker.worker import Worker
 from ..backends.memory import InMemoryBackend

@@ -82,12 +82,12 @@ from ._lifetime import check_users_may_leave_in_any_order as check_users_may_lea
 from ._lifetime import (
     check_verbs_belong_to_the_run_that_opened_it as check_verbs_belong_to_the_run_that_opened_it,
 )
-from ._looking import check_counts_are_exact_for_every_state as check_counts_are_exact_for_every_state
-from ._looking import check_find_answers_what_matches_by_seq as check_find_answers_what_matches_by_seq
-from ._looking import check_find_goes_on_where_a_page_ended as check_find_goes_on_where_a_page_ended
-from ._looking import check_find_reaches_the_end_of_a_large_queue as check_find_reaches_the_end_of_a_large_queue
-from ._looking import check_get_answers_each_id_in_order as check_get_answers_each_id_in_order
-from ._looking import (
+from ._reads import check_counts_are_exact_for_every_state as check_counts_are_exact_for_every_state
+from ._reads import check_find_answers_what_matches_by_seq as check_find_answers_what_matches_by_seq
+from ._reads import check_find_goes_on_where_a_page_ended as check_find_goes_on_where_a_page_ended
+from ._reads import check_find_reaches_the_end_of_a_large_queue as check_find_reaches_the_end_of_a_large_queue
+from ._reads import check_get_answers_each_id_in_order as check_get_answers_each_id_in_order
+from ._reads import (
     check_queues_names_what_has_a_record_or_is_paused as check_queues_names_what_has_a_record_or_is_paused,
 )
 from ._records import check_every_option_survives as check_every_option_survives

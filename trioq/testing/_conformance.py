@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from . import _cancelling, _claim, _insert, _leases, _lifetime, _looking, _records, _settle, _tidying, _watching
+from . import _cancelling, _claim, _insert, _leases, _lifetime, _reads, _records, _settle, _tidying, _watching
 from ._given import Make
 
 _CHAPTERS: Final = (
@@ -15,7 +15,7 @@ _CHAPTERS: Final = (
     _claim,
     _settle,
     _leases,
-    _looking,
+    _reads,
     _tidying,
     _cancelling,
     _watching,

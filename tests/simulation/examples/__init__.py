@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tests.simulation.tale import Tale
+from tests.simulation.made_history import Tale
 from trioq.testing.simulation.history import History
 from trioq.testing.simulation.rules import Rule
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation.examples import shows
-from tests.simulation.tale import LEASE, Tale
+from tests.simulation.made_history import LEASE, Tale
 from trioq._core import events
 from trioq._core.lifecycle import Cancel, Complete, Expire, Reclaim, step
 from trioq.backends._base import Verdict

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation.examples import shows
-from tests.simulation.tale import BEGAN, LEASE, Tale
+from tests.simulation.made_history import BEGAN, LEASE, Tale
 from trioq._core.lifecycle import Reclaim, Release
 from trioq.testing.simulation import rules
 from trioq.testing.simulation.history import Broke

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from tests.simulation.examples import shows
-from tests.simulation.tale import LEASE, Tale
+from tests.simulation.made_history import LEASE, Tale
 from trioq._core.lifecycle import Cancel, Complete, Reclaim
 from trioq.testing.simulation import rules
 from trioq.testing.simulation.plan import Verb

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation.examples import shows
-from tests.simulation.tale import Tale
+from tests.simulation.made_history import Tale
 from trioq._core.lifecycle import Release
 from trioq.testing.simulation import rules
 from trioq.testing.simulation.plan import Cut, Hints, Mischief

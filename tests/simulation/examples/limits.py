@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation.examples import shows
-from tests.simulation.tale import BEGAN, Tale
+from tests.simulation.made_history import BEGAN, Tale
 from trioq._core.job import State
 from trioq._core.lifecycle import Expire, Fail
 from trioq.testing.simulation import rules

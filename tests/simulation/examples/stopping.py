@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from tests.simulation.examples import shows
-from tests.simulation.tale import LEASE, Tale
+from tests.simulation.made_history import LEASE, Tale
 from trioq._core.lifecycle import Reclaim
 from trioq.testing.simulation import rules
 from trioq.testing.simulation.plan import Does, Leave, Turn

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from tests.simulation.examples import shows
-from tests.simulation.tale import BEGAN, LEASE, Tale
+from tests.simulation.made_history import BEGAN, LEASE, Tale
 from trioq._core.job import State
 from trioq._core.lifecycle import Complete, Fail, Reclaim, Release, Requeue
 from trioq.backends._base import Verdict

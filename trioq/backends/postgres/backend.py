@@ -29,19 +29,19 @@ from .._base import (
     Retention,
     Settled,
 )
+from .._group_commit import Merger
 from .._groups import part_of_inserted, part_of_settled, size_of_change, size_of_job
 from .._hints import Doorbells
-from .._leases import Leases
-from .._merger import Merger
-from .._office import nothing
-from . import looks, moves
-from .announcer import Announcer
+from .._request_runner import nothing
+from .._write_deadlines import Leases
+from . import reads, writes
 from .errors import MISSING, code_of, translate
-from .layout import migrate, require_layout
 from .listener import Listener
-from .office import Office
+from .notify_limiter import Announcer
 from .queries import channel_of, statements
+from .request_runner import Office
 from .rows import Row
+from .schema import migrate, require_layout
 from .settle import settle
 
 if TYPE_CHECKING:
@@ -196,14 +196,14 @@ class PostgresBackend(Backend):
         return answer
 
     async def _insert(self, connection: Connection[Any], jobs: Sequence[Job]) -> Inserted:
-        return await self._tell(moves.insert, connection, jobs)
+        return await self._tell(writes.insert, connection, jobs)
 
     async def _settle(self, connection: Connection[Any], changes: Sequence[Change]) -> Settled:
         return await self._tell(settle, connection, changes)
 
     async def _tell(
         self,
-        write: Callable[[Session, Sequence[A]], Awaitable[tuple[T, moves.Rings]]],
+        write: Callable[[Session, Sequence[A]], Awaitable[tuple[T, writes.Rings]]],
         connection: Connection[Any],
         items: Sequence[A],
     ) -> T:
@@ -249,12 +249,12 @@ class PostgresBackend(Backend):
         if not jobs:
             await trio.lowlevel.checkpoint()
             return Inserted(0.0, (), ())
-        answer, _ = await moves.insert(self._session(transaction, self._foreign), jobs)
+        answer, _ = await writes.insert(self._session(transaction, self._foreign), jobs)
         return answer
 
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
         self._leases.note(worker, lease)
-        return await self._write(lambda session: moves.claim(session, queues, limit, worker, lease, idle), lease)
+        return await self._write(lambda session: writes.claim(session, queues, limit, worker, lease, idle), lease)
 
     async def settle(self, changes: Sequence[Change]) -> Settled:
         self.require_open()
@@ -262,35 +262,35 @@ class PostgresBackend(Backend):
 
     async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
         self._leases.note(worker.worker, worker.lease)
-        return await self._write(lambda session: moves.renew(session, worker, leases), worker.lease)
+        return await self._write(lambda session: writes.renew(session, worker, leases), worker.lease)
 
     async def overdue(self, limit: int) -> Overdue:
-        return await self._read(looks.overdue, limit)
+        return await self._read(reads.overdue, limit)
 
     async def get(self, queue: str, ids: Sequence[str]) -> Found:
-        return await self._read(looks.get, queue, ids)
+        return await self._read(reads.get, queue, ids)
 
     async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
-        return await self._read(looks.find, filter, cursor, limit)
+        return await self._read(reads.find, filter, cursor, limit)
 
     async def counts(self, queue: str) -> dict[State, int]:
-        return await self._read(looks.counts, queue)
+        return await self._read(reads.counts, queue)
 
     async def queues(self) -> list[str]:
-        return await self._read(looks.queues)
+        return await self._read(reads.queues)
 
     async def pause(self, queue: str) -> float:
-        now = await self._write(lambda session: looks.pause(session, queue))
-        self._doorbells.ring(looks.PAUSED, queue)
+        now = await self._write(lambda session: reads.pause(session, queue))
+        self._doorbells.ring(reads.PAUSED, queue)
         return now
 
     async def resume(self, queue: str) -> float:
-        now = await self._write(lambda session: looks.resume(session, queue))
-        self._doorbells.ring(looks.RESUMED, queue)
+        now = await self._write(lambda session: reads.resume(session, queue))
+        self._doorbells.ring(reads.RESUMED, queue)
         return now
 
     async def is_queue_paused(self, queue: str) -> bool:
-        return await self._read(looks.is_queue_paused, queue)
+        return await self._read(reads.is_queue_paused, queue)
 
     def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
         self.require_open()
@@ -303,10 +303,10 @@ class PostgresBackend(Backend):
             yield bell
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
-        return await self._write(lambda session: looks.remove(session, queue, ids))
+        return await self._write(lambda session: reads.remove(session, queue, ids))
 
     async def prune(self, limits: Retention, batch: int = 1_000) -> int:
-        return await self._write(lambda session: looks.prune(session, limits, batch))
+        return await self._write(lambda session: reads.prune(session, limits, batch))
 
     async def workers(self) -> list[Presence]:
-        return await self._read(looks.workers)
+        return await self._read(reads.workers)

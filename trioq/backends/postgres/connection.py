@@ -46,8 +46,8 @@ from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, make_conninfo,
 from psycopg.rows import AsyncRowFactory, Row, TupleRow, tuple_row
 from psycopg.waiting import Wait
 
-from .driving import drive, drive_connecting, poll
-from .line import Line
+from .driver.lock import Line
+from .driver.waiting import drive, drive_connecting, poll
 
 _log: Final = logging.getLogger("trioq.postgres")
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from ..._core.job import Job, State
 from ..._core.lifecycle import Change
 from .._base import Hint, Settled, Verdict
-from .moves import Rings, insert
 from .rows import change_item, document, is_stored, read_job
+from .writes import Rings, insert
 
 if TYPE_CHECKING:
     from .session import Session

@@ -29,18 +29,18 @@ from .._base import (
     Retention,
     Settled,
 )
+from .._group_commit import Merger
 from .._groups import part_of_inserted, part_of_settled, size_of_change, size_of_job
 from .._hints import ALL_HINTS, Doorbells
-from .._leases import Leases
-from .._merger import Merger
-from . import looks, moves
+from .._write_deadlines import Leases
+from . import reads, writes
 from .address import Address
 from .keys import Keys
 from .listener import Listener
-from .moves import Ask
-from .office import Office
+from .request_runner import Office
 from .rows import integer, seconds
 from .scripts import SCRIPTS
+from .writes import Ask
 
 if TYPE_CHECKING:
     from .client import Hear, Link
@@ -173,14 +173,14 @@ class RedisBackend(Backend):
             self._doorbells.ring(hint, queue)
 
     async def _insert(self, link: Link, jobs: Sequence[Job]) -> Inserted:
-        ask = moves.insert(jobs)
-        answer, rings = moves.inserted(ask, jobs, await self._run(link, ask))
+        ask = writes.insert(jobs)
+        answer, rings = writes.inserted(ask, jobs, await self._run(link, ask))
         self._ring(rings)
         return answer
 
     async def _settle(self, link: Link, changes: Sequence[Change]) -> Settled:
-        ask = moves.settle(changes)
-        answer, rings = moves.settled(ask, await self._run(link, ask))
+        ask = writes.settle(changes)
+        answer, rings = writes.settled(ask, await self._run(link, ask))
         self._ring(rings)
         return answer
 
@@ -193,8 +193,8 @@ class RedisBackend(Backend):
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
         self._leases.note(worker, lease)
         self._claimed_from.setdefault(worker, {}).update(dict.fromkeys(queues))
-        ask = moves.claim(queues, limit, worker, lease, idle)
-        return moves.claimed(ask, worker, lease, await self._write(ask, lease))
+        ask = writes.claim(queues, limit, worker, lease, idle)
+        return writes.claimed(ask, worker, lease, await self._write(ask, lease))
 
     async def settle(self, changes: Sequence[Change]) -> Settled:
         self.require_open()
@@ -202,42 +202,42 @@ class RedisBackend(Backend):
 
     async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
         self._leases.note(worker.worker, worker.lease)
-        ask = moves.renew(worker, leases, self._claimed_from.get(worker.worker, ()))
-        answer = moves.renewed(ask, leases, await self._write(ask, worker.lease))
+        ask = writes.renew(worker, leases, self._claimed_from.get(worker.worker, ()))
+        answer = writes.renewed(ask, leases, await self._write(ask, worker.lease))
         if worker.leaving and not leases and not answer.unlisted:
             self._claimed_from.pop(worker.worker, None)
         return answer
 
     async def overdue(self, limit: int) -> Overdue:
-        return looks.found_overdue(await self._read(looks.overdue(limit)))
+        return reads.found_overdue(await self._read(reads.overdue(limit)))
 
     async def get(self, queue: str, ids: Sequence[str]) -> Found:
-        ask = looks.get(queue, ids)
-        return looks.got(ask, await self._read(ask))
+        ask = reads.get(queue, ids)
+        return reads.got(ask, await self._read(ask))
 
     async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
-        ask = looks.find(filter, cursor, limit)
-        return looks.page(ask, await self._read(ask))
+        ask = reads.find(filter, cursor, limit)
+        return reads.page(ask, await self._read(ask))
 
     async def counts(self, queue: str) -> dict[State, int]:
-        return looks.counts(await self._read(looks.look(queue)))
+        return reads.counts(await self._read(reads.look(queue)))
 
     async def queues(self) -> list[str]:
-        return looks.queue_names(await self._read(looks.queues()))
+        return reads.queue_names(await self._read(reads.queues()))
 
     async def pause(self, queue: str) -> float:
-        return await self._pause(looks.pause(queue, paused=True))
+        return await self._pause(reads.pause(queue, paused=True))
 
     async def resume(self, queue: str) -> float:
-        return await self._pause(looks.pause(queue, paused=False))
+        return await self._pause(reads.pause(queue, paused=False))
 
     async def _pause(self, ask: Ask) -> float:
-        now, rings = looks.has_paused(ask, await self._write(ask))
+        now, rings = reads.has_paused(ask, await self._write(ask))
         self._ring(rings)
         return now
 
     async def is_queue_paused(self, queue: str) -> bool:
-        return looks.is_paused(await self._read(looks.look(queue)))
+        return reads.is_paused(await self._read(reads.look(queue)))
 
     def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
         return self.watch_only(ALL_HINTS, queues)
@@ -256,13 +256,13 @@ class RedisBackend(Backend):
             yield bell
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
-        return [bool(dropped) for dropped in await self._write(looks.remove(queue, ids))]
+        return [bool(dropped) for dropped in await self._write(reads.remove(queue, ids))]
 
     async def prune(self, limits: Retention, batch: int = 1_000) -> int:
-        return int(await self._write(looks.prune(limits, batch)))
+        return int(await self._write(reads.prune(limits, batch)))
 
     async def workers(self) -> list[Presence]:
-        return looks.presences(await self._read(looks.workers()))
+        return reads.presences(await self._read(reads.workers()))
 
     async def migrate(self) -> None:
         """Opening does it."""

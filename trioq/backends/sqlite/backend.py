@@ -32,14 +32,14 @@ from .._base import (
     Settled,
 )
 from .._hints import ALL_HINTS, Doorbells
-from .._leases import Leases
-from . import records, store
-from .actor import Actor, Inline
-from .bells import Bells, Rings
-from .commit import GroupCommit, Request, Transaction
-from .doorbell import Ear, Listener, best_ear
+from .._write_deadlines import Leases
+from . import reads, writes
 from .errors import translate
-from .layout import open_database
+from .group_commit import GroupCommit, Request, Transaction
+from .hint_counters import Bells, Rings
+from .schema import open_database
+from .thread import Actor, Inline
+from .wakeup import Ear, Listener, best_ear
 
 T = TypeVar("T")
 
@@ -183,43 +183,43 @@ class SQLiteBackend(Backend):
     # -- verbs --
 
     async def insert(self, jobs: Sequence[Job]) -> Inserted:
-        return await self._write(partial(store.insert, jobs=jobs))
+        return await self._write(partial(writes.insert, jobs=jobs))
 
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
-        work = partial(store.claim, queues=queues, limit=limit, worker=worker, lease=lease, idle=idle)
+        work = partial(writes.claim, queues=queues, limit=limit, worker=worker, lease=lease, idle=idle)
         self._leases.note(worker, lease)
         return await self._write(work, lease)
 
     async def settle(self, changes: Sequence[Change]) -> Settled:
-        return await self._write(partial(store.settle, changes=changes), self._leases.shortest())
+        return await self._write(partial(writes.settle, changes=changes), self._leases.shortest())
 
     async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
         self._leases.note(worker.worker, worker.lease)
-        return await self._write(partial(store.renew, worker=worker, leases=leases), worker.lease)
+        return await self._write(partial(writes.renew, worker=worker, leases=leases), worker.lease)
 
     async def overdue(self, limit: int) -> Overdue:
-        return await self._read(partial(records.overdue, limit=limit))
+        return await self._read(partial(reads.overdue, limit=limit))
 
     async def get(self, queue: str, ids: Sequence[str]) -> Found:
-        return await self._read(partial(records.get, queue=queue, ids=ids))
+        return await self._read(partial(reads.get, queue=queue, ids=ids))
 
     async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
-        return await self._read(partial(records.find, filter=filter, cursor=cursor, limit=limit))
+        return await self._read(partial(reads.find, filter=filter, cursor=cursor, limit=limit))
 
     async def counts(self, queue: str) -> dict[State, int]:
-        return await self._read(partial(records.counts, queue=queue))
+        return await self._read(partial(reads.counts, queue=queue))
 
     async def queues(self) -> list[str]:
-        return await self._read(records.queues)
+        return await self._read(reads.queues)
 
     async def pause(self, queue: str) -> float:
-        return await self._write(partial(records.pause, queue=queue))
+        return await self._write(partial(reads.pause, queue=queue))
 
     async def resume(self, queue: str) -> float:
-        return await self._write(partial(records.resume, queue=queue))
+        return await self._write(partial(reads.resume, queue=queue))
 
     async def is_queue_paused(self, queue: str) -> bool:
-        return await self._read(partial(records.is_queue_paused, queue=queue))
+        return await self._read(partial(reads.is_queue_paused, queue=queue))
 
     def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
         self.require_open()
@@ -233,13 +233,13 @@ class SQLiteBackend(Backend):
             yield bell
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
-        return await self._write(partial(records.remove, queue=queue, ids=ids))
+        return await self._write(partial(reads.remove, queue=queue, ids=ids))
 
     async def prune(self, limits: Retention, batch: int = 1_000) -> int:
-        return await self._write(partial(records.prune, limits=limits, batch=batch))
+        return await self._write(partial(reads.prune, limits=limits, batch=batch))
 
     async def workers(self) -> list[Presence]:
-        return await self._read(records.workers)
+        return await self._read(reads.workers)
 
     async def migrate(self) -> None:
         """Opening does it."""

@@ -6,9 +6,9 @@ import argparse
 import sys
 
 from .._naming import named
+from .report import story
 from .rules import broken
 from .seeds import check_seed, command
-from .story import story
 
 
 def main() -> int:

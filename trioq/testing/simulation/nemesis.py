@@ -14,7 +14,7 @@ from .history import Froze, Struck, Thawed, Write
 from .network import End, Wire
 from .plan import EVERYBODY, Clock, Crash, Cut, Drag, Fault, Freeze, Hints, Leave, Plan, Slip
 from .processes import Process, now, process_of
-from .staff import Supervisor
+from .supervisor import Supervisor
 
 
 class Nemesis:

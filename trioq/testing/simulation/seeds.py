@@ -7,9 +7,9 @@ from .._naming import name_of
 from .draw import draw_plan
 from .history import SimulatedHistory
 from .plan import Plan
+from .report import story
 from .rules import broken
 from .shrink import shrink
-from .story import story
 from .world import simulate
 
 

@@ -21,15 +21,15 @@ from ..._bus import event_emitter
 from ..._core.job import Job
 from ...backends._base import PATIENCE, Backend, Filter
 from .._given import Make
-from .chronicle import Chronicle, Ear
+from .clients import Client, Handlers
 from .history import Broke, Healed, SimulatedHistory, Write
 from .nemesis import Nemesis
 from .network import Connection, End, Wire
-from .people import Client, Handlers
 from .plan import EVERYBODY, TICK, Act, Plan, Verb
 from .processes import EPOCH, Process, now, processes, repeatable_scheduling, wall_clocks
+from .recorder import Chronicle, Ear
 from .server import Server
-from .staff import Supervisor, last_words
+from .supervisor import Supervisor, last_words
 
 #: Seconds after the last fault within which everything must have ended, beside what handlers and dead workers take.
 LONGEST: Final = 180.0

@@ -16,9 +16,9 @@ from trioq._core.job import Job, State
 from trioq._core.lifecycle import Cancel, Complete, Release, Requeue, stamp, step
 from trioq.backends._base import Filter, Lease, Presence, Retention, Verdict
 from trioq.backends.sqlite import SQLiteBackend
-from trioq.backends.sqlite.layout import open_database
 from trioq.backends.sqlite.queries import SQL, settle, stored
 from trioq.backends.sqlite.rows import COLUMNS, read_job
+from trioq.backends.sqlite.schema import open_database
 
 ALICE = Presence(worker="alice-1", name="alice", host="here", slots=4, lease=15)
 

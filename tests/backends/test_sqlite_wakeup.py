@@ -14,7 +14,7 @@ from trioq._core.job import Job
 from trioq._core.lifecycle import Cancel, Complete, Release, step
 from trioq.backends._base import Hint
 from trioq.backends.sqlite import SQLiteBackend
-from trioq.backends.sqlite.doorbell import Ear, Inotify, Listener, Polling, best_ear
+from trioq.backends.sqlite.wakeup import Ear, Inotify, Listener, Polling, best_ear
 
 
 class PollingBackend(SQLiteBackend):

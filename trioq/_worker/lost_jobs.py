@@ -12,7 +12,7 @@ from .._bus import event_emitter
 from .._core.errors import BackendError
 from .._core.events import JobCancelled, JobLost
 from .._core.job import Job, State
-from .shift import Shift
+from .run import Shift
 
 logger: Final = logging.getLogger("trioq.worker")
 

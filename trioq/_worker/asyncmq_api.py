@@ -12,17 +12,17 @@ from .._core import wire
 from .._core.job import Job, State
 from .._core.lifecycle import IllegalStep, Release
 from .._core.outcome import CancelledByUser, Interrupted, LeaseLost
-from .._limits import RateLimiter
 from .._queue import Queue, find_queue
+from .._rate_limiter import RateLimiter
 from ..backends import Backend
+from .active_job import Reason, Running
 from .handler import handle
 from .limiter import admitted_or_ended
-from .losses import tell_losses
+from .lost_jobs import tell_losses
 from .pipeline import shielded
 from .renew import renew
-from .running import Reason, Running
+from .run import Limits, Shift
 from .settle import settle
-from .shift import Limits, Shift
 from .worker import Worker
 
 

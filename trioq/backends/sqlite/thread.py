@@ -13,8 +13,8 @@ from typing import Any, Final
 import trio
 
 from ..._core.errors import BackendNotOpen, BackendUnavailable
-from .bells import Rings
-from .commit import GroupCommit, Request, Work
+from .group_commit import GroupCommit, Request, Work
+from .hint_counters import Rings
 
 #: Requests in one transaction, at most.
 _GROUP: Final = 500

@@ -11,12 +11,12 @@ import attrs
 import trio
 
 from ..._core.settings import Settings
-from ..._limits import RateLimiter
+from ..._rate_limiter import RateLimiter
 from ..._worker.worker import Worker
 from ...backends._base import PATIENCE
+from .clients import Handlers
 from .history import Broke, Died, Started, Stopped, Write
 from .network import Connection, End, Wire
-from .people import Handlers
 from .plan import Staff
 from .processes import Process, current_process, now
 from .server import Server

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from ..._core.errors import TrioqError
-from .. import _office
+from .. import _request_runner
 from .._base import PATIENCE
 from .errors import is_denied, is_lost, translate
 
@@ -22,7 +22,7 @@ _log: Final = logging.getLogger("trioq.redis")
 _SILENCE: Final = 0.9 * PATIENCE
 
 
-class Office(_office.Office["Link"]):
+class Office(_request_runner.Office["Link"]):
     """Keeps one link to the server, and sends requests over it.  *connect* makes a link in the nursery given to it."""
 
     def __init__(self, connect: Callable[[trio.Nursery], Awaitable[Link]], where: str) -> None:

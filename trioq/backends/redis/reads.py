@@ -9,9 +9,9 @@ from ..._core.job import State
 from .._base import PAGE, Filter, Found, Hint, Overdue, Page, Presence, Retention
 from . import rows
 from .keys import queue_named
-from .moves import Ask, read_presence, read_records, read_rings
 from .rows import integer, seconds
 from .scripts import SCRIPTS
+from .writes import Ask, read_presence, read_records, read_rings
 
 #: What asks for no queue names a key all the same: else a cluster sends nobody on before something was written.
 _ALL_QUEUES: Final = ("",)

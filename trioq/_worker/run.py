@@ -22,13 +22,13 @@ from .._core.events import BackendLost, BackendRecovered, JobProgress, WorkerDra
 from .._core.job import Job
 from .._core.outcome import Outcome
 from .._core.settings import Settings
-from .._limits import RateLimiter
 from .._queue import Queue
+from .._rate_limiter import RateLimiter
 from ..backends import Backend
 from ..backends._base import Lease, Presence
 from ..sandbox import Sandbox
-from .running import Reason, Running
-from .store import Store
+from .active_job import Reason, Running
+from .store_client import Store
 
 logger: Final = logging.getLogger("trioq.worker")
 

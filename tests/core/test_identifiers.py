@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trioq._core.errors import BadName
-from trioq._core.names import check_name
+from trioq._core.identifiers import check_name
 
 
 @pytest.mark.parametrize("name", ["a", "emails", "e mails:2/~", "x" * 200])

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trioq._core.portions import portions
+from trioq._core.batches import portions
 
 
 @given(st.lists(st.integers(0, 12)), st.integers(1, 5), st.integers(0, 20))

@@ -17,9 +17,9 @@ import attrs
 
 from ..._core.errors import BackendUnavailable
 from .._base import PATIENCE, Hint
-from .bells import Bells, Rings
-from .layout import patiently
+from .hint_counters import Bells, Rings
 from .queries import SQL
+from .schema import patiently
 
 #: A transaction takes no further request after so many seconds, so that none waits long for its neighbours.
 _LONG: Final = 0.05

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import trio
 
 from ..._core.errors import TrioqError
-from .bells import make_doorbell
+from .hint_counters import make_doorbell
 
 _log: Final = logging.getLogger("trioq.sqlite")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import attrs
 
-from tests.simulation.tale import PLAN, Tale
+from tests.simulation.made_history import PLAN, Tale
 from trioq._core import events
 from trioq._core.lifecycle import Complete
 from trioq.testing.simulation.plan import Crash, Does, Freeze, Order, Turn
+from trioq.testing.simulation.report import SHORT, story
 from trioq.testing.simulation.rules import broken
-from trioq.testing.simulation.story import SHORT, story
 
 AGAIN = "python -m world 7"
 

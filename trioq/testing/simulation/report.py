@@ -22,9 +22,9 @@ from .history import (
     Told,
     Unanswered,
 )
+from .phrases import SAYINGS, say_act, say_fault, say_order
 from .plan import Plan
 from .rules import LIVENESS, SAFETY
-from .words import SAYINGS, say_act, say_fault, say_order
 
 #: A story of no more entries than this leaves none out but the noise.
 SHORT: Final = 40

@@ -14,7 +14,7 @@ from trio_util import RepeatedEvent
 
 from .._core.errors import BackendUnavailable, TrioqError
 from ._base import PATIENCE
-from ._calls import Call, Work, wait_cancellable, wait_known
+from ._requests import Call, Work, wait_cancellable, wait_known
 
 L = TypeVar("L")
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import trio
 
 from .._core.errors import BackendUnavailable, TrioqError
-from ._calls import Call, Work, wait_known
+from ._requests import Call, Work, wait_known
 
 #: Items in one merged request, at most, unless a single call has more: it keeps the server busy for a few
 #: milliseconds then.

@@ -16,7 +16,7 @@ import trio
 from ..._core.errors import TrioqError
 from .._base import Hint
 from .listener import message
-from .moves import Rings
+from .writes import Rings
 
 _log: Final = logging.getLogger("trioq.postgres")
 

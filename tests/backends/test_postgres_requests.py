@@ -19,10 +19,10 @@ import trio.testing
 from tests.postgres_server import PostgresServer, shared
 from tests.proxy import Proxy, all_of_them, none, proxy_before
 from trioq import BackendError, BackendUnavailable
-from trioq.backends import _office
+from trioq.backends import _request_runner
 from trioq.backends.postgres.address import Address
 from trioq.backends.postgres.connection import Connection
-from trioq.backends.postgres.office import Office
+from trioq.backends.postgres.request_runner import Office
 
 _numbers = count()
 
@@ -352,7 +352,7 @@ async def test_a_write_that_waits_for_a_place_never_leaves_once_it_is_cancelled(
 async def test_what_takes_too_long_is_ended_on_the_server(
     server: PostgresServer, office: OpenOffice, monkeypatch: pytest.MonkeyPatch, warm: bool
 ):
-    monkeypatch.setattr(_office, "PATIENCE", 1.5)
+    monkeypatch.setattr(_request_runner, "PATIENCE", 1.5)
     monkeypatch.setattr(Office, "_time_to_end", 0.5)
     if warm:
         await office.read(asking("SELECT 1"))
@@ -369,7 +369,7 @@ async def test_what_takes_too_long_is_ended_on_the_server(
 async def test_a_server_that_stands_still_is_unavailable_within_patience(
     own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, patience: float
 ):
-    monkeypatch.setattr(_office, "PATIENCE", 3.0)
+    monkeypatch.setattr(_request_runner, "PATIENCE", 3.0)
     monkeypatch.setattr(Office, "_time_to_end", 1.5)
     async with office_at(own_server.url) as office:
         await office.read(asking("SELECT 1"))
@@ -395,7 +395,7 @@ async def office_behind_a_proxy(server: PostgresServer) -> AsyncIterator[tuple[O
 
 
 async def test_what_is_swallowed_on_the_way_costs_no_place(own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_office, "PATIENCE", 0.2)
+    monkeypatch.setattr(_request_runner, "PATIENCE", 0.2)
     monkeypatch.setattr(Office, "_time_to_end", 0.1)
     async with office_behind_a_proxy(own_server) as (office, proxy):
         proxy.hold(all_of_them)
@@ -415,7 +415,7 @@ async def test_a_transaction_is_ended_within_patience_however_long_the_way(
     own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ):
     """To ask for a ROLLBACK, and for one of each savepoint, would take as long again."""
-    monkeypatch.setattr(_office, "PATIENCE", 4.0)
+    monkeypatch.setattr(_request_runner, "PATIENCE", 4.0)
     monkeypatch.setattr(Office, "_time_to_end", 1.5)
 
     async def work(connection: Connection[Any]) -> None:
@@ -433,7 +433,7 @@ async def test_a_transaction_is_ended_within_patience_however_long_the_way(
 async def test_a_commit_that_is_never_answered_is_told_as_any_other_write(
     own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_office, "PATIENCE", 1.0)
+    monkeypatch.setattr(_request_runner, "PATIENCE", 1.0)
     async with office_behind_a_proxy(own_server) as (office, proxy):
 
         async def work(connection: Connection[Any]) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from ..._core.errors import TrioqError
-from .. import _office
-from .._calls import Work
+from .. import _request_runner
+from .._requests import Work
 from .errors import OUTDATED, ROLLED_BACK, UNPREPARED, code_of, is_denied, is_lost, translate
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _log: Final = logging.getLogger("trioq.postgres")
 _TRIES: Final = 3
 
 
-class Office(_office.Office["Connection[Any]"]):
+class Office(_request_runner.Office["Connection[Any]"]):
     """Serves requests over up to *size* connections, which *connect* makes, in autocommit; the warmest one first.
 
     A work that fails to go together with others' (serialization, deadlock) is done again, so it must be one

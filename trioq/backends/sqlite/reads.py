@@ -9,10 +9,10 @@ import msgspec
 
 from ..._core.job import DEAD, Job, Shelf, State
 from .._base import PAGE, Filter, Found, Hint, Overdue, Page, Presence, Retention
-from .commit import Transaction
+from .group_commit import Transaction
 from .queries import SQL
 from .rows import read_job, states_by_count
-from .store import as_json
+from .writes import as_json
 
 #: The end of the last page.
 _LAST_SEQ = 2**63 - 1

@@ -19,9 +19,9 @@ from trioq._core.errors import BackendError, BackendNotOpen, BackendUnavailable
 from trioq._core.job import Job, State
 from trioq.backends._base import Hint, Presence
 from trioq.backends.sqlite import SQLiteBackend
-from trioq.backends.sqlite.bells import Bells
-from trioq.backends.sqlite.commit import GroupCommit, Request, Transaction
-from trioq.backends.sqlite.layout import open_database
+from trioq.backends.sqlite.group_commit import GroupCommit, Request, Transaction
+from trioq.backends.sqlite.hint_counters import Bells
+from trioq.backends.sqlite.schema import open_database
 
 
 def job(id: str = "a", **options: object) -> Job:

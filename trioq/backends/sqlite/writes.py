@@ -13,8 +13,8 @@ from ..._core.job import Job, State
 from ..._core.lifecycle import Change, stamp
 from .._base import PROMOTIONS, Claimed, Hint, Inserted, Lease, Loss, Presence, Renewed, Settled, Verdict
 from . import queries
-from .commit import Transaction
 from .errors import takes_key
+from .group_commit import Transaction
 from .queries import SQL
 from .rows import body_row, changed_columns, job_row, pack_progress, read_job
 
