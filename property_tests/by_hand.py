@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from property_tests.backends import Make
 from trioq.testing.simulation.history import SimulatedHistory
 from trioq.testing.simulation.plan import Plan
-from trioq.testing.simulation.report import story
+from trioq.testing.simulation.report import report
 from trioq.testing.simulation.rules import broken
 from trioq.testing.simulation.world import simulate
 
@@ -24,4 +24,4 @@ def lived(plan: Plan, make: Make) -> SimulatedHistory:
 def told(history: SimulatedHistory, lines: Sequence[str] = ()) -> str:
     """Its story, with the test that tells it again."""
     test = os.environ["PYTEST_CURRENT_TEST"].removesuffix(" (call)")
-    return "\n" + story(history, lines, f"pytest '{test}'")
+    return "\n" + report(history, lines, f"pytest '{test}'")

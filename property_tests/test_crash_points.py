@@ -15,18 +15,20 @@ from hypothesis import settings
 from property_tests.backends import Make
 from property_tests.by_hand import lived, told
 from trioq.testing.simulation.history import Died
-from trioq.testing.simulation.plan import Act, Crash, Does, Leave, Order, Plan, Staff, Turn, Verb, Where
+from trioq.testing.simulation.plan import Crash, Does, JobSpec, Leave, Operation, Plan, RunSpec, Verb, Where, WorkerSpec
 
 pytestmark = pytest.mark.one_backend
 
 
-def _life(*turns: Turn, acts: tuple[Act, ...] = (), faults: tuple[Leave, ...] = (), **options: float) -> Plan:
+def _life(
+    *runs: RunSpec, operations: tuple[Operation, ...] = (), faults: tuple[Leave, ...] = (), **options: float
+) -> Plan:
     """A world of one worker and one job, in which nothing crashes yet."""
     return Plan(
         seed=1,
-        staff=(Staff(name="w1", queues=("a",), lease=3.0),),
-        orders=(Order(id="j1", queue="a", turns=turns, backoff=0.25, **options),),
-        acts=(Act(0.5, "c1", Verb.ENQUEUE, ("j1",)), *acts),
+        worker_specs=(WorkerSpec(name="w1", queues=("a",), lease=3.0),),
+        job_specs=(JobSpec(id="j1", queue="a", runs=runs, backoff=0.25, **options),),
+        operations=(Operation(0.5, "c1", Verb.ENQUEUE, ("j1",)), *operations),
         faults=faults,
         horizon=3.0,
     )
@@ -34,13 +36,16 @@ def _life(*turns: Turn, acts: tuple[Act, ...] = (), faults: tuple[Leave, ...] = 
 
 #: The ways in which a job may live, and how each may end: as it does undisturbed, in spite of a crash.
 _LIVES = {
-    "fails and is retried": (_life(Turn(Does.RAISE, 0.25), *[Turn(Does.RETURN, 0.5)] * 3), {"completed"}),
-    "is put off": (_life(Turn(Does.SNOOZE, 0.25, delay=0.5), delay=0.25), {"completed"}),
-    "times out": (_life(*[Turn(Does.HANG)] * 5, timeout=0.5, max_retries=1), {"failed"}),
-    "is cancelled": (_life(Turn(Does.RETURN, 1.5), acts=(Act(1.0, "c1", Verb.CANCEL, ("j1",)),)), {"cancelled"}),
-    "expires": (_life(delay=0.5, ttl=0.75, acts=(Act(0.25, "c1", Verb.PAUSE, ("a",)),)), {"expired"}),
+    "fails and is retried": (_life(RunSpec(Does.RAISE, 0.25), *[RunSpec(Does.RETURN, 0.5)] * 3), {"completed"}),
+    "is put off": (_life(RunSpec(Does.SNOOZE, 0.25, delay=0.5), delay=0.25), {"completed"}),
+    "times out": (_life(*[RunSpec(Does.HANG)] * 5, timeout=0.5, max_retries=1), {"failed"}),
+    "is cancelled": (
+        _life(RunSpec(Does.RETURN, 1.5), operations=(Operation(1.0, "c1", Verb.CANCEL, ("j1",)),)),
+        {"cancelled"},
+    ),
+    "expires": (_life(delay=0.5, ttl=0.75, operations=(Operation(0.25, "c1", Verb.PAUSE, ("a",)),)), {"expired"}),
     "is cut short by a shutdown": (
-        _life(Turn(Does.RETURN, 1.5), faults=(Leave(process="w1", at=1.0, grace=0.25, restart=0.25),)),
+        _life(RunSpec(Does.RETURN, 1.5), faults=(Leave(process="w1", at=1.0, grace=0.25, restart=0.25),)),
         {"completed"},
     ),
 }

@@ -34,7 +34,7 @@ def none(listens: bool) -> bool:
     return False
 
 
-def ears(listens: bool) -> bool:
+def listeners(listens: bool) -> bool:
     """Hold up those that listen for hints."""
     return listens
 
@@ -57,7 +57,7 @@ class Proxy:
         self._clients: dict[trio.SocketStream, trio.CancelScope] = {}
 
     def hold(self, which: Callable[[bool], bool]) -> None:
-        """Take what these connections say, and pass nothing on: `ears`, `all_of_them`, or again `none`."""
+        """Take what these connections say, and pass nothing on: `listeners`, `all_of_them`, or again `none`."""
         self._held.value = which
 
     def reset_all(self) -> None:

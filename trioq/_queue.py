@@ -18,7 +18,7 @@ import attrs
 from ._bus import event_emitter
 from ._context import find_running
 from ._core import payload
-from ._core.batches import portions
+from ._core.batches import batches
 from ._core.errors import DuplicateTask, IdTaken, NotAllStored, UnknownQueue
 from ._core.events import JobEnqueued, QueuePaused, QueueResumed
 from ._core.identifiers import check_name
@@ -27,7 +27,7 @@ from ._core.lifecycle import Cancel, Command, IllegalStep, Requeue, step
 from ._core.outcome import cut
 from ._core.settings import Settings
 from ._handle import JobHandle
-from ._results import Endings
+from ._results import Results
 from ._settings import settings as process_settings
 from ._task import Call, Decorator, Options, Task, check_function, with_options
 from ._transaction import QueueInTransaction
@@ -70,7 +70,7 @@ class Queue:
         self.settings: Settings = _snapshot(process_settings if settings is None else settings)
         self._backend = _opened(self.settings.backend if backend is None else backend)
         self.tasks: dict[str, Task[..., Any, Any]] = {}
-        self._endings = Endings(self._backend, name)
+        self._results = Results(self._backend, name)
         self._users = 0
         self.number = next(_numbers)  #: a later Queue of the same name has a higher one
         _living.add(self)
@@ -89,7 +89,7 @@ class Queue:
     ) -> None:
         self._users -= 1
         if self._users == 0:
-            self._endings.close()
+            self._results.close()
         await event_emitter.detach()  # noqa: ASYNC102  it shields itself, with a deadline
         await self.backend.__aexit__(kind, error, trace)  # noqa: ASYNC102  likewise
 
@@ -103,7 +103,7 @@ class Queue:
         if self._users:
             raise RuntimeError(f"queue {self.name!r} is open: change its backend before it is entered")
         self._backend = _opened(backend)
-        self._endings = Endings(self._backend, self.name)
+        self._results = Results(self._backend, self.name)
 
     def copy_on(self, backend: Backend) -> Queue:
         """The same tasks, for a worker, over another store.  It is not found by name; a task's enqueue stays here."""
@@ -305,7 +305,7 @@ class Queue:
 
     async def wait_ended(self, id: str) -> Job | None:
         """The job, once it is final; None when there is no such job.  Can be cancelled at any time."""
-        return await self._endings.wait(id)
+        return await self._results.wait(id)
 
     async def _change(self, id: str, command: Command) -> Job | None:
         """Read, step, compare and swap; again when somebody came first.  None where the table has no such move."""
@@ -358,7 +358,7 @@ def find_queue(name: str, backend: Backend | None = None) -> Queue:
 
 
 def _chunks(calls: Iterable[Call[R]], queue: str) -> Iterator[list[Call[R]]]:
-    return portions(_checked(calls, queue), lambda call: _weight(call.job), most=CHUNK_JOBS, most_bytes=CHUNK_BYTES)
+    return batches(_checked(calls, queue), lambda call: _weight(call.job), most=CHUNK_JOBS, most_bytes=CHUNK_BYTES)
 
 
 def _checked(calls: Iterable[Call[R]], queue: str) -> Iterator[Call[R]]:

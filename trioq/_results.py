@@ -28,7 +28,7 @@ class _Waiter:
     error: Exception | None = None
 
 
-class Endings:
+class Results:
     """The jobs of one queue that somebody waits for.
 
     However many wait, the store is asked once for each hint: a system task reads for all of them.  It runs while

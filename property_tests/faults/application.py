@@ -32,9 +32,9 @@ def queue_on(backend: Backend, journal: Journal, **settings: Any) -> trioq.Queue
     @contextmanager
     def noted(*, returns_its_run: bool = True) -> Iterator[trioq.CurrentJob]:
         job, current = running_job.get().job, trioq.current_job()
-        turn = begun[job.id]
+        nth_run = begun[job.id]
         begun[job.id] += 1
-        journal.note(Began, job, turn)
+        journal.note(Began, job, nth_run)
         how, returned = "raised", None
         try:
             yield current
@@ -43,7 +43,7 @@ def queue_on(backend: Backend, journal: Journal, **settings: Any) -> trioq.Queue
             how = "cancelled"
             raise
         finally:
-            journal.note(Ended, job, turn, how, returned)
+            journal.note(Ended, job, nth_run, how, returned)
 
     @queue.task
     async def work(first: float, later: float | None = None) -> int:

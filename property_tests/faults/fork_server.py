@@ -23,12 +23,12 @@ import trioq.backends.redis.client
 import trioq.backends.sqlite  # noqa: F401  all imported before the first fork
 
 from .journal import Journal
-from .producer import ProducerOrders, run_producer
-from .worker import WorkerOrders, run_worker
+from .producer import ProducerConfig, run_producer
+from .worker import WorkerConfig, run_worker
 
 _ROLES: Final[dict[str, tuple[Callable[..., Any], Callable[[Any, Journal], None]]]] = {
-    "worker": (WorkerOrders, run_worker),
-    "producer": (ProducerOrders, run_producer),
+    "worker": (WorkerConfig, run_worker),
+    "producer": (ProducerConfig, run_producer),
 }
 
 _children: set[int] = set()
@@ -71,7 +71,7 @@ def _say(words: str) -> None:
         os.write(1, f"{words}\n".encode())
 
 
-def _be(orders: dict[str, Any]) -> NoReturn:
+def _be(config: dict[str, Any]) -> NoReturn:
     """Become a process of the trial."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -79,15 +79,15 @@ def _be(orders: dict[str, Any]) -> NoReturn:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     nothing = os.open(os.devnull, os.O_RDWR)
-    log = os.open(orders["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    log = os.open(config["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for ours, theirs in ((0, nothing), (1, nothing), (2, log)):
         os.dup2(theirs, ours)
     code = 1
     try:
-        kind, run = _ROLES[orders["role"]]
+        kind, run = _ROLES[config["role"]]
         faulthandler.enable()
-        _log_to_stderr(orders["who"])
-        run(kind(**orders["orders"]), Journal(orders["journal"], orders["who"]))
+        _log_to_stderr(config["who"])
+        run(kind(**config["config"]), Journal(config["journal"], config["who"]))
         code = 0
     except BaseException:
         traceback.print_exc()

@@ -16,7 +16,7 @@ from trioq._core import events, wire
 from trioq.lifecycle import Job
 from trioq.testing.simulation import history as simulated
 from trioq.testing.simulation.history import Answered, Entry, History
-from trioq.testing.simulation.plan import Act, Staff
+from trioq.testing.simulation.plan import Operation, WorkerSpec
 
 #: Seconds by which two notes of different handlers may be nearer to each other than what they tell of.
 _SLACK: Final = 0.02
@@ -51,7 +51,7 @@ _KINDS: Final[dict[str, Any]] = {
     for module in (simulated, events)
     for kind in vars(module).values()
     if isinstance(kind, type) and attrs.has(kind) and kind is not Job
-} | {kind.__name__: kind for kind in (AskedToStop, Gone, Act, Staff)}
+} | {kind.__name__: kind for kind in (AskedToStop, Gone, Operation, WorkerSpec)}
 
 _FIELDS: Final = {kind: [field.name for field in attrs.fields(kind)] for kind in _KINDS.values()}
 

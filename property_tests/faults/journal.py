@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from trioq.testing.simulation.history import Asked, Entry
-from trioq.testing.simulation.plan import Act, Verb
+from trioq.testing.simulation.plan import Operation, Verb
 
 from .history import entry_of, line_of
 
@@ -23,11 +23,11 @@ class Journal:
         """Note that this happens now, here."""
         self.write(kind(time.monotonic(), self.who, *values))
 
-    def ask(self, id: str) -> Act:
+    def ask(self, id: str) -> Operation:
         """Note that it begins to enqueue a job, whose id it has chosen itself; what it asks for is to be answered."""
-        act = Act(time.monotonic(), self.who, Verb.ENQUEUE, (id,))
-        self.note(Asked, act)
-        return act
+        operation = Operation(time.monotonic(), self.who, Verb.ENQUEUE, (id,))
+        self.note(Asked, operation)
+        return operation
 
     def write(self, entry: Entry) -> None:
         """Note what happens, maybe to another."""

@@ -32,13 +32,13 @@ async def steady_work(
     port: int | None = None,
     task: str = "work",
     arguments: list[list[Any]] = _JOBS,
-    **orders: object,
+    **config: object,
 ) -> AsyncIterator[Trial]:
     """Two workers and a producer, for so long; by way of the proxy on *port*, where one is given."""
     async with bench.trial() as trial:
         way = bench.store.address(trial.folder, port=port)
         for _ in range(2):
-            await trial.start_worker(store=way, **orders)
+            await trial.start_worker(store=way, **config)
         count = int(seconds * _RATE)
         await trial.start_producer(store=way, task=task, arguments=arguments, count=count, every=1 / _RATE, hands=8)
         await trio.sleep(1)

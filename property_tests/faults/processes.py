@@ -107,10 +107,10 @@ class ForkServer:
         self._asked: tuple[str, Journal]
         self._living: dict[int, Process] = {}
 
-    async def start(self, role: str, who: str, orders: dict[str, Any], folder: Path, journal: Journal) -> Process:
+    async def start(self, role: str, who: str, config: dict[str, Any], folder: Path, journal: Journal) -> Process:
         """A new process in this role."""
         file = {"journal": str(folder / "journal"), "log": str(folder / "log")}
-        request = json.dumps({"role": role, "who": who, "orders": orders, **file}).encode() + b"\n"
+        request = json.dumps({"role": role, "who": who, "config": config, **file}).encode() + b"\n"
         # Shielded: a process that has been asked for is known to whoever must end it.
         with trio.CancelScope(shield=True):
             process = await self._start(who, request, journal)

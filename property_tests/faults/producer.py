@@ -21,7 +21,7 @@ _AGAIN = 0.1
 
 
 @attrs.frozen(kw_only=True)
-class ProducerOrders:
+class ProducerConfig:
     """What a producer process is told."""
 
     store: list[str]
@@ -36,39 +36,39 @@ class ProducerOrders:
     settings: dict[str, Any] = attrs.Factory(dict)
 
 
-def run_producer(orders: ProducerOrders, journal: Journal) -> None:
+def run_producer(config: ProducerConfig, journal: Journal) -> None:
     """Enqueue all jobs."""
-    trio.run(_main, orders, journal)
+    trio.run(_main, config, journal)
 
 
-async def _main(orders: ProducerOrders, journal: Journal) -> None:
-    queue = queue_on(open_address(orders.store), journal, **orders.settings)
-    numbers = iter(range(orders.count))
+async def _main(config: ProducerConfig, journal: Journal) -> None:
+    queue = queue_on(open_address(config.store), journal, **config.settings)
+    numbers = iter(range(config.count))
     began = time.monotonic()
-    options: Any = dict(orders.options)
-    if orders.due_in is not None:
-        options["run_at"] = datetime.now(UTC) + timedelta(seconds=orders.due_in)
+    options: Any = dict(config.options)
+    if config.due_in is not None:
+        options["run_at"] = datetime.now(UTC) + timedelta(seconds=config.due_in)
 
     async def produce() -> None:
         for number in numbers:
-            late = time.monotonic() - began - number * orders.every
+            late = time.monotonic() - began - number * config.every
             if late < 0:
                 await trio.sleep(-late)
-            await _enqueue(f"{journal.who}-{number}", orders.arguments[number % len(orders.arguments)])
+            await _enqueue(f"{journal.who}-{number}", config.arguments[number % len(config.arguments)])
 
     async def _enqueue(id: str, arguments: list[Any]) -> None:
-        call = queue.tasks[orders.task].options(id=id, **options)
-        act = journal.ask(id)
+        call = queue.tasks[config.task].options(id=id, **options)
+        operation = journal.ask(id)
         while True:
             try:
                 handle = await call.enqueue(*arguments)
             except trioq.BackendError as error:
-                journal.note(Unanswered, act, f"{type(error).__name__}: {error}")
+                journal.note(Unanswered, operation, f"{type(error).__name__}: {error}")
                 await trio.sleep(_AGAIN)
             else:
-                journal.note(Answered, act, ((id, handle.created),))
+                journal.note(Answered, operation, ((id, handle.created),))
                 return
 
     async with queue, trio.open_nursery() as nursery:
-        for _ in range(orders.hands):
+        for _ in range(config.hands):
             nursery.start_soon(produce)

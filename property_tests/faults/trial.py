@@ -24,10 +24,10 @@ from .application import NAME
 from .history import acknowledged, history_of
 from .journal import Journal, Reader
 from .processes import ForkServer, Process
-from .producer import ProducerOrders
+from .producer import ProducerConfig
 from .stores import open_address
 from .stores.store import Store
-from .worker import WorkerOrders
+from .worker import WorkerConfig
 
 E = TypeVar("E", bound=Entry)
 
@@ -58,43 +58,43 @@ class Trial:
 
     # --- processes ---
 
-    async def start_worker(self, **orders: Any) -> Process:
+    async def start_worker(self, **config: Any) -> Process:
         """A worker, which is up."""
-        process = await self._start("worker", WorkerOrders(store=orders.pop("store", self.address), **orders))
+        process = await self._start("worker", WorkerConfig(store=config.pop("store", self.address), **config))
         await self.until(lambda: process.who in {each.by for each in self.all(Started)} or not process.runs, _COMES_UP)
         return process
 
-    async def start_producer(self, **orders: Any) -> Process:
+    async def start_producer(self, **config: Any) -> Process:
         """A producer, which enqueues from now on."""
-        return await self._start("producer", ProducerOrders(store=orders.pop("store", self.address), **orders))
+        return await self._start("producer", ProducerConfig(store=config.pop("store", self.address), **config))
 
-    async def produce(self, **orders: Any) -> Process:
+    async def produce(self, **config: Any) -> Process:
         """A producer, which has enqueued all."""
-        producer = await self.start_producer(**orders)
+        producer = await self.start_producer(**config)
         await producer.ended.wait()
         return producer
 
     @asynccontextmanager
-    async def keeping_up(self, workers: int, **orders: Any) -> AsyncIterator[None]:
+    async def keeping_up(self, workers: int, **config: Any) -> AsyncIterator[None]:
         """So many workers while the block runs: one that dies is followed by another, as with any service manager."""
 
         async def keep_up(first: Process) -> None:
             worker = first
             while True:
                 await worker.ended.wait()
-                worker = await self.start_worker(**orders)
+                worker = await self.start_worker(**config)
 
-        firsts = [await self.start_worker(**orders) for _ in range(workers)]
+        firsts = [await self.start_worker(**config) for _ in range(workers)]
         async with trio.open_nursery() as nursery:
             for first in firsts:
                 nursery.start_soon(keep_up, first)
             yield
             nursery.cancel_scope.cancel()
 
-    async def _start(self, role: str, orders: WorkerOrders | ProducerOrders) -> Process:
+    async def _start(self, role: str, config: WorkerConfig | ProducerConfig) -> Process:
         who = f"{role}-{next(self._numbers)}"
         process = await self._fork_server.start(
-            role, who, attrs.asdict(orders, recurse=False), self.folder, self.journal
+            role, who, attrs.asdict(config, recurse=False), self.folder, self.journal
         )
         self.processes.append(process)
         return process

@@ -11,7 +11,7 @@ import trioq
 from trioq._bus import Subscription
 from trioq.events import Event
 from trioq.testing.simulation.history import Started, Stopped, Told
-from trioq.testing.simulation.plan import Staff
+from trioq.testing.simulation.plan import WorkerSpec
 
 from .application import NAME, queue_on
 from .crashing_backend import CrashingBackend
@@ -21,7 +21,7 @@ from .stores import open_address
 
 
 @attrs.frozen(kw_only=True)
-class WorkerOrders:
+class WorkerConfig:
     """What a worker process is told."""
 
     store: list[str]
@@ -34,31 +34,31 @@ class WorkerOrders:
     settings: dict[str, Any] = attrs.Factory(dict)
 
 
-def run_worker(orders: WorkerOrders, journal: Journal) -> None:
+def run_worker(config: WorkerConfig, journal: Journal) -> None:
     """Work until a signal."""
-    backend = open_address(orders.store)
-    if orders.crash is not None:
-        backend = CrashingBackend(backend, journal, *orders.crash)
-    queue = queue_on(backend, journal, **orders.settings)
-    limit, interval = orders.rate or (None, None)
+    backend = open_address(config.store)
+    if config.crash is not None:
+        backend = CrashingBackend(backend, journal, *config.crash)
+    queue = queue_on(backend, journal, **config.settings)
+    limit, interval = config.rate or (None, None)
     worker = trioq.Worker(
         queue,
-        concurrency=orders.concurrency,
-        lease=orders.lease,
-        grace=orders.grace,
+        concurrency=config.concurrency,
+        lease=config.lease,
+        grace=config.grace,
         rate_limit=limit,
         rate_interval=interval,
         name=journal.who,
         handle_signals=True,
     )
-    trio.run(_main, worker, orders, journal)
+    trio.run(_main, worker, config, journal)
 
 
-async def _main(worker: trioq.Worker, orders: WorkerOrders, journal: Journal) -> None:
+async def _main(worker: trioq.Worker, config: WorkerConfig, journal: Journal) -> None:
     before = belongings()
     async with trioq.event_emitter.listening(_Notes(journal)), trio.open_nursery() as nursery:
         await nursery.start(worker.start)
-        journal.note(Started, _staff(orders, journal.who))
+        journal.note(Started, _worker_spec(config, journal.who))
     left = belongings() - before
     journal.note(Stopped, 0, 0, (), tuple(sorted(left.elements())))
 
@@ -74,14 +74,14 @@ class _Notes(Subscription):
         self._journal.note(Told, event)
 
 
-def _staff(orders: WorkerOrders, name: str) -> Staff:
+def _worker_spec(config: WorkerConfig, name: str) -> WorkerSpec:
     """What the rules ask of a worker."""
-    limit, interval = orders.rate or (None, 1.0)
-    return Staff(
+    limit, interval = config.rate or (None, 1.0)
+    return WorkerSpec(
         name=name,
         queues=(NAME,),
-        concurrency=orders.concurrency,
+        concurrency=config.concurrency,
         rate_limit=limit,
         rate_interval=interval,
-        lease=orders.lease,
+        lease=config.lease,
     )

@@ -6,17 +6,17 @@ from typing import Final
 
 from .mutant import Mutant
 
-_WORKER_STORE: Final = "_worker/store_client.py"
+_WORKER_STORE_CLIENT: Final = "_worker/store_client.py"
 _WORKER_RENEW: Final = "_worker/renew.py"
-_WORKER_SHIFT: Final = "_worker/run.py"
+_WORKER_RUN: Final = "_worker/run.py"
 _WORKER_DEQUEUE: Final = "_worker/dequeue.py"
 _WORKER_SETTLE: Final = "_worker/settle.py"
 _WORKER_THREADS: Final = "_worker/threads.py"
-_WORKER_FUNCTIONS: Final = "_worker/asyncmq_api.py"
+_WORKER_ASYNCMQ_API: Final = "_worker/asyncmq_api.py"
 _WORKER_WORKER: Final = "_worker/worker.py"
-_SQLITE_STORE: Final = "backends/sqlite/writes.py"
-_SQLITE_ACTOR: Final = "backends/sqlite/thread.py"
-_SQLITE_COMMIT: Final = "backends/sqlite/group_commit.py"
+_SQLITE_STORE_CLIENT: Final = "backends/sqlite/writes.py"
+_SQLITE_THREAD: Final = "backends/sqlite/thread.py"
+_SQLITE_GROUP_COMMIT: Final = "backends/sqlite/group_commit.py"
 _MEMORY: Final = "backends/memory.py"
 _CORE_OUTCOME: Final = "_core/outcome.py"
 _QUEUE: Final = "_queue.py"
@@ -25,8 +25,8 @@ _BUS: Final = "_bus.py"
 MUTANTS: Final = (
     Mutant(
         "after an outage a worker doubts its view for a quarter of a lease instead of a whole one",
-        _WORKER_STORE,
-        "Store.distrust",
+        _WORKER_STORE_CLIENT,
+        "StoreClient.distrust",
         "self._lease",
         "self._lease / 4",
     ),
@@ -34,28 +34,28 @@ MUTANTS: Final = (
         "a late answer about a lost run stops the next run",
         _WORKER_RENEW,
         "_stopped",
-        "running is None or running.job.run != lease.run",
-        "running is None",
+        "active is None or active.job.run != lease.run",
+        "active is None",
     ),
     Mutant(
         "a worker that forgets a settled run forgets the next run of the job, too",
-        _WORKER_SHIFT,
-        "Shift.forget",
-        "if self.held.get(key) is running:\n    del self.held[key]",
+        _WORKER_RUN,
+        "WorkerRun.forget",
+        "if self.held.get(key) is active:\n    del self.held[key]",
         "self.held.pop(key, None)",
     ),
     Mutant(
         "a lease is not renewed while the outcome of its run waits to be stored",
-        _WORKER_SHIFT,
-        "Shift.leases",
+        _WORKER_RUN,
+        "WorkerRun.leases",
         "return [Lease(held.job.queue, held.job.id, held.job.run, held.progress) for held in self.held.values()]",
-        "running = (held for held in self.held.values() if not held.ended)\n"
-        "return [Lease(held.job.queue, held.job.id, held.job.run, held.progress) for held in running]",
+        "active = (held for held in self.held.values() if not held.ended)\n"
+        "return [Lease(held.job.queue, held.job.id, held.job.run, held.progress) for held in active]",
     ),
     Mutant(
         "a shutdown does not tell a wait for a thread when it must end",
-        _WORKER_SHIFT,
-        "Shift.stop",
+        _WORKER_RUN,
+        "WorkerRun.stop",
         "for scope in self.thread_waits: scope.deadline = self.thread_deadline",
         "",
     ),
@@ -77,8 +77,8 @@ MUTANTS: Final = (
         "a worker holds its slots while it waits for a token",
         _WORKER_DEQUEUE,
         "Dequeue._take",
-        "tokens = shift.rate.take(len(slots))",
-        "await shift.rate.wait_available()\ntokens = shift.rate.take(len(slots))",
+        "tokens = run.rate.take(len(slots))",
+        "await run.rate.wait_available()\ntokens = run.rate.take(len(slots))",
     ),
     Mutant(
         "a worker that runs a job on its last life claims others",
@@ -99,7 +99,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "handle_job runs a job whose claim has been replaced by a later run",
-        _WORKER_FUNCTIONS,
+        _WORKER_ASYNCMQ_API,
         "_run",
         "(stored.run, stored.state) != (job.run, State.ACTIVE)",
         "stored.state is not State.ACTIVE",
@@ -113,21 +113,21 @@ MUTANTS: Final = (
     ),
     Mutant(
         "any change to the same version counts as stored already",
-        _SQLITE_STORE,
+        _SQLITE_STORE_CLIENT,
         "_swap",
         "column != 'shelf'",
         "column == 'version'",
     ),
     Mutant(
         "a cancelled caller does not get the reply to a write that has begun",
-        _SQLITE_ACTOR,
-        "Actor.write",
+        _SQLITE_THREAD,
+        "ConnectionThread.write",
         "waiting.shield = True",
         "",
     ),
     Mutant(
         "a commit that fails is reported to requests without a result only",
-        _SQLITE_COMMIT,
+        _SQLITE_GROUP_COMMIT,
         "GroupCommit.serve",
         "request.error = request.error or error",
         "if request.result is None:\n    request.error = request.error or error",

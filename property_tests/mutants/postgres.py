@@ -10,10 +10,10 @@ _SQL: Final = "backends/postgres/queries.sql"
 _TABLES: Final = "backends/postgres/migrations/0001_initial.sql"
 _SETTLE: Final = "backends/postgres/settle.py"
 _BACKEND: Final = "backends/postgres/backend.py"
-_LAYOUT: Final = "backends/postgres/schema.py"
-_ANNOUNCER: Final = "backends/postgres/notify_limiter.py"
+_SCHEMA: Final = "backends/postgres/schema.py"
+_NOTIFY_LIMITER: Final = "backends/postgres/notify_limiter.py"
 _LISTENER: Final = "backends/postgres/listener.py"
-_OFFICE: Final = "backends/postgres/request_runner.py"
+_REQUEST_RUNNER: Final = "backends/postgres/request_runner.py"
 _ERRORS: Final = "backends/postgres/errors.py"
 _CONNECTION: Final = "backends/postgres/connection.py"
 
@@ -48,15 +48,15 @@ MUTANTS: Final = (
         "a composite change is stored in part",
         _SETTLE,
         "_Settling._store_whole",
-        "async with self._session.transaction():\n    rings = await self._store_parts(change)",
-        "rings = await self._store_parts(change)",
+        "async with self._session.transaction():\n    queue_hints = await self._store_parts(change)",
+        "queue_hints = await self._store_parts(change)",
     ),
     Mutant(
         "the cancel of a held job notifies no worker", _SETTLE, "", "_BITS[State.CANCELLED] |= Hint.CANCELLED.value", ""
     ),
     Mutant(
         "two migrations at the same time both create the tables",
-        _LAYOUT,
+        _SCHEMA,
         "migrate",
         "await connection.execute(_LOCK, (_LOCK_NUMBER, schema))",
         "",
@@ -69,12 +69,16 @@ MUTANTS: Final = (
         "False",
     ),
     Mutant(
-        "each commit notifies", _ANNOUNCER, "Announcer.take_turn", "trio.current_time() < self._quiet_until", "False"
+        "each commit notifies",
+        _NOTIFY_LIMITER,
+        "NotifyLimiter.take_turn",
+        "trio.current_time() < self._quiet_until",
+        "False",
     ),
     Mutant(
         "a hint that was put off is never sent",
-        _ANNOUNCER,
-        "Announcer.later",
+        _NOTIFY_LIMITER,
+        "NotifyLimiter.later",
         "nursery.start_soon(self._send_later)",
         "",
     ),
@@ -87,15 +91,15 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a transaction that the server rolled back is not run again",
-        _OFFICE,
-        "Office._mend",
+        _REQUEST_RUNNER,
+        "RequestRunner._mend",
         "code in ROLLED_BACK or code in UNPREPARED or code == OUTDATED",
         "code in UNPREPARED or code == OUTDATED",
     ),
     Mutant(
         "a connection in an open transaction is used for the next request",
-        _OFFICE,
-        "Office._put_back",
+        _REQUEST_RUNNER,
+        "RequestRunner._put_back",
         "broken or not link.is_at_rest",
         "broken",
     ),
@@ -104,7 +108,7 @@ MUTANTS: Final = (
         "the end of a transaction can be cancelled",
         _CONNECTION,
         "Connection._ended",
-        "with self._line.uncut(answer=answer):\n    await block.__aexit__(None, None, None)",
+        "with self._lock.uncut(answer=answer):\n    await block.__aexit__(None, None, None)",
         "await block.__aexit__(None, None, None)",
     ),
     Mutant(

@@ -9,8 +9,8 @@ from .mutant import Mutant
 _SQL: Final = "backends/sqlite/queries.sql"
 _TABLES: Final = "backends/sqlite/migrations/0001_initial.sql"
 _BACKEND: Final = "backends/sqlite/backend.py"
-_STORE: Final = "backends/sqlite/writes.py"
-_COMMIT: Final = "backends/sqlite/group_commit.py"
+_STORE_CLIENT: Final = "backends/sqlite/writes.py"
+_GROUP_COMMIT: Final = "backends/sqlite/group_commit.py"
 
 MUTANTS: Final = (
     Mutant("a settle ignores the version", _SQL, "settle", "AND version = ?", "AND ? IS NOT NULL"),
@@ -46,41 +46,41 @@ MUTANTS: Final = (
         "a claim runs twice and the jobs of the first are forgotten",
         _BACKEND,
         "SQLiteBackend.claim",
-        "self._leases.note(worker, lease)",
-        "self._leases.note(worker, lease)\nawait self._read(work)",
+        "self._write_deadlines.note(worker, lease)",
+        "self._write_deadlines.note(worker, lease)\nawait self._read(work)",
     ),
     Mutant(
         "of two results for one job in a batch the last one is stored",
-        _STORE,
+        _STORE_CLIENT,
         "_settle_alike",
         "jobs == len(changes) > 1",
         "len(changes) > 1",
     ),
     Mutant(
         "many results that are stored at once notify no watcher",
-        _STORE,
+        _STORE_CLIENT,
         "_swap_alike",
-        "tx.ring(_hint(first.state, was_held=False), first.queue)",
+        "tx.notify(_hint(first.state, was_held=False), first.queue)",
         "",
     ),
-    Mutant("a composite change is stored in part", _STORE, "_settle", "tx.db.execute('ROLLBACK TO whole')", ""),
+    Mutant("a composite change is stored in part", _STORE_CLIENT, "_settle", "tx.db.execute('ROLLBACK TO whole')", ""),
     Mutant(
         "the cancel of a held job notifies no worker",
-        _STORE,
+        _STORE_CLIENT,
         "_hint",
         "Hint.FINISHED | Hint.CANCELLED if was_held else Hint.FINISHED",
         "Hint.FINISHED",
     ),
     Mutant(
         "the writes of a request that failed are committed with those of others",
-        _COMMIT,
+        _GROUP_COMMIT,
         "GroupCommit._run",
         "self._db.execute('ROLLBACK TO request')",
         "pass",
     ),
     Mutant(
         "a request is answered although its transaction is undone",
-        _COMMIT,
+        _GROUP_COMMIT,
         "GroupCommit.serve",
         "'COMMIT'",
         "'ROLLBACK'",

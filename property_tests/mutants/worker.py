@@ -7,29 +7,29 @@ from typing import Final
 from .mutant import Mutant
 
 _RENEW: Final = "_worker/renew.py"
-_SHIFT: Final = "_worker/run.py"
+_RUN: Final = "_worker/run.py"
 _SWEEP: Final = "_worker/sweep.py"
 _DEQUEUE: Final = "_worker/dequeue.py"
 _WATCH: Final = "_worker/watch.py"
 _LIMITER: Final = "_worker/limiter.py"
 _HANDLER: Final = "_worker/handler.py"
 _SETTLE: Final = "_worker/settle.py"
-_STORE: Final = "_worker/store_client.py"
+_STORE_CLIENT: Final = "_worker/store_client.py"
 
 MUTANTS: Final = (
-    Mutant("leases are not renewed", _RENEW, "renew_once", "shift.leases()", "[]"),
-    Mutant("a worker that drains does not renew its leases", _RENEW, "_keep_renewing", "True", "not shift.draining"),
+    Mutant("leases are not renewed", _RENEW, "renew_once", "run.leases()", "[]"),
+    Mutant("a worker that drains does not renew its leases", _RENEW, "_keep_renewing", "True", "not run.draining"),
     Mutant(
         "a handler that has lost its lease runs on",
         _RENEW,
         "_stopped",
-        "running if running.cancel(reason) else None",
-        "running",
+        "active if active.cancel(reason) else None",
+        "active",
     ),
     Mutant(
         "a worker that claims its own lost job again lets the earlier run go on",
-        _SHIFT,
-        "Shift.hold",
+        _RUN,
+        "WorkerRun.hold",
         "self._displace(self.held[key])",
         "",
     ),
@@ -37,52 +37,52 @@ MUTANTS: Final = (
         "a worker keeps leases of jobs that it does not run",
         _RENEW,
         "_follow_up",
-        "shift.owns_name and findings.reply.unlisted",
+        "run.owns_name and findings.reply.unlisted",
         "False",
     ),
     Mutant(
         "a worker releases a job whose claim is on its way to it",
         _RENEW,
         "_release_unlisted",
-        "reply.now - shift.limits.lease / 2",
+        "reply.now - run.limits.lease / 2",
         "reply.now",
     ),
     Mutant(
         "a worker releases a job that it runs",
         _RENEW,
         "_release_unlisted",
-        "(key for key in reply.unlisted if key not in shift.held)",
+        "(key for key in reply.unlisted if key not in run.held)",
         "reply.unlisted",
     ),
     Mutant(
         "a worker reclaims a job that it runs",
         _SWEEP,
         "_verdict",
-        "ours or trio.current_time() < shift.store.trusted_from",
-        "trio.current_time() < shift.store.trusted_from",
+        "ours or trio.current_time() < run.store.trusted_from",
+        "trio.current_time() < run.store.trusted_from",
     ),
     Mutant(
         "an outage turns healthy jobs into crashes",
         _SWEEP,
         "_verdict",
-        "ours or trio.current_time() < shift.store.trusted_from",
+        "ours or trio.current_time() < run.store.trusted_from",
         "ours",
     ),
     Mutant(
         "a sweep believes what it read before the event loop was blocked",
         _SWEEP,
         "_sweep_overdue",
-        "trio.current_time() - asked_at > shift.limits.quarter",
+        "trio.current_time() - asked_at > run.limits.quarter",
         "False",
     ),
-    Mutant("no worker sweeps", _SWEEP, "sweep", "_sweep_overdue(shift)", "trio.lowlevel.checkpoint()"),
+    Mutant("no worker sweeps", _SWEEP, "sweep", "_sweep_overdue(run)", "trio.lowlevel.checkpoint()"),
     Mutant("a worker that gets no hint never claims", _DEQUEUE, "Dequeue._wait", "min(due, self._poll)", "due"),
     Mutant(
         "a cancel hint cancels every job of the worker",
         _WATCH,
         "watch",
-        "if hint & Hint.CANCELLED:\n    shift.hear_of_cancel()",
-        "if hint & Hint.CANCELLED:\n    for running in shift.held.values():\n        running.cancel_by_user()",
+        "if hint & Hint.CANCELLED:\n    run.hear_of_cancel()",
+        "if hint & Hint.CANCELLED:\n    for active in run.held.values():\n        active.cancel_by_user()",
     ),
     Mutant("a busy worker asks for jobs on their last life", _DEQUEUE, "Dequeue._claim", "self._was_idle", "True"),
     Mutant(
@@ -99,21 +99,21 @@ MUTANTS: Final = (
         "if admission is Admission.RUN and (not give_back):\n    return True",
         "if admission is Admission.RUN and (not give_back):\n"
         "    return True\n"
-        "if shift.rate is not None:\n"
-        "    shift.rate.give_back()",
+        "if run.rate is not None:\n"
+        "    run.rate.give_back()",
     ),
     Mutant(
         "a job starts after its TTL",
         _LIMITER,
         "admitted_or_ended",
-        "admit(running.job, now)",
-        "admit(running.job, running.job.run_at)",
+        "admit(active.job, now)",
+        "admit(active.job, active.job.run_at)",
     ),
     Mutant(
         "a handler may run for longer than its timeout",
         _HANDLER,
         "_run",
-        "running.scope.deadline = trio.current_time() + timeout",
+        "active.scope.deadline = trio.current_time() + timeout",
         "",
     ),
     Mutant(
@@ -123,48 +123,48 @@ MUTANTS: Final = (
         "reply = await store.ask(lambda: store.backend.settle([change for _, change in writes]))",
         "reply = await store.ask_once(lambda: store.backend.settle([change for _, change in writes]))\n"
         "if reply is None:\n"
-        "    shift.forget([running for running, _ in writes])\n"
+        "    run.forget([active for active, _ in writes])\n"
         "    return",
     ),
     Mutant(
         "a stale outcome is written again and ends the run that won",
         _SETTLE,
         "_tell",
-        "await tell_losses(shift, lost=[running.job for running in late])",
-        "await tell_losses(shift, lost=[running.job for running in late])\n"
-        "for running in late:\n"
-        "    [winner] = (await shift.store.backend.get(running.job.queue, [running.job.id])).jobs\n"
+        "await report_lost_jobs(run, lost=[active.job for active in late])",
+        "await report_lost_jobs(run, lost=[active.job for active in late])\n"
+        "for active in late:\n"
+        "    [winner] = (await run.store.backend.get(active.job.queue, [active.job.id])).jobs\n"
         "    if winner is not None and winner.lease_until is not None:\n"
-        "        await shift.store.ask(partial(shift.store.backend.settle, [step(winner, Release(), now)]))",
+        "        await run.store.ask(partial(run.store.backend.settle, [step(winner, Release(), now)]))",
     ),
     Mutant("a settle that lost is reported as stored", _SETTLE, "_tell", "verdict is Verdict.STORED", "True"),
-    Mutant("an outage ends the worker", _STORE, "Store.ask_once", "return None", "raise"),
+    Mutant("an outage ends the worker", _STORE_CLIENT, "StoreClient.ask_once", "return None", "raise"),
     Mutant(
         "a worker that drains starts the jobs that it has claimed",
         _LIMITER,
         "admitted_or_ended",
-        "shift.draining or now >= running.start_by",
-        "now >= running.start_by",
+        "run.draining or now >= active.start_by",
+        "now >= active.start_by",
     ),
     Mutant(
         "a job starts although its lease has ended",
         _LIMITER,
         "admitted_or_ended",
-        "shift.draining or now >= running.start_by",
-        "shift.draining",
+        "run.draining or now >= active.start_by",
+        "run.draining",
     ),
     Mutant(
         "a drain leaves no time to the handlers",
-        _SHIFT,
-        "Shift.stop",
+        _RUN,
+        "WorkerRun.stop",
         "trio.current_time() + grace",
         "trio.current_time()",
     ),
-    Mutant("a drain does not stop the claims", _SHIFT, "Shift.stop", "self.claiming.cancel()", ""),
+    Mutant("a drain does not stop the claims", _RUN, "WorkerRun.stop", "self.claiming.cancel()", ""),
     Mutant(
         "a shutdown loses the last outcomes",
-        _SHIFT,
-        "Shift.begin_last_writes",
+        _RUN,
+        "WorkerRun.begin_last_writes",
         "trio.current_time() + LAST_WRITES",
         "trio.current_time()",
     ),

@@ -18,9 +18,9 @@ from tests.backend_list import Subject, each
 from tests.servers import Server, on_one
 from trioq._core.outcome import leaves_of
 from trioq.abc import Backend, Hint
-from trioq.backends._group_commit import Merger
-from trioq.backends._hints import ALL_HINTS, Doorbells
-from trioq.backends._requests import Call, Work
+from trioq.backends._group_commit import GroupCommit
+from trioq.backends._hints import ALL_HINTS, HintChannels
+from trioq.backends._requests import PendingRequest, Work
 from trioq.backends.postgres import listener as postgres
 from trioq.backends.redis import listener as redis
 from trioq.backends.redis.address import Address
@@ -87,8 +87,8 @@ def _press_at(place: str, here: str) -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-class _Ear(Doorbells):
-    """All that a listener has to do with, its connection as well.  Ctrl-C comes at one place there."""
+class _FakeConnection(HintChannels):
+    """What a listener uses: its connection, and the channels that it notifies.  Ctrl-C comes at one place there."""
 
     def __init__(self, place: str) -> None:
         super().__init__()
@@ -96,11 +96,11 @@ class _Ear(Doorbells):
 
     async def connect(self, *_: object) -> Any:
         _press_at(self._place, "connect")
-        if self._place == "ring":  # nobody else rings then but the task that is there for that
+        if self._place == "notify":  # then only the task of the listener notifies
             await trio.sleep_forever()
         return self
 
-    async def notify(self, channel: str, text: str) -> None:
+    async def notify_on(self, channel: str, text: str) -> None:
         await trio.lowlevel.checkpoint()
         if channel == "channel":  # and not one that is only tried
             _press_at(self._place, "prove")
@@ -126,25 +126,25 @@ class _Ear(Doorbells):
     def drop(self) -> None:
         pass
 
-    def ring(self, hint: Hint, queue: str | None = None) -> None:
-        _press_at(self._place, "ring")
+    def notify(self, hint: Hint, queue: str | None = None) -> None:
+        _press_at(self._place, "notify")
 
 
 @pytest.mark.usefixtures("heard")
-@pytest.mark.parametrize("place", ["connect", "prove", "ring"])
+@pytest.mark.parametrize("place", ["connect", "prove", "notify"])
 @pytest.mark.parametrize(
     "listens",
     [
-        lambda ear: postgres.Listener(ear.connect, ear.notify, "channel", ear, "me"),
-        lambda ear: redis.Listener(ear.connect, ear, b"me"),
+        lambda connection: postgres.Listener(connection.connect, connection.notify_on, "channel", connection, "me"),
+        lambda connection: redis.Listener(connection.connect, connection, b"me"),
     ],
     ids=["postgresql", "redis"],
 )
-def test_ctrl_c_ends_none_of_the_tasks_that_listen(listens: Callable[[_Ear], Any], place: str) -> None:
+def test_ctrl_c_ends_none_of_the_tasks_that_listen(listens: Callable[[_FakeConnection], Any], place: str) -> None:
     """It is for the main task, whose nurseries know what to do."""
 
     async def press() -> None:
-        listener = listens(_Ear(place))
+        listener = listens(_FakeConnection(place))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listener.run)
             with pytest.raises(KeyboardInterrupt):
@@ -155,8 +155,8 @@ def test_ctrl_c_ends_none_of_the_tasks_that_listen(listens: Callable[[_Ear], Any
     trio.run(press, clock=MockClock(autojump_threshold=0))
 
 
-class _Desk:
-    """Serves a merger.  Ctrl-C comes as it does the first work, or that which has gathered meanwhile."""
+class _FakeRequests:
+    """Serves a group_commit.  Ctrl-C comes as it does the first work, or that which has gathered meanwhile."""
 
     def __init__(self, nursery: trio.Nursery, place: str) -> None:
         self.nursery = nursery
@@ -167,10 +167,10 @@ class _Desk:
         _press_at(self._place, "first")
         return await work(None)
 
-    async def serve(self, call: Call, work: Work) -> None:
+    async def serve(self, request: PendingRequest, work: Work) -> None:
         _press_at(self._place, "gathered")
         await work(None)
-        call.done.set()
+        request.done.set()
 
 
 @pytest.mark.usefixtures("heard")
@@ -184,9 +184,9 @@ def test_ctrl_c_keeps_nothing_from_being_sent(place: str) -> None:
 
     async def press() -> None:
         async with trio.open_nursery() as nursery:
-            merger = Merger(_Desk(nursery, place), ask, lambda answer, part: answer[part], len)
+            group_commit = GroupCommit(_FakeRequests(nursery, place), ask, lambda answer, part: answer[part], len)
             for item in "abc":
-                nursery.start_soon(merger.write, [item], 5.0)
+                nursery.start_soon(group_commit.write, [item], 5.0)
             with pytest.raises(KeyboardInterrupt):
                 await trio.sleep_forever()
 

@@ -1,4 +1,4 @@
-"""Doorbells: who is woken, and by what.  How a ring crosses processes is each backend's."""
+"""HintChannels: who is woken, and by what.  How a ring crosses processes is each backend's."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from trioq.backends._base import Hint
-from trioq.backends._hints import Doorbell, hint_from
+from trioq.backends._hints import HintChannel, hint_from
 
 
 async def test_two_readers_of_one_bell_are_both_woken() -> None:
-    bell = Doorbell(["q"])
+    hints = HintChannel(["q"])
     heard: list[Hint] = []
 
     async def read() -> None:
-        heard.append(await bell.receive())
+        heard.append(await hints.receive())
 
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
@@ -23,33 +23,33 @@ async def test_two_readers_of_one_bell_are_both_woken() -> None:
                 nursery.start_soon(read)
             for hint in (Hint.READY, Hint.PAUSED):
                 await wait_all_tasks_blocked()
-                bell.ring(hint)
+                hints.notify(hint)
     assert heard == [Hint.READY, Hint.PAUSED]
 
 
 async def test_closing_a_bell_wakes_all_its_readers() -> None:
-    bell = Doorbell(["q"])
+    hints = HintChannel(["q"])
 
     async def read() -> None:
         with pytest.raises(trio.ClosedResourceError):
-            await bell.receive()
+            await hints.receive()
 
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             for _ in range(2):
                 nursery.start_soon(read)
             await wait_all_tasks_blocked()
-            bell.close()
+            hints.close()
 
 
 async def test_a_bell_rings_for_what_it_is_for_alone() -> None:
-    bell = Doorbell(["q"], Hint.FINISHED | Hint.PAUSED)
-    bell.ring(Hint.READY)
+    hints = HintChannel(["q"], Hint.FINISHED | Hint.PAUSED)
+    hints.notify(Hint.READY)
     with trio.move_on_after(0) as nothing:
-        await bell.receive()
+        await hints.receive()
     assert nothing.cancelled_caught
-    bell.ring(Hint.READY | Hint.FINISHED)
-    assert await bell.receive() == Hint.FINISHED
+    hints.notify(Hint.READY | Hint.FINISHED)
+    assert await hints.receive() == Hint.FINISHED
 
 
 @pytest.mark.parametrize(

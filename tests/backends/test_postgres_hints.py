@@ -48,7 +48,7 @@ async def verdicts(backend: PostgresBackend, *changes: Change) -> list[Verdict]:
 
 
 @attrs.frozen
-class Ear:
+class HintReader:
     """Somebody who listens to the notifications of a store."""
 
     connection: trioq.postgres.Connection[Any]
@@ -59,69 +59,73 @@ class Ear:
 
 
 @pytest.fixture
-async def ear(server: PostgresServer, backend: PostgresBackend) -> AsyncIterator[Ear]:
+async def reader(server: PostgresServer, backend: PostgresBackend) -> AsyncIterator[HintReader]:
     async with await trioq.postgres.connect(server.url, autocommit=True) as connection:
         await connection.execute(f'LISTEN "{channel_of(backend._schema)}"')
-        yield Ear(connection)
+        yield HintReader(connection)
 
 
 def hints(messages: list[str]) -> list[Hint]:
     return [Hint(int(message.split(" ")[0])) for message in messages]
 
 
-async def test_a_commit_gives_one_hint_of_its_kind_for_each_queue(backend: PostgresBackend, ear: Ear) -> None:
+async def test_a_commit_gives_one_hint_of_its_kind_for_each_queue(backend: PostgresBackend, reader: HintReader) -> None:
     await backend.insert([a_job(str(number), queue=queue) for number in range(10) for queue in ("q", "other queue")])
-    messages = await ear.messages()
+    messages = await reader.messages()
     assert sorted(message.split(" ", 2)[2] for message in messages) == ["other queue", "q"]
     assert hints(messages) == [Hint.READY] * 2
     jobs = await claim(backend)
-    assert await ear.messages() == [], "a claim concerns nobody else"
+    assert await reader.messages() == [], "a claim concerns nobody else"
     await backend.settle([step(job, Complete(), 1.0) for job in jobs])
-    assert hints(await ear.messages()) == [Hint.FINISHED]
+    assert hints(await reader.messages()) == [Hint.FINISHED]
 
 
 async def test_a_commit_after_a_quiet_moment_gives_its_hint_itself_and_at_once(
-    backend: PostgresBackend, ear: Ear, monkeypatch: pytest.MonkeyPatch
+    backend: PostgresBackend, reader: HintReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notify_limiter, "_GRACE", 60.0)  # nobody else would give it
     await backend.insert([a_job("1")])
-    assert hints(await ear.messages()) == [Hint.READY]
+    assert hints(await reader.messages()) == [Hint.READY]
 
 
-async def test_only_the_end_of_a_job_that_a_worker_had_concerns_workers(backend: PostgresBackend, ear: Ear) -> None:
+async def test_only_the_end_of_a_job_that_a_worker_had_concerns_workers(
+    backend: PostgresBackend, reader: HintReader
+) -> None:
     [job] = await held(backend, "held")
     [waiting] = (await backend.insert([a_job("waiting")])).jobs
-    await ear.messages()
+    await reader.messages()
     await verdicts(backend, step(waiting, Cancel(), 1.0))
-    assert hints(await ear.messages()) == [Hint.FINISHED]
+    assert hints(await reader.messages()) == [Hint.FINISHED]
     await verdicts(backend, step(job, Cancel(), 1.0))
-    assert hints(await ear.messages()) == [Hint.FINISHED | Hint.CANCELLED]
+    assert hints(await reader.messages()) == [Hint.FINISHED | Hint.CANCELLED]
 
 
-async def test_many_commits_give_few_hints_and_none_of_a_kind_is_lost(backend: PostgresBackend, ear: Ear) -> None:
+async def test_many_commits_give_few_hints_and_none_of_a_kind_is_lost(
+    backend: PostgresBackend, reader: HintReader
+) -> None:
     began = trio.current_time()
     for number in range(100):
         await backend.insert([a_job(str(number))])
     await backend.settle([step(job, Complete(), 1.0) for job in await claim(backend, 100)])
     took = trio.current_time() - began
-    heard = hints(await ear.messages())
+    heard = hints(await reader.messages())
     assert len(heard) <= took / notify_limiter._INTERVAL + 3
     assert {Hint.READY, Hint.FINISHED} <= {kind for hint in heard for kind in hint}
 
 
 async def test_what_happens_soon_after_a_hint_is_told_together(
-    backend: PostgresBackend, ear: Ear, monkeypatch: pytest.MonkeyPatch
+    backend: PostgresBackend, reader: HintReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notify_limiter, "_INTERVAL", 0.2)
     await backend.insert([a_job("1")])
     for id in "23":
         await backend.insert([a_job(id)])
     await backend.settle([step(job, Complete(), 1.0) for job in await claim(backend)])
-    assert hints(await ear.messages()) == [Hint.READY, Hint.READY | Hint.FINISHED]
+    assert hints(await reader.messages()) == [Hint.READY, Hint.READY | Hint.FINISHED]
 
 
 async def test_the_next_commit_carries_what_was_held_back(
-    backend: PostgresBackend, ear: Ear, monkeypatch: pytest.MonkeyPatch
+    backend: PostgresBackend, reader: HintReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notify_limiter, "_INTERVAL", 0.2)
     monkeypatch.setattr(notify_limiter, "_GRACE", 60.0)
@@ -129,12 +133,12 @@ async def test_the_next_commit_carries_what_was_held_back(
     await backend.insert([a_job("1", queue="held back")])
     await trio.sleep(0.2)
     await backend.insert([a_job("2")])
-    messages = [message.split(" ", 2)[2] for message in await ear.messages()]
+    messages = [message.split(" ", 2)[2] for message in await reader.messages()]
     assert sorted(messages) == ["held back", "q", "q"]
 
 
 async def test_what_a_commit_that_fails_was_to_carry_is_carried_by_another(
-    backend: PostgresBackend, ear: Ear, monkeypatch: pytest.MonkeyPatch
+    backend: PostgresBackend, reader: HintReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notify_limiter, "_INTERVAL", 0.2)
     monkeypatch.setattr(notify_limiter, "_GRACE", 60.0)
@@ -145,7 +149,7 @@ async def test_what_a_commit_that_fails_was_to_carry_is_carried_by_another(
         await backend.settle([step(job, Complete(), 1.0).noting(lease_until=9.0)])
     await trio.sleep(0.2)
     await backend.insert([a_job("2")])
-    messages = [message.split(" ", 2)[2] for message in await ear.messages()]
+    messages = [message.split(" ", 2)[2] for message in await reader.messages()]
     assert sorted(messages) == ["held back", "q", "q"]
 
 
@@ -159,7 +163,7 @@ async def test_what_is_still_to_be_told_is_told_when_the_backend_is_closed(
         async with PostgresBackend(server.url, schema) as backend:
             for id in "123":
                 await backend.insert([a_job(id)])
-        assert hints(await Ear(connection).messages()) == [Hint.READY] * 2
+        assert hints(await HintReader(connection).messages()) == [Hint.READY] * 2
 
 
 async def test_what_a_commit_was_to_carry_that_is_cut_short_by_the_closing_is_left_untold(

@@ -14,7 +14,7 @@ import trio
 from tests.postgres_server import PostgresServer, shared
 from tests.proxy import all_of_them, proxy_before
 from trioq.abc import Hint
-from trioq.backends._hints import ALL_HINTS, Doorbell, Doorbells
+from trioq.backends._hints import ALL_HINTS, HintChannel, HintChannels
 from trioq.backends.postgres import listener as module
 from trioq.backends.postgres.connection import Connection, connect
 from trioq.backends.postgres.listener import Listener, message
@@ -28,15 +28,15 @@ def server() -> PostgresServer:
     return shared()
 
 
-class Ears:
+class ListenerTest:
     """A listener with all that belongs to it; *sends* its proofs, where it is given."""
 
     def __init__(self, url: str, sends: Callable[[str, str], Awaitable[object]] | None = None) -> None:
-        self.url, self.name = url, f"ears-{next(_numbers)}"
-        self.bells, self.sent = Doorbells(), 0
+        self.url, self.name = url, f"listener-{next(_numbers)}"
+        self.channels, self.sent = HintChannels(), 0
         self._sends = sends or self._send
         self.channel = channel_of(self.name)
-        self.listener = Listener(self._connect, self._prove, self.channel, self.bells, "me")
+        self.listener = Listener(self._connect, self._prove, self.channel, self.channels, "me")
 
     async def _connect(self) -> Connection[Any]:
         return await connect(self.url, autocommit=True, application_name=self.name, connect_timeout=2)
@@ -54,20 +54,22 @@ class Ears:
         server.sql("SELECT pg_notify(%s, %s)", self.channel, message(queue, hint, sender))
 
     @asynccontextmanager
-    async def watch(self, *queues: str) -> AsyncIterator[Doorbell]:
+    async def watch(self, *queues: str) -> AsyncIterator[HintChannel]:
         """As a backend does it.  What rang because it has begun to listen is taken off."""
-        async with self.bells.watch(queues) as bell, self.listener.listening(queues):
+        async with self.channels.watch(queues) as hints, self.listener.listening(queues):
             with trio.move_on_after(0.3):
-                await bell.receive()
-            yield bell
+                await hints.receive()
+            yield hints
 
 
 @asynccontextmanager
-async def ears_at(url: str, sends: Callable[[str, str], Awaitable[object]] | None = None) -> AsyncIterator[Ears]:
-    ears = Ears(url, sends)
+async def reader_at(
+    url: str, sends: Callable[[str, str], Awaitable[object]] | None = None
+) -> AsyncIterator[ListenerTest]:
+    reader = ListenerTest(url, sends)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ears.listener.run)
-        yield ears
+        nursery.start_soon(reader.listener.run)
+        yield reader
         nursery.cancel_scope.cancel()
 
 
@@ -75,10 +77,10 @@ async def nowhere(channel: str, text: str) -> None:
     """What becomes of a message behind a pooler in transaction mode."""
 
 
-async def rings(bell: Doorbell, within: float) -> Hint | None:
+async def queue_hints(hints: HintChannel, within: float) -> Hint | None:
     """What rings within so many seconds."""
     with trio.move_on_after(within):
-        return await bell.receive()
+        return await hints.receive()
     return None
 
 
@@ -86,17 +88,17 @@ async def rings(bell: Doorbell, within: float) -> Hint | None:
 
 
 async def test_what_others_say_rings_for_those_who_watch_the_queue(server: PostgresServer):
-    async with ears_at(server.url) as ears, ears.watch("a b") as first, ears.watch("c") as second:
-        await rings(first, 0.1)
-        ears.say(server, "a b", Hint.READY | Hint.PAUSED)
-        assert await rings(first, 5) == Hint.READY | Hint.PAUSED
-        assert await rings(second, 0.05) is None
+    async with reader_at(server.url) as reader, reader.watch("a b") as first, reader.watch("c") as second:
+        await queue_hints(first, 0.1)
+        reader.say(server, "a b", Hint.READY | Hint.PAUSED)
+        assert await queue_hints(first, 5) == Hint.READY | Hint.PAUSED
+        assert await queue_hints(second, 0.05) is None
 
 
 async def test_what_this_process_says_rings_for_nobody_again(server: PostgresServer):
-    async with ears_at(server.url) as ears, ears.watch("a") as bell:
-        ears.say(server, "a", Hint.READY, sender="me")
-        assert await rings(bell, 0.1) is None
+    async with reader_at(server.url) as reader, reader.watch("a") as hints:
+        reader.say(server, "a", Hint.READY, sender="me")
+        assert await queue_hints(hints, 0.1) is None
 
 
 NONSENSE = ["", " ", "x", "1", "1 you", "-1 you a", "99999 you a", "² you a", "1 you  a", "😀"]
@@ -104,22 +106,22 @@ NONSENSE = ["", " ", "x", "1", "1 you", "-1 you a", "99999 you a", "² you a", "
 
 @pytest.mark.parametrize("text", [*NONSENSE, pytest.param("9" * 5_000 + " you a", id="5,000 digits")])
 async def test_nonsense_harms_nobody(server: PostgresServer, text: str):
-    async with ears_at(server.url) as ears, ears.watch("a") as bell:
-        server.sql("SELECT pg_notify(%s, %s)", ears.channel, text)
-        await rings(bell, 0.05)
-        ears.say(server, "a", Hint.FINISHED)
-        assert await rings(bell, 5) == Hint.FINISHED
+    async with reader_at(server.url) as reader, reader.watch("a") as hints:
+        server.sql("SELECT pg_notify(%s, %s)", reader.channel, text)
+        await queue_hints(hints, 0.05)
+        reader.say(server, "a", Hint.FINISHED)
+        assert await queue_hints(hints, 5) == Hint.FINISHED
 
 
 @pytest.mark.parametrize("schema", ["trioq", 'a "quoted" name', "ü" * 31, "x" * 63, "%s", "Trioq"])
 async def test_any_schema_has_a_channel_of_its_own(server: PostgresServer, schema: str):
     assert len(channel_of(schema).encode()) <= 63
     assert channel_of(schema) != channel_of(schema.swapcase()) or schema.swapcase() == schema
-    async with ears_at(server.url) as ears:
-        ears.listener._channel = ears.channel = channel_of(schema)
-        async with ears.watch("a") as bell:
-            ears.say(server, "a", Hint.READY)
-            assert await rings(bell, 5) == Hint.READY
+    async with reader_at(server.url) as reader:
+        reader.listener._channel = reader.channel = channel_of(schema)
+        async with reader.watch("a") as hints:
+            reader.say(server, "a", Hint.READY)
+            assert await queue_hints(hints, 5) == Hint.READY
 
 
 def test_a_message_fits_whatever_a_notification_may_carry():
@@ -130,48 +132,48 @@ def test_a_message_fits_whatever_a_notification_may_carry():
 
 
 async def test_nobody_listens_before_somebody_watches(server: PostgresServer):
-    async with ears_at(server.url) as ears:
+    async with reader_at(server.url) as reader:
         await trio.sleep(0.1)
-        assert server.connections(ears.name) == 0
-        async with ears.watch("a"), ears.watch("b"):
-            assert server.connections(ears.name) == 1
+        assert server.connections(reader.name) == 0
+        async with reader.watch("a"), reader.watch("b"):
+            assert server.connections(reader.name) == 1
 
 
 async def test_what_happened_before_it_listened_rings_for_everybody(server: PostgresServer):
-    async with ears_at(server.url) as ears, ears.bells.watch(["a"]) as bell, ears.listener.listening(["a"]):
-        assert await rings(bell, 5) == ALL_HINTS
+    async with reader_at(server.url) as reader, reader.channels.watch(["a"]) as hints, reader.listener.listening(["a"]):
+        assert await queue_hints(hints, 5) == ALL_HINTS
 
 
 async def test_a_connection_that_breaks_is_replaced_and_rings_for_everybody(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "_DEAF", 0.1)
-    async with ears_at(server.url) as ears, ears.watch("a") as bell:
+    async with reader_at(server.url) as reader, reader.watch("a") as hints:
         server.sql(
-            "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name = %s", ears.name
+            "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name = %s", reader.name
         )
-        assert await rings(bell, 5) == ALL_HINTS
-        await _until_listening(server, ears)
-        while await rings(bell, 0.3):
+        assert await queue_hints(hints, 5) == ALL_HINTS
+        await _until_listening(server, reader)
+        while await queue_hints(hints, 0.3):
             pass
-        ears.say(server, "a", Hint.READY)
-        assert await rings(bell, 5) == Hint.READY
+        reader.say(server, "a", Hint.READY)
+        assert await queue_hints(hints, 5) == Hint.READY
 
 
 async def test_starting_over_connects_anew_at_once(server: PostgresServer):
-    async with ears_at(server.url) as ears, ears.watch("a") as bell:
-        [(before,)] = server.sql("SELECT pid FROM pg_stat_activity WHERE application_name = %s", ears.name)
-        ears.listener.start_over()
-        assert await rings(bell, 5) == ALL_HINTS
-        await _until_listening(server, ears)
-        [(after,)] = server.sql("SELECT pid FROM pg_stat_activity WHERE application_name = %s", ears.name)
+    async with reader_at(server.url) as reader, reader.watch("a") as hints:
+        [(before,)] = server.sql("SELECT pid FROM pg_stat_activity WHERE application_name = %s", reader.name)
+        reader.listener.start_over()
+        assert await queue_hints(hints, 5) == ALL_HINTS
+        await _until_listening(server, reader)
+        [(after,)] = server.sql("SELECT pid FROM pg_stat_activity WHERE application_name = %s", reader.name)
         assert before != after
 
 
-async def _until_listening(server: PostgresServer, ears: Ears) -> None:
+async def _until_listening(server: PostgresServer, reader: ListenerTest) -> None:
     asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND query LIKE 'LISTEN%%'"
     with trio.fail_after(30):
-        while server.sql(asked, ears.name) == [(0,)]:  # noqa: ASYNC110  it is another process that is waited for
+        while server.sql(asked, reader.name) == [(0,)]:  # noqa: ASYNC110  it is another process that is waited for
             await trio.sleep(0.01)
 
 
@@ -182,29 +184,29 @@ async def test_who_hears_rings_for_nobody_and_asks_once_in_a_while(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "_PROOFS", 0.5)
-    async with ears_at(server.url) as ears, ears.watch("a") as bell:
-        assert await rings(bell, 2) is None
-        assert 2 <= ears.sent <= 6
+    async with reader_at(server.url) as reader, reader.watch("a") as hints:
+        assert await queue_hints(hints, 2) is None
+        assert 2 <= reader.sent <= 6
 
 
 async def test_what_is_heard_anyway_is_proof_enough(server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_PROOFS", 1.0)
-    async with ears_at(server.url) as ears, ears.watch("a") as bell:
+    async with reader_at(server.url) as reader, reader.watch("a") as hints:
         for _ in range(15):
             await trio.sleep(0.1)
-            ears.say(server, "a", Hint.READY)
-            assert await rings(bell, 5) == Hint.READY
-        assert ears.sent == 1
+            reader.say(server, "a", Hint.READY)
+            assert await queue_hints(hints, 5) == Hint.READY
+        assert reader.sent == 1
 
 
 async def test_nobody_asks_for_proofs_while_nobody_watches(server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_PROOFS", 0.05)
-    async with ears_at(server.url) as ears:
-        async with ears.watch("a"):
+    async with reader_at(server.url) as reader:
+        async with reader.watch("a"):
             pass
-        before = ears.sent
+        before = reader.sent
         await trio.sleep(0.5)
-        assert ears.sent <= before + 1
+        assert reader.sent <= before + 1
 
 
 async def test_while_nothing_comes_through_everybody_is_rung_for(
@@ -213,10 +215,10 @@ async def test_while_nothing_comes_through_everybody_is_rung_for(
     caplog.set_level(logging.INFO, "trioq")
     monkeypatch.setattr(module, "_DOUBT", 0.4)
     monkeypatch.setattr(module, "_AGAIN", 0.4)
-    async with ears_at(server.url, nowhere) as ears, ears.watch("a") as bell:
+    async with reader_at(server.url, nowhere) as reader, reader.watch("a") as hints:
         for _ in range(4):
-            assert await rings(bell, 2) == ALL_HINTS
-        assert ears.sent > 1
+            assert await queue_hints(hints, 2) == ALL_HINTS
+        assert reader.sent > 1
     assert ["pooler in transaction mode" in record.message for record in caplog.records] == [True]
 
 
@@ -229,10 +231,10 @@ async def test_a_connection_that_falls_silent_is_noticed(own_server: PostgresSer
 
     async with proxy_before(own_server) as proxy:
         url = own_server.url.replace(str(own_server.port), str(proxy.port))
-        async with ears_at(url, send) as ears, ears.watch("a") as bell:
-            assert await rings(bell, 1) is None
+        async with reader_at(url, send) as reader, reader.watch("a") as hints:
+            assert await queue_hints(hints, 1) is None
             proxy.hold(all_of_them)
             began = trio.current_time()
-            assert await rings(bell, 5) == ALL_HINTS
+            assert await queue_hints(hints, 5) == ALL_HINTS
             assert trio.current_time() - began < 2
-            assert await rings(bell, 5) == ALL_HINTS
+            assert await queue_hints(hints, 5) == ALL_HINTS

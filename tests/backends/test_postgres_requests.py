@@ -22,7 +22,7 @@ from trioq import BackendError, BackendUnavailable
 from trioq.backends import _request_runner
 from trioq.backends.postgres.address import Address
 from trioq.backends.postgres.connection import Connection
-from trioq.backends.postgres.request_runner import Office
+from trioq.backends.postgres.request_runner import RequestRunner
 
 _numbers = count()
 
@@ -32,7 +32,7 @@ def server() -> PostgresServer:
     return shared()
 
 
-class OpenOffice(Office):
+class OpenOffice(RequestRunner):
     """An office, and how many connections it has lost."""
 
     def __init__(self, url: str, size: int) -> None:
@@ -96,7 +96,7 @@ async def until_no_connection_is_left(server: PostgresServer, office: OpenOffice
             await trio.sleep(0.01)
 
 
-async def until_it_answers(office: Office) -> None:
+async def until_it_answers(office: RequestRunner) -> None:
     with trio.fail_after(30):
         while True:
             try:
@@ -353,7 +353,7 @@ async def test_what_takes_too_long_is_ended_on_the_server(
     server: PostgresServer, office: OpenOffice, monkeypatch: pytest.MonkeyPatch, warm: bool
 ):
     monkeypatch.setattr(_request_runner, "PATIENCE", 1.5)
-    monkeypatch.setattr(Office, "_time_to_end", 0.5)
+    monkeypatch.setattr(RequestRunner, "_time_to_end", 0.5)
     if warm:
         await office.read(asking("SELECT 1"))
     with pytest.raises(BackendUnavailable, match=r"answer within 1\.5 s"):
@@ -370,7 +370,7 @@ async def test_a_server_that_stands_still_is_unavailable_within_patience(
     own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, patience: float
 ):
     monkeypatch.setattr(_request_runner, "PATIENCE", 3.0)
-    monkeypatch.setattr(Office, "_time_to_end", 1.5)
+    monkeypatch.setattr(RequestRunner, "_time_to_end", 1.5)
     async with office_at(own_server.url) as office:
         await office.read(asking("SELECT 1"))
         own_server.freeze()
@@ -396,7 +396,7 @@ async def office_behind_a_proxy(server: PostgresServer) -> AsyncIterator[tuple[O
 
 async def test_what_is_swallowed_on_the_way_costs_no_place(own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(_request_runner, "PATIENCE", 0.2)
-    monkeypatch.setattr(Office, "_time_to_end", 0.1)
+    monkeypatch.setattr(RequestRunner, "_time_to_end", 0.1)
     async with office_behind_a_proxy(own_server) as (office, proxy):
         proxy.hold(all_of_them)
         for _ in range(3):
@@ -416,7 +416,7 @@ async def test_a_transaction_is_ended_within_patience_however_long_the_way(
 ):
     """To ask for a ROLLBACK, and for one of each savepoint, would take as long again."""
     monkeypatch.setattr(_request_runner, "PATIENCE", 4.0)
-    monkeypatch.setattr(Office, "_time_to_end", 1.5)
+    monkeypatch.setattr(RequestRunner, "_time_to_end", 1.5)
 
     async def work(connection: Connection[Any]) -> None:
         async with connection.transaction(), connection.transaction(), connection.transaction():

@@ -202,7 +202,7 @@ async def test_the_isolation_that_is_the_default_here_changes_nothing(server: Po
         async with trio.open_nursery() as nursery:
             for worker in "abcd":
                 nursery.start_soon(take, worker)
-        [(ours,)] = await backend._office.read(isolation_of)
+        [(ours,)] = await backend._requests.read(isolation_of)
     assert len(taken) == len({job.id for job in taken}) == 60
     assert ours == "read committed", "else what collides is done again, and three times at most"
 

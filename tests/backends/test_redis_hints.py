@@ -104,11 +104,11 @@ async def test_what_this_process_does_rings_once_and_with_the_reply(server: Serv
         await backend.insert([a_job("1"), a_job("2")])
         with trio.fail_after(30):
             assert await heard(hints) == Hint.READY
-        for sender, rings in ((backend._me, False), (b"another", True)):
+        for sender, queue_hints in ((backend._me, False), (b"another", True)):
             server.command("PUBLISH", "{trioq}:q:hints", b"1 " + sender)
-            with trio.move_on_after(3 if rings else 0.2) as waiting:
+            with trio.move_on_after(3 if queue_hints else 0.2) as waiting:
                 await heard(hints)
-            assert waiting.cancelled_caught != rings, "its own message is passed over: it rang with the reply"
+            assert waiting.cancelled_caught != queue_hints, "its own message is passed over: it rang with the reply"
 
 
 async def test_hints_of_other_queues_and_prefixes_are_not_heard(server: Server) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
-from trioq.backends._hints import ALL_HINTS, Doorbells
+from trioq.backends._hints import ALL_HINTS, HintChannels
 from trioq.backends.redis import listener as module
 from trioq.backends.redis.client import Hear
 from trioq.backends.redis.listener import Listener
@@ -43,16 +43,16 @@ async def test_a_connection_that_breaks_rings_for_everybody_at_once_and_is_made_
         links.append(Link(hear))
         return links[-1]
 
-    bells = Doorbells()
-    listener = Listener(connect, bells, b"me")
+    channels = HintChannels()
+    listener = Listener(connect, channels, b"me")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listener.run)
-        async with bells.watch(["q"]) as bell, listener.listening({"c": (ALL_HINTS, "q")}):
-            await bell.receive()
+        async with channels.watch(["q"]) as hints, listener.listening({"c": (ALL_HINTS, "q")}):
+            await hints.receive()
             await trio.sleep(module._PROOFS * 1.1)
             began = trio.current_time()
             links[0].close()  # between two pings
-            assert await bell.receive() == ALL_HINTS
+            assert await hints.receive() == ALL_HINTS
             assert trio.current_time() == began
             await trio.sleep(module._DEAF * 1.1)
             assert len(links) == 2

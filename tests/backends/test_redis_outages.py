@@ -13,7 +13,7 @@ import pytest
 import trio
 
 import trioq
-from tests.proxy import Proxy, all_of_them, ears, none, proxy_before
+from tests.proxy import Proxy, all_of_them, listeners, none, proxy_before
 from tests.servers import Server, on_one
 from trioq.abc import Hint
 from trioq.backends._hints import ALL_HINTS
@@ -194,9 +194,9 @@ async def test_jobs_start_within_a_second_while_no_hint_gets_through(
     work = Work(_url(proxy))
     work.let_go.set()
     if from_the_start:
-        proxy.hold(ears)
+        proxy.hold(listeners)
     async with work.queue, at_work(trioq.Worker(work.queue)), RedisBackend(server.url) as there:
-        proxy.hold(ears)
+        proxy.hold(listeners)
         waits = []
         for _ in range(5):  # at different moments between two looks
             began = trio.current_time()
@@ -212,7 +212,7 @@ async def test_jobs_start_within_a_second_while_no_hint_gets_through(
 @on_one
 async def test_hints_are_heard_again_once_they_get_through(server: Server, proxy: Proxy) -> None:
     async with RedisBackend(_url(proxy)) as here, RedisBackend(server.url) as there, here.watch(["q"]) as hints:
-        proxy.hold(ears)
+        proxy.hold(listeners)
         with trio.fail_after(SOON):
             for _ in range(3):
                 assert await hints.receive() == ALL_HINTS, "nobody knows what has happened, so anything may have"
@@ -229,9 +229,9 @@ async def test_a_server_that_is_heard_rings_for_nothing(server: Server) -> None:
             while True:  # what comes of beginning to listen
                 await hints.receive()
         # On a busy machine a proof may come late now and then, which rings; deaf, it would ring four times here.
-        rings = 0
+        queue_hints = 0
         with trio.move_on_after(2):
             while True:
                 await hints.receive()
-                rings += 1
-        assert rings <= 2
+                queue_hints += 1
+        assert queue_hints <= 2

@@ -20,7 +20,7 @@ from trioq._core.job import Job, State
 from trioq.backends._base import Hint, Presence
 from trioq.backends.sqlite import SQLiteBackend
 from trioq.backends.sqlite.group_commit import GroupCommit, Request, Transaction
-from trioq.backends.sqlite.hint_counters import Bells
+from trioq.backends.sqlite.hint_counters import HintCounters
 from trioq.backends.sqlite.schema import open_database
 
 
@@ -47,13 +47,13 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 @pytest.fixture
 def commit(db: sqlite3.Connection, tmp_path: Path) -> GroupCommit:
     path = str(tmp_path / "jobs.db")
-    return GroupCommit(db, path, lambda: 7.0, Bells(path))
+    return GroupCommit(db, path, lambda: 7.0, HintCounters(path))
 
 
 def note(text: str, *, about: int | None = None, then: BaseException | None = None) -> Request:
     def work(tx: Transaction) -> str:
         tx.db.execute("INSERT INTO notes VALUES (?, ?)", (text, about))
-        tx.ring(Hint.READY, text)
+        tx.notify(Hint.READY, text)
         if then is not None:
             raise then
         return text
@@ -67,8 +67,8 @@ def notes(db: sqlite3.Connection) -> list[str]:
 
 def test_a_request_that_raises_is_undone_alone(commit: GroupCommit, db: sqlite3.Connection) -> None:
     requests = [note("a"), note("b", then=ValueError("no")), note("a"), note("c")]
-    served, rings = commit.serve(requests)
-    assert (served, dict(rings)) == (4, {"a": Hint.READY, "c": Hint.READY})
+    served, queue_hints = commit.serve(requests)
+    assert (served, dict(queue_hints)) == (4, {"a": Hint.READY, "c": Hint.READY})
     assert [type(request.error) for request in requests] == [type(None), ValueError, sqlite3.IntegrityError, type(None)]
     assert (requests[0].answer(), notes(db)) == ("a", ["a", "c"])
 
@@ -316,15 +316,15 @@ async def test_leases_are_forgotten_when_the_backend_is_closed(tmp_path: Path) -
     backend = SQLiteBackend(tmp_path / "jobs.db", inline=True)
     for lease in (0.06, None):
         async with backend:
-            assert backend._leases.shortest() == inf
+            assert backend._write_deadlines.shortest() == inf
             if lease is not None:
                 await backend.renew(presence(lease), [])
-                assert backend._leases.shortest() == lease
+                assert backend._write_deadlines.shortest() == lease
 
 
 async def test_a_request_to_a_closed_thread_names_the_backend(backend: SQLiteBackend) -> None:
-    assert backend._actor is not None
-    backend._actor.abandon()
+    assert backend._thread is not None
+    backend._thread.abandon()
     with pytest.raises(BackendNotOpen, match="SQLiteBackend is not open"):
         await backend.counts("q")
 

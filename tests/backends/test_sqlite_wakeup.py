@@ -14,13 +14,13 @@ from trioq._core.job import Job
 from trioq._core.lifecycle import Cancel, Complete, Release, step
 from trioq.backends._base import Hint
 from trioq.backends.sqlite import SQLiteBackend
-from trioq.backends.sqlite.wakeup import Ear, Inotify, Listener, Polling, best_ear
+from trioq.backends.sqlite.wakeup import FileWatcher, Inotify, Listener, Polling, best_watcher
 
 
 class PollingBackend(SQLiteBackend):
     """As on a system without file notification."""
 
-    _ear = staticmethod(lambda path: Polling())
+    _make_watcher = staticmethod(lambda path: Polling())
 
 
 def job(id: str = "a", **options: object) -> Job:
@@ -38,9 +38,9 @@ async def pair(request: pytest.FixtureRequest, tmp_path: Path, autojump_clock: M
         yield here, there
 
 
-async def quiet(bell: trio.abc.ReceiveChannel[Hint], seconds: float = 3.0) -> bool:
+async def quiet(hints: trio.abc.ReceiveChannel[Hint], seconds: float = 3.0) -> bool:
     with trio.move_on_after(seconds):
-        await bell.receive()
+        await hints.receive()
         return False
     return True
 
@@ -99,19 +99,19 @@ async def test_what_rang_here_already_does_not_ring_again_with_news_from_elsewhe
     pair: Pair, autojump_clock: MockClock
 ) -> None:
     here, there = pair
-    async with here.watch(["q"]) as bell:
+    async with here.watch(["q"]) as hints:
         await here.insert([job()])
-        assert await bell.receive() == Hint.READY
+        assert await hints.receive() == Hint.READY
         await there.pause("q")
         with trio.fail_after(30):
-            assert await bell.receive() == Hint.PAUSED
+            assert await hints.receive() == Hint.PAUSED
 
 
 async def test_what_was_committed_before_opening_is_no_news(pair: Pair, autojump_clock: MockClock) -> None:
     here, _ = pair
     await here.insert([job()])
-    async with SQLiteBackend(here.database_path, inline=True) as late, late.watch(["q"]) as bell:
-        assert await quiet(bell)
+    async with SQLiteBackend(here.database_path, inline=True) as late, late.watch(["q"]) as hints:
+        assert await quiet(hints)
 
 
 async def test_what_changes_nothing_rings_for_nobody(pair: Pair, autojump_clock: MockClock) -> None:
@@ -133,69 +133,69 @@ async def test_both_processes_may_ring_at_once_and_miss_nothing(pair: Pair, auto
         for number in ids:
             await backend.insert([job(str(number))])
 
-    async with trio.open_nursery() as nursery, here.watch(["q"]) as bell:
+    async with trio.open_nursery() as nursery, here.watch(["q"]) as hints:
         nursery.start_soon(producer, here, range(20))
         nursery.start_soon(producer, there, range(20, 40))
         with trio.fail_after(30):
             while missing:
-                await bell.receive()
+                await hints.receive()
                 missing -= {found.id for found in (await here.claim(["q"], 100, "w", 15, True)).jobs}
 
 
 async def test_nothing_listens_while_nobody_watches(tmp_path: Path) -> None:
-    ears: list[str] = []
+    watchers: list[str] = []
 
-    class Ear(Polling):
+    class FileWatcher(Polling):
         def __init__(self) -> None:
             super().__init__()
-            ears.append("open")
+            watchers.append("open")
 
         def close(self) -> None:
-            ears.append("closed")
+            watchers.append("closed")
 
     class Backend(SQLiteBackend):
-        _ear = staticmethod(lambda path: Ear())
+        _make_watcher = staticmethod(lambda path: FileWatcher())
 
     async with Backend(tmp_path / "jobs.db") as backend:
         for _ in range(2):
             async with backend.watch(["q"]):
                 async with backend.watch(["q"]):
                     pass
-                assert ears == ["open"]
+                assert watchers == ["open"]
             await wait_all_tasks_blocked()
-            assert ears == ["open", "closed"]
-            ears.clear()
+            assert watchers == ["open", "closed"]
+            watchers.clear()
 
 
 async def test_the_doorbell_file_may_be_removed(tmp_path: Path) -> None:
     here, there = SQLiteBackend(tmp_path / "jobs.db"), SQLiteBackend(tmp_path / "jobs.db")
-    async with here, there, there.watch(["q"]) as bell:
+    async with here, there, there.watch(["q"]) as hints:
         (tmp_path / "jobs.db.wake").unlink()
         await wait_all_tasks_blocked()
         for id in "ab":
             await here.insert([job(id)])
             with trio.fail_after(30):
-                await bell.receive()
+                await hints.receive()
 
 
 async def test_it_polls_where_there_is_no_file_notification(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"No such file|no inotify"):
         Inotify(str(tmp_path / "none" / "jobs.db.wake"))
-    assert isinstance(best_ear(str(tmp_path / "none" / "jobs.db.wake")), Polling)
+    assert isinstance(best_watcher(str(tmp_path / "none" / "jobs.db.wake")), Polling)
 
 
 async def test_polling_slows_down_without_news(autojump_clock: MockClock) -> None:
     async def wait() -> float:
         start = trio.current_time()
-        await ear.listen()
+        await watcher.listen()
         return trio.current_time() - start
 
-    ear = Polling()
+    watcher = Polling()
     assert await wait() == pytest.approx(0.05)
     for _ in range(20):
-        ear.heard(False)
+        watcher.heard(False)
     assert await wait() == pytest.approx(0.25)
-    ear.heard(True)
+    watcher.heard(True)
     assert await wait() == pytest.approx(0.05)
 
 
@@ -217,7 +217,7 @@ async def test_a_listener_polls_on_after_its_ear_has_failed(autojump_clock: Mock
         looks += 1
         return False
 
-    make: Callable[[], Ear] = Deaf
+    make: Callable[[], FileWatcher] = Deaf
     async with Listener(make, look, lambda: None).listening():
         await trio.sleep(10)
     assert Deaf.closed

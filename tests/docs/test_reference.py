@@ -41,7 +41,7 @@ def test_every_file_that_a_page_names_exists():
 
 def test_every_function_and_class_of_the_tour_exists():
     tour = PAGES[ROOT / "docs" / "internals" / "life_of_a_job.rst"]
-    names = re.findall(r"``((?:Bound|Queue|Shift|Signature|JobHandle|run_)[\w.]*)``", tour)
+    names = re.findall(r"``((?:Bound|Queue|WorkerRun|Signature|JobHandle|run_)[\w.]*)``", tour)
     assert names
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "trioq").rglob("*.py"))
     for name in names:

@@ -29,7 +29,7 @@ from trioq.testing.simulation.history import (
     Told,
     Unanswered,
 )
-from trioq.testing.simulation.plan import Act, Staff, Verb
+from trioq.testing.simulation.plan import Operation, Verb, WorkerSpec
 
 # --- what happens -------------------------------------------------------------------------------
 
@@ -49,12 +49,12 @@ RECORD = Job(
 
 def up(at: float, by: str, rate: int | None = None) -> Entry:
     """A worker with one slot and a lease of 2 s."""
-    staff = Staff(name=by, queues=("jobs",), concurrency=1, rate_limit=rate, rate_interval=1.0, lease=2.0)
+    staff = WorkerSpec(name=by, queues=("jobs",), concurrency=1, rate_limit=rate, rate_interval=1.0, lease=2.0)
     return Started(at, by, staff)
 
 
-def enqueue(id: str) -> Act:
-    return Act(0.0, "p1", Verb.ENQUEUE, (id,))
+def enqueue(id: str) -> Operation:
+    return Operation(0.0, "p1", Verb.ENQUEUE, (id,))
 
 
 def asked(at: float, id: str) -> Entry:

@@ -33,7 +33,7 @@ from trioq.testing.simulation.history import (
     Told,
     Unanswered,
 )
-from trioq.testing.simulation.plan import Act, Fault, Order, Plan, Staff, Turn, Verb
+from trioq.testing.simulation.plan import Fault, JobSpec, Operation, Plan, RunSpec, Verb, WorkerSpec
 
 BEGAN = 1000.0
 
@@ -41,17 +41,21 @@ LEASE = 8.0
 
 PLAN = Plan(
     seed=7,
-    staff=(
-        Staff(name="w1", queues=("a",), lease=LEASE, rate_limit=2),
-        Staff(name="w2", queues=("a",), lease=LEASE),
+    worker_specs=(
+        WorkerSpec(name="w1", queues=("a",), lease=LEASE, rate_limit=2),
+        WorkerSpec(name="w2", queues=("a",), lease=LEASE),
     ),
-    orders=(Order(id="j1", queue="a"), Order(id="j2", queue="a", turns=(Turn(),)), Order(id="j3", queue="a")),
-    acts=(),
+    job_specs=(
+        JobSpec(id="j1", queue="a"),
+        JobSpec(id="j2", queue="a", runs=(RunSpec(),)),
+        JobSpec(id="j3", queue="a"),
+    ),
+    operations=(),
     heals=False,
 )
 
 
-class Tale:
+class MadeHistory:
     """What has happened so far.  Times are seconds since the beginning; c1 enqueues, w1.1 and w2.1 work."""
 
     def __init__(self, plan: Plan = PLAN) -> None:
@@ -60,7 +64,7 @@ class Tale:
         self.entries: list[Entry] = []
         self.records: dict[str, Job] = {}
         self.begun: dict[str, int] = {}
-        self.orders = {order.id: order for order in plan.orders}
+        self.job_specs = {spec.id: spec for spec in plan.job_specs}
         for process in ("w1.1", "w2.1"):
             self.start(process)
 
@@ -82,47 +86,47 @@ class Tale:
 
     # --- clients ---
 
-    def ask(self, verb: Verb, *targets: str, by: str = "c1") -> Act:
-        act = Act(self.now - BEGAN, by, verb, targets)
-        self.add(Asked(self.now, by, act))
-        return act
+    def ask(self, verb: Verb, *targets: str, by: str = "c1") -> Operation:
+        operation = Operation(self.now - BEGAN, by, verb, targets)
+        self.add(Asked(self.now, by, operation))
+        return operation
 
-    def answer(self, act: Act, *answer: Any) -> Self:
-        return self.add(Answered(self.now, act.by, act, answer))
+    def answer(self, operation: Operation, *answer: Any) -> Self:
+        return self.add(Answered(self.now, operation.by, operation, answer))
 
-    def forsake(self, act: Act) -> Self:
-        return self.add(Unanswered(self.now, act.by, act, "no answer"))
+    def forsake(self, operation: Operation) -> Self:
+        return self.add(Unanswered(self.now, operation.by, operation, "no answer"))
 
     def insert(self, id: str, *, by: str = "c1", **fields: Any) -> Self:
-        order = self.orders[id]
+        spec = self.job_specs[id]
         names = ("delay", "ttl", "timeout", "priority", "max_retries", "max_crashes", "unique_key")
-        options = {name: getattr(order, name) for name in names} | fields
-        job = stamp(Job(id=id, queue=order.queue, task="work", **options), len(self.records) + 1, self.now)
+        options = {name: getattr(spec, name) for name in names} | fields
+        job = stamp(Job(id=id, queue=spec.queue, task="work", **options), len(self.records) + 1, self.now)
         return self.add(Inserted(self.now, by, job)).tell(by, events.JobEnqueued, id)
 
     def enqueue(self, *ids: str, **fields: Any) -> Self:
-        act = self.ask(Verb.ENQUEUE, *ids)
+        operation = self.ask(Verb.ENQUEUE, *ids)
         for id in ids:
             self.insert(id, **fields)
-        return self.answer(act, *((id, True) for id in ids))
+        return self.answer(operation, *((id, True) for id in ids))
 
     def cancel(self, id: str, by: str = "c1") -> Self:
-        act = self.ask(Verb.CANCEL, id, by=by)
-        return self.store(by, id, Cancel()).answer(act, True)
+        operation = self.ask(Verb.CANCEL, id, by=by)
+        return self.store(by, id, Cancel()).answer(operation, True)
 
     def requeue(self, id: str) -> Self:
-        act = self.ask(Verb.REQUEUE, id)
-        return self.store("c1", id, Requeue()).answer(act, True)
+        operation = self.ask(Verb.REQUEUE, id)
+        return self.store("c1", id, Requeue()).answer(operation, True)
 
     def pause(self, queue: str, paused: bool = True) -> Self:
-        act = self.ask(Verb.PAUSE if paused else Verb.RESUME, queue)
-        return self.add(Paused(self.now, "c1", queue, paused)).answer(act, None)
+        operation = self.ask(Verb.PAUSE if paused else Verb.RESUME, queue)
+        return self.add(Paused(self.now, "c1", queue, paused)).answer(operation, None)
 
     # --- workers ---
 
     def start(self, process: str) -> Self:
-        [staff] = [staff for staff in self.plan.staff if process.startswith(staff.name)]
-        return self.add(Started(self.now, process, staff)).tell_of_worker(process, events.WorkerStarted)
+        [spec] = [spec for spec in self.plan.worker_specs if process.startswith(spec.name)]
+        return self.add(Started(self.now, process, spec)).tell_of_worker(process, events.WorkerStarted)
 
     def claim(self, process: str, id: str, **fields: Any) -> Self:
         before = self.records[id]
@@ -135,16 +139,18 @@ class Tale:
     def begin(self, process: str, id: str, told: bool = True) -> Self:
         if told:
             self.tell(process, events.JobStarted, id)
-        turn = self.begun[id] = self.begun.get(id, -1) + 1
-        return self.add(Began(self.now, process, self.records[id], turn))
+        nth_run = self.begun[id] = self.begun.get(id, -1) + 1
+        return self.add(Began(self.now, process, self.records[id], nth_run))
 
     def end(self, process: str, id: str, how: str = "returned") -> Self:
-        return self.end_turn(process, id, self.begun[id], how)
+        return self.end_run(process, id, self.begun[id], how)
 
-    def end_turn(self, process: str, id: str, turn: int, how: str = "returned") -> Self:
-        [began] = [each for each in self.entries if isinstance(each, Began) and (each.job.id, each.turn) == (id, turn)]
+    def end_run(self, process: str, id: str, nth_run: int, how: str = "returned") -> Self:
+        [began] = [
+            each for each in self.entries if isinstance(each, Began) and (each.job.id, each.nth_run) == (id, nth_run)
+        ]
         returned = f"{id} in run {began.job.run}" if how == "returned" else None
-        return self.add(Ended(self.now, process, began.job, turn, how, returned))
+        return self.add(Ended(self.now, process, began.job, nth_run, how, returned))
 
     def take(self, process: str, id: str) -> Self:
         """Claim a job, and begin it."""

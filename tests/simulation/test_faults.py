@@ -12,14 +12,26 @@ import trioq
 from trioq._core.events import WorkerStarted
 from trioq.testing.simulation.draw import draw_plan
 from trioq.testing.simulation.history import Entry, Healed, History, Hurt, Told
-from trioq.testing.simulation.plan import Act, Clock, Crash, Drag, Fault, Freeze, Order, Plan, Slip, Staff, Verb
+from trioq.testing.simulation.plan import (
+    Clock,
+    Crash,
+    Fault,
+    Freeze,
+    JobSpec,
+    Operation,
+    Plan,
+    SlowCall,
+    SlowVerb,
+    Verb,
+    WorkerSpec,
+)
 from trioq.testing.simulation.world import simulate
 
 WORLD = Plan(
     seed=1,
-    staff=(Staff(name="w1", queues=("a",), lease=3.0),),
-    orders=tuple(Order(id=f"j{number}", queue="a") for number in range(20)),
-    acts=tuple(Act(float(number), "c1", Verb.ENQUEUE, (f"j{number}",)) for number in range(20)),
+    worker_specs=(WorkerSpec(name="w1", queues=("a",), lease=3.0),),
+    job_specs=tuple(JobSpec(id=f"j{number}", queue="a") for number in range(20)),
+    operations=tuple(Operation(float(number), "c1", Verb.ENQUEUE, (f"j{number}",)) for number in range(20)),
     horizon=20.0,
 )
 
@@ -38,7 +50,7 @@ def seconds(history: History, entry: Entry) -> float:
 @pytest.mark.parametrize("way", ["there", "back"])
 @pytest.mark.parametrize("verb", ["claim", "settle", "renew"])
 def test_a_drag_slows_the_calls_of_one_kind_while_it_lasts(verb: str, way: str):
-    history = with_faults(Drag(process="w1", at=5.0, seconds=10.0, verb=verb, **{way: 0.5}))
+    history = with_faults(SlowVerb(process="w1", at=5.0, seconds=10.0, verb=verb, **{way: 0.5}))
     hurt = history.all(Hurt)
     assert len(hurt) > 3
     assert {each.verb for each in hurt} == {verb}
@@ -47,19 +59,19 @@ def test_a_drag_slows_the_calls_of_one_kind_while_it_lasts(verb: str, way: str):
 
 
 def test_a_drag_may_let_no_answer_through():
-    history = with_faults(Drag(process="w1", at=5.0, seconds=10.0, verb="settle", back=inf))
+    history = with_faults(SlowVerb(process="w1", at=5.0, seconds=10.0, verb="settle", back=inf))
     assert {(each.verb, each.seconds, each.unknown) for each in history.all(Hurt)} == {("settle", 1.0, True)}
 
 
 def test_a_drag_ends_at_the_latest_when_all_is_healed():
-    history = with_faults(Drag(process="w1", at=5.0, seconds=500.0, verb="claim", there=0.5), heals=True)
+    history = with_faults(SlowVerb(process="w1", at=5.0, seconds=500.0, verb="claim", there=0.5), heals=True)
     [healed] = history.all(Healed)
     assert max(each.at for each in history.all(Hurt)) < healed.at
 
 
 def test_a_slip_of_one_call_comes_before_a_drag():
-    slip = Slip(process="w1", call=1, back=0.75)
-    history = with_faults(slip, Drag(process="w1", at=0.0, seconds=30.0, verb="claim", back=0.5))
+    slow_call = SlowCall(process="w1", call=1, back=0.75)
+    history = with_faults(slow_call, SlowVerb(process="w1", at=0.0, seconds=30.0, verb="claim", back=0.5))
     assert sum(each.seconds >= 0.75 for each in history.all(Hurt)) == 1
 
 
@@ -87,6 +99,8 @@ def test_some_worlds_have_no_faults():
 def test_some_workers_wake_up_while_those_who_take_them_for_dead_are_slow_to_say_so():
     def about(plan: Plan) -> bool:
         naps = [fault for fault in plan.faults if isinstance(fault, Freeze)]
-        return any(isinstance(drag, Drag) and any(drag.at == nap.at for nap in naps) for drag in plan.faults)
+        return any(
+            isinstance(slow_verb, SlowVerb) and any(slow_verb.at == nap.at for nap in naps) for slow_verb in plan.faults
+        )
 
     assert any(about(draw_plan(seed)) for seed in range(60))

@@ -7,7 +7,7 @@ from importlib import import_module
 import attrs
 
 from tests.simulation.examples import EXAMPLES, told
-from tests.simulation.made_history import Tale
+from tests.simulation.made_history import MadeHistory
 from trioq._core.lifecycle import Complete, Fail, Reclaim
 from trioq.testing.simulation.rules import GROUPS, LIVENESS, SAFETY, broken
 
@@ -49,24 +49,24 @@ def test_a_rule_begins_with_the_sentence_that_it_stands_for():
 
 
 def test_a_day_as_it_should_be_breaks_no_rule():
-    tale = Tale()
-    tale.enqueue("j1", max_retries=1).enqueue("j2").run("w1.1", "j1", "raised", Fail("ValueError: as planned", 0.5))
-    tale.take("w2.1", "j2").at(1).run("w1.1", "j1").at(2).renew("w2.1", "j2").die("w2.1").at(11)
-    tale.store("w1.1", "j2", Reclaim()).at(12).run("w1.1", "j2").heal().at(40).stop("w1.1")
-    tale.plan = attrs.evolve(tale.plan, heals=True)
-    assert broken(tale.history()) == []
+    made = MadeHistory()
+    made.enqueue("j1", max_retries=1).enqueue("j2").run("w1.1", "j1", "raised", Fail("ValueError: as planned", 0.5))
+    made.take("w2.1", "j2").at(1).run("w1.1", "j1").at(2).renew("w2.1", "j2").die("w2.1").at(11)
+    made.store("w1.1", "j2", Reclaim()).at(12).run("w1.1", "j2").heal().at(40).stop("w1.1")
+    made.plan = attrs.evolve(made.plan, heals=True)
+    assert broken(made.history()) == []
 
 
 def test_a_world_that_does_not_heal_need_not_end():
-    tale = Tale().enqueue("j1")
-    assert broken(tale.history(drained=False)) == []
-    tale.plan = attrs.evolve(tale.plan, heals=True)
-    assert broken(tale.history(drained=False)) == ["everything_ends:     0.000 not everything has ended: j1"]
+    made = MadeHistory().enqueue("j1")
+    assert broken(made.history(drained=False)) == []
+    made.plan = attrs.evolve(made.plan, heals=True)
+    assert broken(made.history(drained=False)) == ["everything_ends:     0.000 not everything has ended: j1"]
 
 
 def test_a_line_says_which_rule_is_broken_by_whom_and_when():
-    tale = Tale().enqueue("j1").at(1.5).take("w1.1", "j1").store("w2.1", "j1", Complete(b"1"))
+    made = MadeHistory().enqueue("j1").at(1.5).take("w1.1", "j1").store("w2.1", "j1", Complete(b"1"))
     assert (
         "only_its_holder_settles_a_run:     1.500 w2.1 writes job:completed of j1, run 1, which w1.1 holds"
-        in broken(tale.history())
+        in broken(made.history())
     )

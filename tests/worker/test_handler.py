@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import trioq
 from trioq import Reject, Retry, Snooze
-from trioq._worker.run import Shift
+from trioq._worker.run import WorkerRun
 
 
 @pytest.fixture
@@ -649,13 +649,13 @@ async def test_an_exception_that_cannot_be_shown_fails_its_job_alone(autojump_cl
 async def test_an_error_that_nothing_can_catch_stops_the_worker_and_releases_its_jobs(
     autojump_clock, queue, monkeypatch
 ):
-    end = Shift.end
+    end = WorkerRun.end
 
-    def fail_once(shift, running, outcome):
-        if running.job.task == "corrupt" and not running.ended:
-            running.ended = True
+    def fail_once(run, active, outcome):
+        if active.job.task == "corrupt" and not active.ended:
+            active.ended = True
             raise ZeroDivisionError
-        end(shift, running, outcome)
+        end(run, active, outcome)
 
     @queue.task(max_retries=0)
     async def corrupt(): ...
@@ -664,7 +664,7 @@ async def test_an_error_that_nothing_can_catch_stops_the_worker_and_releases_its
     async def fine():
         await trio.sleep(10)
 
-    monkeypatch.setattr(Shift, "end", fail_once)
+    monkeypatch.setattr(WorkerRun, "end", fail_once)
     async with queue:
         await fine.enqueue()
         with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def portions(items: Iterable[T], weigh: Callable[[T], int], *, most: int, most_bytes: int) -> Iterator[list[T]]:
+def batches(items: Iterable[T], weigh: Callable[[T], int], *, most: int, most_bytes: int) -> Iterator[list[T]]:
     """The items in their order, in lists that are full; one that is too heavy goes alone, however heavy it is."""
     portion: list[T] = []
     size = 0

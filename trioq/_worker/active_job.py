@@ -20,7 +20,7 @@ class Reason(Enum):
     LEASE_LOST = auto()
 
 
-class Running:
+class ActiveJob:
     """From the claim to the settle."""
 
     __slots__ = (

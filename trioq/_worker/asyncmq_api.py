@@ -15,13 +15,13 @@ from .._core.outcome import CancelledByUser, Interrupted, LeaseLost
 from .._queue import Queue, find_queue
 from .._rate_limiter import RateLimiter
 from ..backends import Backend
-from .active_job import Reason, Running
+from .active_job import ActiveJob, Reason
 from .handler import handle
 from .limiter import admitted_or_ended
-from .lost_jobs import tell_losses
+from .lost_jobs import report_lost_jobs
 from .pipeline import shielded
 from .renew import renew
-from .run import Limits, Shift
+from .run import Limits, WorkerRun
 from .settle import settle
 from .worker import Worker
 
@@ -76,60 +76,60 @@ def _claimed(queue_name: str, raw_job: Job | bytes | Mapping[str, Any], backend:
 
 async def _handle(job: Job, queue: Queue, slots: trio.CapacityLimiter, rate: RateLimiter | None) -> None:
     """One job's way; it is renewed while it waits for its slot and token."""
-    shift = _shift_for(str(job.worker), queue, slots, rate)
-    running = shift.hold(job, None, start_by=inf)  # before it begins the store is asked whether it still is ours
-    await shielded(shift, lambda: _through(running, shift))
-    if shift.interrupt is not None:
-        raise shift.interrupt
+    run = _run_for(str(job.worker), queue, slots, rate)
+    active = run.hold(job, None, start_by=inf)  # before it begins the store is asked whether it still is ours
+    await shielded(run, lambda: _through(active, run))
+    if run.interrupt is not None:
+        raise run.interrupt
 
 
 @trio.lowlevel.enable_ki_protection
-async def _through(running: Running, shift: Shift) -> None:
-    async with shift.sandbox, trio.open_nursery() as keepers:
-        keepers.start_soon(renew, shift)
+async def _through(active: ActiveJob, run: WorkerRun) -> None:
+    async with run.sandbox, trio.open_nursery() as keepers:
+        keepers.start_soon(renew, run)
         # A task of its own, so that its context is none of the caller's.
         async with trio.open_nursery() as handlers:  # noqa: ASYNC112
-            handlers.start_soon(_run, running, shift)
-        shift.begin_last_writes()
-        shift.close_outcomes()
-        await settle(shift.outcomes, shift)
+            handlers.start_soon(_run, active, run)
+        run.begin_last_writes()
+        run.close_outcomes()
+        await settle(run.outcomes, run)
         keepers.cancel_scope.cancel()
 
 
 @trio.lowlevel.enable_ki_protection
-async def _run(running: Running, shift: Shift) -> None:
+async def _run(active: ActiveJob, run: WorkerRun) -> None:
     """Run the handler, if the store says that this is still the claim that counts."""
-    job, store = running.job, shift.store
-    with shift.drain:
-        await _take_slot(running, shift)
+    job, store = active.job, run.store
+    with run.drain:
+        await _take_slot(active, run)
         [stored] = (await store.ask(lambda: store.backend.get(job.queue, [job.id]))).jobs
         if stored is not None and stored.run == job.run and stored.state is State.CANCELLED:
-            shift.end(running, CancelledByUser())
+            run.end(active, CancelledByUser())
         elif stored is None or (stored.run, stored.state) != (job.run, State.ACTIVE):
-            unheard = running.cancel(Reason.LEASE_LOST)
-            shift.end(running, LeaseLost())
+            unheard = active.cancel(Reason.LEASE_LOST)
+            run.end(active, LeaseLost())
             if unheard:
-                await tell_losses(shift, lost=[job])
-        elif admitted_or_ended(running, store.now(), shift):
-            await handle(running, shift)
-    shift.end(running, Interrupted())  # where a shutdown came before all that
+                await report_lost_jobs(run, lost=[job])
+        elif admitted_or_ended(active, store.now(), run):
+            await handle(active, run)
+    run.end(active, Interrupted())  # where a shutdown came before all that
 
 
-async def _take_slot(running: Running, shift: Shift) -> None:
+async def _take_slot(active: ActiveJob, run: WorkerRun) -> None:
     slot = object()
-    await shift.slots.acquire_on_behalf_of(slot)
+    await run.slots.acquire_on_behalf_of(slot)
     try:
-        if shift.rate is not None:
-            await shift.rate.take_in_turn()
+        if run.rate is not None:
+            await run.rate.take_in_turn()
     except BaseException:
-        shift.slots.release_on_behalf_of(slot)
+        run.slots.release_on_behalf_of(slot)
         raise
-    running.slot = slot  # with its token: from here on, both come back together
+    active.slot = slot  # with its token: from here on, both come back together
 
 
-def _shift_for(worker: str, queue: Queue, slots: trio.CapacityLimiter, rate: RateLimiter | None) -> Shift:
+def _run_for(worker: str, queue: Queue, slots: trio.CapacityLimiter, rate: RateLimiter | None) -> WorkerRun:
     settings = queue.settings
-    return Shift(
+    return WorkerRun(
         queues={queue.name: queue},
         backend=queue.backend,
         slots=slots,

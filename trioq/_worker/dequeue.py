@@ -11,8 +11,8 @@ import trio
 
 from .._core.errors import BackendError
 from ..backends._base import Claimed
-from .active_job import Running
-from .run import Shift
+from .active_job import ActiveJob
+from .run import WorkerRun
 
 logger: Final = logging.getLogger("trioq.worker")
 
@@ -40,43 +40,43 @@ class Dequeue:
     *delayed* counts delayed jobs as something to claim.
     """
 
-    def __init__(self, shift: Shift, *, until_idle: bool = False, delayed: bool = False) -> None:
-        self._shift = shift
+    def __init__(self, run: WorkerRun, *, until_idle: bool = False, delayed: bool = False) -> None:
+        self._run = run
         self._until_idle = until_idle
         self._poll = RESTING if until_idle else POLL
         self._delayed = delayed
         if until_idle:
-            shift.resting = RESTING
-        self._order = list(shift.queues)
+            run.resting = RESTING
+        self._order = list(run.queues)
         self._was_idle = True  #: whether nothing was held when the last claim was asked
         self._last_life_since: float | None = None
 
-    async def run(self, send: trio.MemorySendChannel[list[Running]]) -> None:
+    async def run(self, send: trio.MemorySendChannel[list[ActiveJob]]) -> None:
         """Claim until the drain."""
-        shift = self._shift
+        run = self._run
         tries = 0
         with send:
-            while not shift.draining:
+            while not run.draining:
                 slots = await self._take()
                 unused: Sequence[object] = slots
-                shift.ready = trio.Event()  # before the claim: a hint during it makes another
-                cancels = shift.cancel_hints
+                run.ready = trio.Event()  # before the claim: a hint during it makes another
+                cancels = run.cancel_hints
                 try:
                     reply = await self._claim(len(slots))
                     jobs = () if reply is None else reply.jobs
                     unused = slots[len(jobs) :]
                     batch = [
-                        shift.hold(job, slot, job.lease_until or inf) for job, slot in zip(jobs, slots, strict=False)
+                        run.hold(job, slot, job.lease_until or inf) for job, slot in zip(jobs, slots, strict=False)
                     ]
                 finally:
                     self._give_back(unused)
                 if reply is None:
                     tries += 1
-                    await shift.store.pause(tries)
+                    await run.store.pause(tries)
                     continue
                 tries = 0
-                if shift.cancel_hints != cancels:
-                    shift.renew_now.set()  # it may have been about a job that was still on its way here
+                if run.cancel_hints != cancels:
+                    run.renew_now.set()  # it may have been about a job that was still on its way here
                 if batch:
                     send.send_nowait(batch)
                 if await self._wait(reply, asked=len(slots)):
@@ -84,56 +84,54 @@ class Dequeue:
 
     async def _take(self) -> list[object]:
         """Free slots, each with a rate token; at least one.  Waits with nothing in hand."""
-        shift = self._shift
+        run = self._run
         while True:
-            while shift.unsettled > shift.slots.total_tokens:
-                await shift.settled.wait()
+            while run.unsettled > run.slots.total_tokens:
+                await run.settled.wait()
             slots = [object()]
-            await _acquire(shift.slots, slots[0])
-            slots += [object() for _ in range(_free(shift.slots))]
+            await _acquire(run.slots, slots[0])
+            slots += [object() for _ in range(_free(run.slots))]
             for slot in slots[1:]:
-                shift.slots.acquire_on_behalf_of_nowait(slot)
-            if shift.rate is None:
+                run.slots.acquire_on_behalf_of_nowait(slot)
+            if run.rate is None:
                 return slots
-            tokens = shift.rate.take(len(slots))
+            tokens = run.rate.take(len(slots))
             self._release(slots[tokens:])
             if tokens:
                 return slots[:tokens]
-            await shift.rate.wait_available()
+            await run.rate.wait_available()
 
     def _release(self, slots: Sequence[object]) -> None:
         for slot in slots:
-            self._shift.slots.release_on_behalf_of(slot)
+            self._run.slots.release_on_behalf_of(slot)
 
     def _give_back(self, slots: Sequence[object]) -> None:
         self._release(slots)
-        if self._shift.rate is not None:
-            self._shift.rate.give_back(len(slots))
+        if self._run.rate is not None:
+            self._run.rate.give_back(len(slots))
 
     async def _claim(self, limit: int) -> Claimed | None:
         """The store's answer, or None where it has none: then nothing may be kept in hand until the next try."""
-        shift = self._shift
+        run = self._run
         self._order.append(self._order.pop(0))  # each queue is the first in its turn
-        self._was_idle = shift.idle
-        shift.claim_asked_at = trio.current_time()
+        self._was_idle = run.idle
+        run.claim_asked_at = trio.current_time()
         try:
-            reply = await shift.store.ask_once(
-                lambda: shift.store.backend.claim(
-                    self._order, limit, shift.identity, shift.limits.lease, self._was_idle
-                )
+            reply = await run.store.ask_once(
+                lambda: run.store.backend.claim(self._order, limit, run.identity, run.limits.lease, self._was_idle)
             )
         except BackendError as error:
             logger.error("the store refused a claim, trying again: %s", error)
             return None
         finally:
-            shift.claim_asked_at = inf
+            run.claim_asked_at = inf
         if reply is not None:
-            shift.counts["claimed"] += len(reply.jobs)
+            run.counts["claimed"] += len(reply.jobs)
         return reply
 
     async def _wait(self, reply: Claimed, asked: int) -> bool:
         """Wait until another claim may find something.  True when this worker is to end, being idle."""
-        shift = self._shift
+        run = self._run
         if reply.jobs and reply.jobs[0].last_life:
             await self._wait_empty()
             return False
@@ -142,17 +140,17 @@ class Dequeue:
             return False
         if len(reply.jobs) == asked:
             return False
-        if self._until_idle and shift.idle and not reply.jobs:
+        if self._until_idle and run.idle and not reply.jobs:
             if not self._was_idle:
                 return False  # what ended during the claim may have enqueued more
             if not reply.last_life and not self._comes_due(reply):
                 return True
-        if reply.last_life and shift.idle and not self._was_idle:
+        if reply.last_life and run.idle and not self._was_idle:
             return False  # what ended during the claim has left this worker empty
         due = inf if reply.next_due is None else max(0.0, reply.next_due - reply.now)
-        shift.claim_when_settled = self._until_idle or reply.last_life  # for the last settle makes this worker idle
+        run.claim_when_settled = self._until_idle or reply.last_life  # for the last settle makes this worker idle
         with trio.move_on_after(min(due, self._poll)):
-            await shift.ready.wait()
+            await run.ready.wait()
         return False
 
     def _comes_due(self, reply: Claimed) -> bool:
@@ -166,11 +164,11 @@ class Dequeue:
             return False
         if self._last_life_since is None:
             self._last_life_since = reply.now
-        return reply.now - self._last_life_since >= self._shift.limits.lease
+        return reply.now - self._last_life_since >= self._run.limits.lease
 
     async def _make_room(self) -> None:
         """Claim nothing until this worker holds no job, or until another has taken the one that it is to run alone."""
-        while not self._shift.idle:
+        while not self._run.idle:
             with trio.move_on_after(self._poll):
                 await self._wait_empty()
                 return
@@ -180,8 +178,8 @@ class Dequeue:
 
     async def _wait_empty(self) -> None:
         """Claim nothing until this worker holds no job."""
-        while not self._shift.idle:
-            await self._shift.settled.wait()
+        while not self._run.idle:
+            await self._run.settled.wait()
 
 
 async def _acquire(slots: trio.CapacityLimiter, borrower: object) -> None:

@@ -30,9 +30,9 @@ from .._core.outcome import (
 )
 from .._task import Task
 from ..sandbox import Target
-from .active_job import Reason, Running
+from .active_job import ActiveJob, Reason
 from .limiter import admitted_or_ended
-from .run import Shift
+from .run import WorkerRun
 from .threads import ThreadAbandoned, run_in_thread
 
 logger: Final = logging.getLogger("trioq.worker")
@@ -42,9 +42,9 @@ _FAILURES: Final = (Raised, TimedOut, UnknownTask, RetryAsked, Rejected, BadPayl
 
 
 @trio.lowlevel.enable_ki_protection
-async def handle_all(receive: trio.MemoryReceiveChannel[list[Running]], shift: Shift) -> None:
+async def handle_all(receive: trio.MemoryReceiveChannel[list[ActiveJob]], run: WorkerRun) -> None:
     """Start a task for each job; end when the channel has closed and every handler has ended."""
-    with receive, shift.drain:
+    with receive, run.drain:
         async with trio.open_nursery() as nursery:
             # The end of the grace is for handlers; whoever sends down this channel must find it served to its end.
             with trio.CancelScope(shield=True):
@@ -52,40 +52,40 @@ async def handle_all(receive: trio.MemoryReceiveChannel[list[Running]], shift: S
                     if nursery.cancel_scope.cancel_called:
                         # A task ended in an error that nothing here could catch: what comes now is released, not
                         # started among the cancelled, and the error comes out of `start`.
-                        shift.stop(0)
-                    for running in batch:
-                        nursery.start_soon(handle, running, shift, name=running.job.task)
+                        run.stop(0)
+                    for active in batch:
+                        nursery.start_soon(handle, active, run, name=active.job.task)
 
 
 @trio.lowlevel.enable_ki_protection
-async def handle(running: Running, shift: Shift) -> None:
+async def handle(active: ActiveJob, run: WorkerRun) -> None:
     """Run one job's handler, and hand over how that ended.  It swallows every cancellation: its task ends with it."""
-    if running.why is not None:  # cancelled or lost on its way here
-        shift.end(running, _outcome(None, running, shift))
+    if active.why is not None:  # cancelled or lost on its way here
+        run.end(active, _outcome(None, active, run))
         return
     # Judged again, for the way here may have taken a while; only a drain, its lease or a TTL can change the answer.
-    now = shift.store.now()
-    doubtful = shift.draining or now >= running.start_by or running.job.expires_at is not None
-    if doubtful and not admitted_or_ended(running, now, shift):
+    now = run.store.now()
+    doubtful = run.draining or now >= active.start_by or active.job.expires_at is not None
+    if doubtful and not admitted_or_ended(active, now, run):
         return
-    if shift.rate is not None:
-        shift.rate.spend()
-    running.spent = True
-    running_job.set(running)
+    if run.rate is not None:
+        run.rate.spend()
+    active.spent = True
+    running_job.set(active)
     if event_emitter.wants(JobStarted.name):
-        event_emitter.emit(JobStarted.of(running.job, shift.store.now()))
+        event_emitter.emit(JobStarted.of(active.job, run.store.now()))
     try:
-        outcome = await _run(running, shift)
+        outcome = await _run(active, run)
     except ThreadAbandoned:
-        job = running.job
+        job = active.job
         logger.error("job %s (%s): its thread did not end; it is left to its lease", job.id, job.task)
-        shift.abandon(running)
+        run.abandon(active)
         return
     except Exception as error:  # it raised what can't even be looked at
         outcome = Raised(f"{type(error).__name__}, on looking at what the handler raised")
     if not isinstance(outcome, Returned):
-        _log_if_failed(running.job, outcome)
-    shift.end(running, outcome)
+        _log_if_failed(active.job, outcome)
+    run.end(active, outcome)
 
 
 def _log_if_failed(job: Job, outcome: Outcome) -> None:
@@ -94,36 +94,36 @@ def _log_if_failed(job: Job, outcome: Outcome) -> None:
         logger.warning("job %s (%s) failed in %s: %s", job.id, job.task, attempt, outcome.error)
 
 
-async def _run(running: Running, shift: Shift) -> Outcome:
-    job = running.job
+async def _run(active: ActiveJob, run: WorkerRun) -> Outcome:
+    job = active.job
     if job.unreadable is not None:
         return BadPayload(f"the record can't be read: {job.unreadable}")
-    tasks = shift.queues[job.queue].tasks
+    tasks = run.queues[job.queue].tasks
     task = tasks.get(job.task)
     if task is None:
         known = ", ".join(tasks) or "none"
         return UnknownTask(f"this worker's queue {job.queue!r} has no task {job.task!r}; it has: {known}")
     timeout = job.timeout
     if task.sandbox and timeout is None:
-        timeout = shift.limits.settings.sandbox_timeout
+        timeout = run.limits.settings.sandbox_timeout
     if timeout is not None:
-        running.timeout = timeout
-        running.scope.deadline = trio.current_time() + timeout
+        active.timeout = timeout
+        active.scope.deadline = trio.current_time() + timeout
     error: BaseException | None = None
     try:
-        with running.scope:
-            return await _call(task, job, shift)
+        with active.scope:
+            return await _call(task, job, run)
     except ThreadAbandoned:
         raise
     except BaseException as raised:  # noqa: ASYNC103  whatever a handler raises is its job's outcome, and nobody else's
         error = raised
-    return _outcome(error, running, shift)
+    return _outcome(error, active, run)
 
 
-async def _call(task: Task[..., Any, Any], job: Job, shift: Shift) -> Outcome:
+async def _call(task: Task[..., Any, Any], job: Job, run: WorkerRun) -> Outcome:
     """The handler itself, on the loop, in a thread or in a process."""
     if task.sandbox:
-        return await shift.sandbox.run(Target.of(task.fn), job.payload, shift.max_payload)
+        return await run.sandbox.run(Target.of(task.fn), job.payload, run.max_payload)
     signature = task.signature
     try:
         args, kwargs = signature.decode(job.payload)
@@ -132,8 +132,8 @@ async def _call(task: Task[..., Any, Any], job: Job, shift: Shift) -> Outcome:
     if task.is_async:
         value = await _run_async(task.fn, args, kwargs)
     else:
-        value = await run_in_thread(partial(task.fn, *args, **kwargs), shift)
-    return Returned(signature.result.encode_result(value, shift.max_payload))
+        value = await run_in_thread(partial(task.fn, *args, **kwargs), run)
+    return Returned(signature.result.encode_result(value, run.max_payload))
 
 
 # Ctrl-C may interrupt a handler, and nothing of the worker's own: there it would lose what has been done.
@@ -142,16 +142,16 @@ async def _run_async(fn: Callable[..., Any], args: list[Any], kwargs: dict[str, 
     return await fn(*args, **kwargs)
 
 
-def _outcome(error: BaseException | None, running: Running, shift: Shift) -> Outcome:
+def _outcome(error: BaseException | None, active: ActiveJob, run: WorkerRun) -> Outcome:
     """How a run ended that did not return: the reason it was stopped for beats whatever it raised after that."""
-    job = running.job
+    job = active.job
     interrupt = None if error is None else _interrupt_in(error)
     if interrupt is not None:
         logger.warning("job %s (%s) met a KeyboardInterrupt: the worker stops", job.id, job.task)
-        shift.interrupt = interrupt
-        shift.stop(0)
+        run.interrupt = interrupt
+        run.stop(0)
         return Interrupted()
-    reason = running.reason(shift.drain)
+    reason = active.reason(run.drain)
     if reason is None:
         if error is None:
             return Raised("Cancelled: the handler cancelled the scope that it runs in")
@@ -162,7 +162,7 @@ def _outcome(error: BaseException | None, running: Running, shift: Shift) -> Out
         logger.warning("job %s (%s) raised while it was stopped (%s)", job.id, job.task, reason.name, exc_info=error)
     match reason:
         case Reason.TIMEOUT:
-            return TimedOut(f"TimedOut: the handler took longer than its timeout of {running.timeout:g} s")
+            return TimedOut(f"TimedOut: the handler took longer than its timeout of {active.timeout:g} s")
         case Reason.CANCELLED:
             return CancelledByUser()
         case Reason.SHUTDOWN:

@@ -8,34 +8,34 @@ import trio
 
 from .._core.lifecycle import Admission, admit
 from .._core.outcome import CancelledByUser, Expired, Interrupted, Outcome
-from .active_job import Running
-from .run import Shift
+from .active_job import ActiveJob
+from .run import WorkerRun
 
 
 @trio.lowlevel.enable_ki_protection
 async def limit(
-    receive: trio.MemoryReceiveChannel[list[Running]], send: trio.MemorySendChannel[list[Running]], shift: Shift
+    receive: trio.MemoryReceiveChannel[list[ActiveJob]], send: trio.MemorySendChannel[list[ActiveJob]], run: WorkerRun
 ) -> None:
     """Pass on the jobs that may start; end the others, whose slots and tokens come back at once."""
     with receive, send:
         async for batch in receive:
-            now = shift.store.now()
-            admitted = [running for running in batch if admitted_or_ended(running, now, shift)]
+            now = run.store.now()
+            admitted = [active for active in batch if admitted_or_ended(active, now, run)]
             if admitted:
                 await send.send(admitted)
 
 
-def admitted_or_ended(running: Running, now: float, shift: Shift) -> bool:
+def admitted_or_ended(active: ActiveJob, now: float, run: WorkerRun) -> bool:
     """Whether the handler may begin now; a job that may not is ended here.
 
     One whose lease ran out on its way here, for this process stood still, say, may run elsewhere by now: it is given
     back, which the store refuses where somebody has taken it.  So is one whose TTL may have run out, or not.
     """
-    admission = admit(running.job, now)
-    give_back = shift.draining or now >= running.start_by
+    admission = admit(active.job, now)
+    give_back = run.draining or now >= active.start_by
     if admission is Admission.RUN and not give_back:
         return True
-    shift.end(running, Interrupted() if give_back else _refusal(admit(running.job, shift.store.surely())))
+    run.end(active, Interrupted() if give_back else _refusal(admit(active.job, run.store.surely())))
     return False
 
 

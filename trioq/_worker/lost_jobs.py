@@ -12,7 +12,7 @@ from .._bus import event_emitter
 from .._core.errors import BackendError
 from .._core.events import JobCancelled, JobLost
 from .._core.job import Job, State
-from .run import Shift
+from .run import WorkerRun
 
 logger: Final = logging.getLogger("trioq.worker")
 
@@ -20,34 +20,34 @@ logger: Final = logging.getLogger("trioq.worker")
 Winners = dict[tuple[str, str], Job | None]
 
 
-async def tell_losses(shift: Shift, *, lost: Sequence[Job] = (), cancelled: Sequence[Job] = ()) -> None:
+async def report_lost_jobs(run: WorkerRun, *, lost: Sequence[Job] = (), cancelled: Sequence[Job] = ()) -> None:
     """Say of each job that this worker has lost it, with the state that won, or that somebody has cancelled it.
 
     Cancelled itself, it says so all the same: that a job is lost is known, just not to whom.
     """
     winners: Winners = {}
     try:
-        await _find([*lost, *cancelled], winners, shift)
+        await _find([*lost, *cancelled], winners, run)
     finally:
         for job in lost:
-            _say_lost(job, winners, shift)
+            _say_lost(job, winners, run)
         for job in cancelled:
-            _say_cancelled(job, winners, shift)
+            _say_cancelled(job, winners, run)
 
 
-async def _find(jobs: Sequence[Job], winners: Winners, shift: Shift) -> None:
+async def _find(jobs: Sequence[Job], winners: Winners, run: WorkerRun) -> None:
     """Ask the store for these jobs, and note what it answers as it comes."""
     try:
         for queue, lost in groupby(sorted(jobs, key=attrgetter("queue")), attrgetter("queue")):
             ids = [job.id for job in lost]
-            found = await shift.store.backend.get(queue, ids)
+            found = await run.store.backend.get(queue, ids)
             winners.update({(queue, id): job for id, job in zip(ids, found.jobs, strict=True)})
     except BackendError as error:
         logger.debug("who won is not known: %s", error)
 
 
-def _say_lost(job: Job, winners: Winners, shift: Shift) -> None:
-    shift.counts[JobLost.name] += 1
+def _say_lost(job: Job, winners: Winners, run: WorkerRun) -> None:
+    run.counts[JobLost.name] += 1
     winner = winners.get((job.queue, job.id))
     state = "unknown" if (job.queue, job.id) not in winners else "gone" if winner is None else str(winner.state)
     logger.warning("job %s (%s), run %d, is lost to this worker; it is now: %s", job.id, job.task, job.run, state)
@@ -55,9 +55,9 @@ def _say_lost(job: Job, winners: Winners, shift: Shift) -> None:
         event_emitter.emit(
             JobLost(
                 queue=job.queue,
-                at=shift.store.now(),
+                at=run.store.now(),
                 job=job,
-                worker=shift.identity,
+                worker=run.identity,
                 run=job.run,
                 attempt=job.attempt,
                 state=state,
@@ -65,7 +65,7 @@ def _say_lost(job: Job, winners: Winners, shift: Shift) -> None:
         )
 
 
-def _say_cancelled(job: Job, winners: Winners, shift: Shift) -> None:
-    now = shift.store.now()
+def _say_cancelled(job: Job, winners: Winners, run: WorkerRun) -> None:
+    now = run.store.now()
     as_known = job.having({"state": State.CANCELLED, "finished_at": now, "lease_until": None})
     event_emitter.tell(JobCancelled, winners.get((job.queue, job.id)) or as_known, now)

@@ -7,60 +7,60 @@ from math import inf
 
 import trio
 
-from .active_job import Running
+from .active_job import ActiveJob
 from .dequeue import Dequeue
 from .handler import handle_all
 from .limiter import limit
 from .renew import notice_blocking, renew
-from .run import Shift
+from .run import WorkerRun
 from .settle import settle
 from .sweep import sweep
 from .watch import watch
 
 
 @trio.lowlevel.enable_ki_protection
-async def run_pipeline(shift: Shift, dequeue: Dequeue, started: Callable[[], None]) -> None:
-    """Run jobs until the shift drains, or *dequeue* finds itself idle; return when everything claimed is settled.
+async def run_pipeline(run: WorkerRun, dequeue: Dequeue, started: Callable[[], None]) -> None:
+    """Run jobs until the run drains, or *dequeue* finds itself idle; return when everything claimed is settled.
 
     Shutdown travels the way the jobs do: dequeue and sweep end first, then limiter, handlers and settle as their
     channels close; renew and watch are stopped last, so that every job is renewed from its claim to its settle.
     """
     # Dequeue waits for nobody before it claims again.  What gathers here has its slots already, so it has a bound.
-    to_limiter, claimed = trio.open_memory_channel[list[Running]](inf)
+    to_limiter, claimed = trio.open_memory_channel[list[ActiveJob]](inf)
     # A batch is either the limiter's, or the handlers'.
-    to_handlers, admitted = trio.open_memory_channel[list[Running]](0)
+    to_handlers, admitted = trio.open_memory_channel[list[ActiveJob]](0)
     failure: BaseException | None = None
     async with trio.open_nursery() as keepers:
-        await keepers.start(watch, shift)
-        keepers.start_soon(renew, shift)
-        keepers.start_soon(notice_blocking, shift)
+        await keepers.start(watch, run)
+        keepers.start_soon(renew, run)
+        keepers.start_soon(notice_blocking, run)
         async with trio.open_nursery() as last:
-            last.start_soon(settle, shift.outcomes, shift)
+            last.start_soon(settle, run.outcomes, run)
             try:
                 async with trio.open_nursery() as stages:
-                    stages.start_soon(_claim_and_sweep, dequeue, to_limiter, shift)
-                    stages.start_soon(limit, claimed, to_handlers, shift)
-                    stages.start_soon(handle_all, admitted, shift)
+                    stages.start_soon(_claim_and_sweep, dequeue, to_limiter, run)
+                    stages.start_soon(limit, claimed, to_handlers, run)
+                    stages.start_soon(handle_all, admitted, run)
                     started()
             except BaseException as error:  # noqa: ASYNC103  raised below: first, what was handed over is settled
                 failure = error
-            shift.begin_last_writes()
-            shift.close_outcomes()
+            run.begin_last_writes()
+            run.close_outcomes()
         keepers.cancel_scope.cancel()
     if failure is not None:
         raise failure
 
 
 @trio.lowlevel.enable_ki_protection
-async def _claim_and_sweep(dequeue: Dequeue, send: trio.MemorySendChannel[list[Running]], shift: Shift) -> None:
-    with shift.claiming:
+async def _claim_and_sweep(dequeue: Dequeue, send: trio.MemorySendChannel[list[ActiveJob]], run: WorkerRun) -> None:
+    with run.claiming:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(sweep, shift)
+            nursery.start_soon(sweep, run)
             await dequeue.run(send)
             nursery.cancel_scope.cancel()
 
 
-async def shielded(shift: Shift, body: Callable[[], Awaitable[None]]) -> None:
+async def shielded(run: WorkerRun, body: Callable[[], Awaitable[None]]) -> None:
     """Run *body* out of the caller's reach: a cancellation or a Ctrl-C of the caller becomes ``stop(grace=0)``.
 
     So what was claimed is released and what was finished is settled, within the deadlines of a drain; then the
@@ -72,7 +72,7 @@ async def shielded(shift: Shift, body: Callable[[], Awaitable[None]]) -> None:
         try:
             await ended.wait()
         except BaseException:
-            shift.stop(0)
+            run.stop(0)
             raise
 
 

@@ -14,133 +14,133 @@ from .._core.errors import BackendError
 from .._core.job import State
 from .._core.lifecycle import Release, step
 from ..backends._base import Lease, Loss, Renewed
-from .active_job import Reason, Running
-from .lost_jobs import tell_losses
-from .run import LAST_WRITES, Shift
+from .active_job import ActiveJob, Reason
+from .lost_jobs import report_lost_jobs
+from .run import LAST_WRITES, WorkerRun
 from .settle import store_steps
 
 logger: Final = logging.getLogger("trioq.worker")
 
 
 @trio.lowlevel.enable_ki_protection
-async def renew(shift: Shift) -> None:
+async def renew(run: WorkerRun) -> None:
     """Renew every quarter of a lease, in one batch, and at once when a held job was cancelled.
 
     It runs from before the first claim until the last settle, so that every job is renewed for as long as it is held.
     """
-    shift.next_renewal = trio.current_time() + shift.period
+    run.next_renewal = trio.current_time() + run.period
     # Unlimited: a renewal never waits for what an earlier one has brought to light.
     send, receive = trio.open_memory_channel[_Findings](inf)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_follow_up, receive, shift)
+        nursery.start_soon(_follow_up, receive, run)
         with send:
-            await _keep_renewing(shift, send)
+            await _keep_renewing(run, send)
 
 
-async def _keep_renewing(shift: Shift, send: trio.MemorySendChannel[_Findings]) -> None:
+async def _keep_renewing(run: WorkerRun, send: trio.MemorySendChannel[_Findings]) -> None:
     while True:
-        with trio.move_on_at(shift.next_renewal):
-            await shift.renew_now.wait()
-        shift.renew_now = trio.Event()
+        with trio.move_on_at(run.next_renewal):
+            await run.renew_now.wait()
+        run.renew_now = trio.Event()
         begun = trio.current_time()
         try:
-            await renew_once(shift, send)
+            await renew_once(run, send)
         except BackendError as error:
             logger.error("a renewal failed, the next one will do: %s", error)
-            shift.store.distrust()
+            run.store.distrust()
         ended = trio.current_time()
-        if ended - begun > shift.limits.quarter:
-            shift.store.distrust()  # where our renewal took long, others' may have
-        shift.next_renewal = max(begun + shift.period, ended)
+        if ended - begun > run.limits.quarter:
+            run.store.distrust()  # where our renewal took long, others' may have
+        run.next_renewal = max(begun + run.period, ended)
 
 
 @trio.lowlevel.enable_ki_protection
-async def notice_blocking(shift: Shift) -> None:
+async def notice_blocking(run: WorkerRun) -> None:
     """Notice when a handler keeps the event loop to itself for a quarter of a lease: then our renewals come late."""
-    quarter = shift.limits.quarter
+    quarter = run.limits.quarter
     while True:
-        tick = shift.period / 4
+        tick = run.period / 4
         due = trio.current_time() + tick
         await trio.sleep_until(due)
         late = trio.current_time() - due
         # The block may have begun at any moment of the tick: three quarters late is a quarter and more in all.
         if late >= quarter * 3 / 4:
-            names = ", ".join(f"{held.job.task} ({held.job.id})" for held in shift.held.values()) or "none"
+            names = ", ".join(f"{held.job.task} ({held.job.id})" for held in run.held.values()) or "none"
             logger.warning("the event loop was blocked for about %.1f s; running jobs: %s", late, names)
-            shift.store.distrust()
+            run.store.distrust()
 
 
 @attrs.frozen
 class _Findings:
     """What a renewal has brought to light."""
 
-    stopped: Sequence[tuple[Running, Loss]]
+    stopped: Sequence[tuple[ActiveJob, Loss]]
     reply: Renewed
 
 
-async def renew_once(shift: Shift, send: trio.MemorySendChannel[_Findings]) -> None:
+async def renew_once(run: WorkerRun, send: trio.MemorySendChannel[_Findings]) -> None:
     """One renewal: the jobs that it finds lost are stopped at once, and *send* gets what else follows from it."""
-    reply = await shift.store.ask(lambda: shift.store.backend.renew(shift.presence(), shift.leases()))
-    stopped = [(held, loss) for lease, loss in reply.lost.items() if (held := _stopped(lease, loss, shift)) is not None]
-    shift.renewed.set()
-    if stopped or (shift.owns_name and reply.unlisted):
+    reply = await run.store.ask(lambda: run.store.backend.renew(run.presence(), run.leases()))
+    stopped = [(held, loss) for lease, loss in reply.lost.items() if (held := _stopped(lease, loss, run)) is not None]
+    run.renewed.set()
+    if stopped or (run.owns_name and reply.unlisted):
         send.send_nowait(_Findings(stopped, reply))
 
 
 @trio.lowlevel.enable_ki_protection
-async def _follow_up(receive: trio.MemoryReceiveChannel[_Findings], shift: Shift) -> None:
+async def _follow_up(receive: trio.MemoryReceiveChannel[_Findings], run: WorkerRun) -> None:
     """Tell of what was lost, and release what the store holds for us unasked; one renewal's findings after another's.
 
     In a task of its own: both ask the store, and that may take longer than the leases of the other jobs last.  It is
-    shielded until renewing has ended: what was found is told, also where the shift ends meanwhile.
+    shielded until renewing has ended: what was found is told, also where the run ends meanwhile.
     """
     with trio.CancelScope(shield=True):
         async for findings in receive:
             with trio.move_on_after(LAST_WRITES):
                 try:
-                    await _tell(findings.stopped, shift)
-                    if shift.owns_name and findings.reply.unlisted:
-                        await _release_unlisted(findings.reply, shift)
+                    await _tell(findings.stopped, run)
+                    if run.owns_name and findings.reply.unlisted:
+                        await _release_unlisted(findings.reply, run)
                 except BackendError as error:
                     logger.error("what follows from a renewal failed, the next one will do: %s", error)
-                    shift.store.distrust()
+                    run.store.distrust()
 
 
-def _stopped(lease: Lease, loss: Loss, shift: Shift) -> Running | None:
+def _stopped(lease: Lease, loss: Loss, run: WorkerRun) -> ActiveJob | None:
     """The job of a lost lease, stopped; None where its run has ended: then its settle will find out."""
-    running = shift.held.get((lease.queue, lease.id))
-    if running is None or running.job.run != lease.run:
+    active = run.held.get((lease.queue, lease.id))
+    if active is None or active.job.run != lease.run:
         return None
     reason = Reason.CANCELLED if loss is Loss.CANCELLED else Reason.LEASE_LOST
-    return running if running.cancel(reason) else None
+    return active if active.cancel(reason) else None
 
 
-async def _tell(stopped: Sequence[tuple[Running, Loss]], shift: Shift) -> None:
-    await tell_losses(
-        shift,
-        lost=[running.job for running, loss in stopped if loss is not Loss.CANCELLED],
-        cancelled=[running.job for running, loss in stopped if loss is Loss.CANCELLED],
+async def _tell(stopped: Sequence[tuple[ActiveJob, Loss]], run: WorkerRun) -> None:
+    await report_lost_jobs(
+        run,
+        lost=[active.job for active, loss in stopped if loss is not Loss.CANCELLED],
+        cancelled=[active.job for active, loss in stopped if loss is Loss.CANCELLED],
     )
 
 
-async def _release_unlisted(reply: Renewed, shift: Shift) -> None:
+async def _release_unlisted(reply: Renewed, run: WorkerRun) -> None:
     """Release jobs that the store holds for this worker without its knowing: their claim's reply was lost.
 
     One that was claimed a moment ago may still be on its way here, so they are given half a lease: longer than any
     reply takes, and short enough to spare the job a crash.  Where one takes as long all the same, the next renewal will
     do: a job that came, and ended, while its record is read here would be released a second time.
     """
-    if shift.stood_still:
+    if run.stood_still:
         return
     releases = []
-    for queue, ids in _by_queue(key for key in reply.unlisted if key not in shift.held).items():
-        for job in (await shift.store.backend.get(queue, ids)).jobs:
-            if job is None or job.state is not State.ACTIVE or job.worker != shift.identity:
+    for queue, ids in _by_queue(key for key in reply.unlisted if key not in run.held).items():
+        for job in (await run.store.backend.get(queue, ids)).jobs:
+            if job is None or job.state is not State.ACTIVE or job.worker != run.identity:
                 continue
-            abandoned = (queue, job.id, job.run) in shift.abandoned
-            if not abandoned and (job.started_at or 0.0) <= reply.now - shift.limits.lease / 2:
+            abandoned = (queue, job.id, job.run) in run.abandoned
+            if not abandoned and (job.started_at or 0.0) <= reply.now - run.limits.lease / 2:
                 releases.append((job, step(job, Release(), reply.now)))
-    for job, _ in await store_steps(releases, shift):
+    for job, _ in await store_steps(releases, run):
         logger.warning("job %s (%s) was released: its claim was never answered", job.id, job.task)
 
 

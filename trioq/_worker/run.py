@@ -27,8 +27,8 @@ from .._rate_limiter import RateLimiter
 from ..backends import Backend
 from ..backends._base import Lease, Presence
 from ..sandbox import Sandbox
-from .active_job import Reason, Running
-from .store_client import Store
+from .active_job import ActiveJob, Reason
+from .store_client import StoreClient
 
 logger: Final = logging.getLogger("trioq.worker")
 
@@ -46,7 +46,7 @@ def default_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"[:200]
 
 
-Ending = tuple[Running, Outcome]
+Ending = tuple[ActiveJob, Outcome]
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +63,7 @@ class Limits:
         return self.lease / 4
 
 
-class Shift:
+class WorkerRun:
     """One start of a worker."""
 
     def __init__(
@@ -88,11 +88,11 @@ class Shift:
         self.owns_name = owns_name  #: whether every lease under this identity is ours
         self.resources: Any = None
         self.sandbox = Sandbox()
-        self.store = Store(backend, limits.lease, self._on_lost, self._on_recovered)
+        self.store = StoreClient(backend, limits.lease, self._on_lost, self._on_recovered)
 
-        #: Every job from its claim to its settle: what is renewed, and what must be empty before the shift ends.
-        self.held: dict[tuple[str, str], Running] = make_running_jobs(backend)
-        self.displaced: set[Running] = set()  #: lost, as a later run of their jobs shows, and still under way
+        #: Every job from its claim to its settle: what is renewed, and what must be empty before the run ends.
+        self.held: dict[tuple[str, str], ActiveJob] = make_running_jobs(backend)
+        self.displaced: set[ActiveJob] = set()  #: lost, as a later run of their jobs shows, and still under way
         #: Leases given up unsettled, ``(queue, id, run)``: they are left to run out, not released.
         self.abandoned: set[tuple[str, str, int]] = set()
         self.counts: defaultdict[str, int] = defaultdict(int)  # a Counter takes three times as long to count one
@@ -121,72 +121,72 @@ class Shift:
         self.last_writes = trio.CancelScope()  #: around settle; its deadline is set when the handlers ended
         self.thread_deadline = inf  #: when a thread that does not end is abandoned
         self.thread_waits: set[trio.CancelScope] = set()  #: around those who wait for such a thread
-        self.interrupt: KeyboardInterrupt | None = None  #: raised in a handler; it passes on when the shift has ended
+        self.interrupt: KeyboardInterrupt | None = None  #: raised in a handler; it passes on when the run has ended
         self._token = trio.lowlevel.current_trio_token()
 
     # --- a job's way through the stages ---
 
-    def hold(self, job: Job, slot: object, start_by: float) -> Running:
+    def hold(self, job: Job, slot: object, start_by: float) -> ActiveJob:
         """A job was claimed: from now on it is renewed."""
-        running = Running(job, slot, self.resources, self._on_progress, start_by)
+        active = ActiveJob(job, slot, self.resources, self._on_progress, start_by)
         if not self.held and self.next_renewal > trio.current_time() + self.limits.quarter:
             self.renew_now.set()  # the rest is over
         key = job.queue, job.id
         if key in self.held:
             self._displace(self.held[key])
-        self.held[key] = running
-        return running
+        self.held[key] = active
+        return active
 
-    def _displace(self, earlier: Running) -> None:
+    def _displace(self, earlier: ActiveJob) -> None:
         """An earlier run of a job that is held anew was lost unheard: its handler stops, and is waited for."""
         if not earlier.ended:
             earlier.displaced = earlier.cancel(Reason.LEASE_LOST)
             self.displaced.add(earlier)
 
-    def end(self, running: Running, outcome: Outcome) -> None:
+    def end(self, active: ActiveJob, outcome: Outcome) -> None:
         """A run has ended: its slot is free, its outcome on the way to settle.  Synchronous, so nothing is lost."""
-        if running.ended:
+        if active.ended:
             return
-        running.ended = True
+        active.ended = True
         self.unsettled += 1
-        self.give_back(running)
+        self.give_back(active)
         if not self._ended:
             self._hand_over.send_nowait(self._ended)
-        self._ended.append((running, outcome))
+        self._ended.append((active, outcome))
 
     def begin_batch(self) -> None:
         """Settle has taken the batch of outcomes: what ends from now on makes another."""
         self._ended = []
 
-    def give_back(self, running: Running) -> None:
+    def give_back(self, active: ActiveJob) -> None:
         """Return the slot, and the rate token of a job whose handler never began."""
-        if running.slot is None:
+        if active.slot is None:
             return
-        self.slots.release_on_behalf_of(running.slot)
-        running.slot = None
-        if self.rate is not None and not running.spent:
+        self.slots.release_on_behalf_of(active.slot)
+        active.slot = None
+        if self.rate is not None and not active.spent:
             self.rate.give_back()
 
-    def forget(self, runnings: Sequence[Running]) -> None:
+    def forget(self, active_jobs: Sequence[ActiveJob]) -> None:
         """These jobs are settled, or not ours any more."""
-        for running in runnings:
-            key = running.job.queue, running.job.id
-            self.displaced.discard(running)
-            if self.held.get(key) is running:  # else it is the next run, claimed before we heard of this one's end
+        for active in active_jobs:
+            key = active.job.queue, active.job.id
+            self.displaced.discard(active)
+            if self.held.get(key) is active:  # else it is the next run, claimed before we heard of this one's end
                 del self.held[key]
-        self.unsettled -= len(runnings)
+        self.unsettled -= len(active_jobs)
         self.settled.set()
         if self.claim_when_settled:
             self.ready.set()
 
-    def abandon(self, running: Running) -> None:
+    def abandon(self, active: ActiveJob) -> None:
         """Give the job up unsettled: its lease is left to run out."""
-        if not running.ended:
-            running.ended = True
+        if not active.ended:
+            active.ended = True
             self.unsettled += 1
-            self.give_back(running)
-        self.abandoned.add((running.job.queue, running.job.id, running.job.run))
-        self.forget([running])
+            self.give_back(active)
+        self.abandoned.add((active.job.queue, active.job.id, active.job.run))
+        self.forget([active])
 
     def close_outcomes(self) -> None:
         """No more outcomes come: settle ends when it has taken the last."""
@@ -264,11 +264,11 @@ class Shift:
     def _on_recovered(self, outage: float) -> None:
         self.emit(BackendRecovered, outage=outage)
 
-    def _on_progress(self, running: Running) -> None:
+    def _on_progress(self, active: ActiveJob) -> None:
         if event_emitter.wants(JobProgress.name):
             # From a handler's thread as well as from its task; many reports before the loop turns make one event.
-            self._token.run_sync_soon(self._tell_progress, running, idempotent=True)
+            self._token.run_sync_soon(self._tell_progress, active, idempotent=True)
 
-    def _tell_progress(self, running: Running) -> None:
-        job = running.job.having({"progress": running.progress})
+    def _tell_progress(self, active: ActiveJob) -> None:
+        job = active.job.having({"progress": active.progress})
         event_emitter.tell(JobProgress, job, self.store.now())

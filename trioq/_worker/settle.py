@@ -11,15 +11,15 @@ from typing import Final
 import trio
 
 from .._bus import event_emitter
-from .._core.batches import portions
+from .._core.batches import batches
 from .._core.errors import BackendError, BackendUnavailable
 from .._core.job import Job
 from .._core.lifecycle import Change, IllegalStep, Reject, Release, command_for, step
 from .._core.outcome import Outcome, Returned, cut, error_text
 from ..backends._base import Verdict
-from .active_job import Running
-from .lost_jobs import tell_losses
-from .run import Ending, Shift
+from .active_job import ActiveJob
+from .lost_jobs import report_lost_jobs
+from .run import Ending, WorkerRun
 
 logger: Final = logging.getLogger("trioq.worker")
 
@@ -32,21 +32,21 @@ BATCH_BYTES: Final = 4 * 2**20
 
 
 @trio.lowlevel.enable_ki_protection
-async def settle(receive: trio.MemoryReceiveChannel[list[Ending]], shift: Shift) -> None:
+async def settle(receive: trio.MemoryReceiveChannel[list[Ending]], run: WorkerRun) -> None:
     """Write outcomes until the channel has closed; all that gather while one write is under way go into the next.
 
     Once the handlers have ended the store gets a few more seconds; what it did not take by then is logged by id, and
     left to its lease.
     """
-    with receive, shift.last_writes:
+    with receive, run.last_writes:
         async for batch in receive:
-            shift.begin_batch()
-            for portion in portions(batch, _weight, most=BATCH, most_bytes=BATCH_BYTES):
-                await settle_batch(portion, shift)
-    if shift.held:
-        ids = ", ".join(running.job.id for running in shift.held.values())
+            run.begin_batch()
+            for portion in batches(batch, _weight, most=BATCH, most_bytes=BATCH_BYTES):
+                await settle_batch(portion, run)
+    if run.held:
+        ids = ", ".join(active.job.id for active in run.held.values())
         logger.error("the store did not take these outcomes in time; their leases will run out: %s", ids)
-        shift.forget(list(shift.held.values()))
+        run.forget(list(run.held.values()))
 
 
 def _weight(ending: Ending) -> int:
@@ -54,24 +54,24 @@ def _weight(ending: Ending) -> int:
     return len(outcome.result) if isinstance(outcome, Returned) else len(getattr(outcome, "error", ""))
 
 
-async def settle_batch(batch: Sequence[Ending], shift: Shift) -> None:
+async def settle_batch(batch: Sequence[Ending], run: WorkerRun) -> None:
     """Write these outcomes.  Somebody else has written already for a job that was cancelled or lost."""
-    writes: list[tuple[Running, Change]] = []
-    written: list[Running] = []
-    now = shift.store.now()
-    for running, outcome in batch:
-        change = _change(running.job, outcome, now)
+    writes: list[tuple[ActiveJob, Change]] = []
+    written: list[ActiveJob] = []
+    now = run.store.now()
+    for active, outcome in batch:
+        change = _change(active.job, outcome, now)
         if change is None:
-            written.append(running)
+            written.append(active)
         else:
-            writes.append((running, change if running.progress is None else change.noting(progress=running.progress)))
+            writes.append((active, change if active.progress is None else change.noting(progress=active.progress)))
     if written:
-        shift.forget(written)
+        run.forget(written)
     if writes:
-        await _write(writes, shift)
-    unheard = [running.job for running in written if running.displaced]
+        await _write(writes, run)
+    unheard = [active.job for active in written if active.displaced]
     if unheard:
-        await tell_losses(shift, lost=unheard)
+        await report_lost_jobs(run, lost=unheard)
 
 
 def _change(job: Job, outcome: Outcome, now: float) -> Change | None:
@@ -85,71 +85,71 @@ def _change(job: Job, outcome: Outcome, now: float) -> Change | None:
         return step(job, Reject(error_text(error)), now)
 
 
-async def _write(writes: Sequence[tuple[Running, Change]], shift: Shift) -> None:
+async def _write(writes: Sequence[tuple[ActiveJob, Change]], run: WorkerRun) -> None:
     """One write for all; where the store refuses it, one for each, so that a bad item fails alone."""
-    store = shift.store
+    store = run.store
     try:
         reply = await store.ask(lambda: store.backend.settle([change for _, change in writes]))
     except BackendError as error:
         if len(writes) > 1:
             for write in writes:
-                await _write([write], shift)
+                await _write([write], run)
         else:
-            await _refused(writes[0], error, shift)
+            await _refused(writes[0], error, run)
         return
-    await _tell(writes, reply.verdicts, shift)
+    await _tell(writes, reply.verdicts, run)
 
 
-async def _refused(write: tuple[Running, Change], error: BackendError, shift: Shift) -> None:
+async def _refused(write: tuple[ActiveJob, Change], error: BackendError, run: WorkerRun) -> None:
     """The store refuses this item alone: its job becomes a dead letter, with a short and plain error."""
-    running, change = write
-    logger.error("the store refused to settle job %s: %s", running.job.id, error)
+    active, change = write
+    logger.error("the store refused to settle job %s: %s", active.job.id, error)
     why = f"{type(error).__name__}: {error}"
     plain = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in cut(why, 500))
-    rejection = step(running.job, Reject(f"the store refused the outcome: {plain}"), shift.store.now())
+    rejection = step(active.job, Reject(f"the store refused the outcome: {plain}"), run.store.now())
     if dict(change.fields).get("error") == rejection.fields["error"]:
-        shift.abandon(running)
+        run.abandon(active)
         return
     try:
-        reply = await shift.store.ask(partial(shift.store.backend.settle, [rejection]))
+        reply = await run.store.ask(partial(run.store.backend.settle, [rejection]))
     except BackendError as again:
-        logger.error("and to reject it; job %s is left to its lease: %s", running.job.id, again)
-        shift.abandon(running)
+        logger.error("and to reject it; job %s is left to its lease: %s", active.job.id, again)
+        run.abandon(active)
     else:
-        await _tell([(running, rejection)], reply.verdicts, shift)
+        await _tell([(active, rejection)], reply.verdicts, run)
 
 
-async def _tell(writes: Sequence[tuple[Running, Change]], verdicts: Sequence[Verdict], shift: Shift) -> None:
-    now = shift.store.now()
-    late: list[Running] = []
-    for (running, change), verdict in zip(writes, verdicts, strict=True):
+async def _tell(writes: Sequence[tuple[ActiveJob, Change]], verdicts: Sequence[Verdict], run: WorkerRun) -> None:
+    now = run.store.now()
+    late: list[ActiveJob] = []
+    for (active, change), verdict in zip(writes, verdicts, strict=True):
         if verdict is Verdict.STORED:
             name = change.event.name
-            shift.counts[name] += 1
+            run.counts[name] += 1
             if event_emitter.wants(name):
-                event_emitter.emit(change.event.of(running.job.after(change), now))
-        elif not running.lost:
-            late.append(running)
-    shift.forget([running for running, _ in writes])
+                event_emitter.emit(change.event.of(active.job.after(change), now))
+        elif not active.lost:
+            late.append(active)
+    run.forget([active for active, _ in writes])
     if late:
-        await tell_losses(shift, lost=[running.job for running in late])
+        await report_lost_jobs(run, lost=[active.job for active in late])
 
 
-async def store_steps(steps: Sequence[tuple[Job, Change]], shift: Shift) -> list[tuple[Job, Change]]:
+async def store_steps(steps: Sequence[tuple[Job, Change]], run: WorkerRun) -> list[tuple[Job, Change]]:
     """Write steps of jobs that this worker does not run, tell of those that were stored, and answer them."""
     if not steps:
         return []
     try:
-        reply = await shift.store.backend.settle([change for _, change in steps])
+        reply = await run.store.backend.settle([change for _, change in steps])
     except BackendUnavailable:
         raise
     except BackendError as error:
         if len(steps) > 1:  # a bad item fails alone
-            return [stored for each in steps for stored in await store_steps([each], shift)]
+            return [stored for each in steps for stored in await store_steps([each], run)]
         logger.error("the store refused to settle job %s: %s", steps[0][0].id, error)
         return []
     stored = [each for each, verdict in zip(steps, reply.verdicts, strict=True) if verdict is Verdict.STORED]
     for job, change in stored:
-        shift.counts[change.event.name] += 1
+        run.counts[change.event.name] += 1
         event_emitter.tell(change.event, job.after(change), reply.now)
     return stored

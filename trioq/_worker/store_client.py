@@ -31,7 +31,7 @@ class Reply(Protocol):
 T = TypeVar("T", bound=Reply)
 
 
-class Store:
+class StoreClient:
     """One backend, its time as last heard, and whether it can be reached."""
 
     def __init__(

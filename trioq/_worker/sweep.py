@@ -11,7 +11,7 @@ from .._core.errors import BackendError
 from .._core.job import Job, State
 from .._core.lifecycle import Change, Expire, IllegalStep, Reclaim, step
 from ..backends._base import Retention
-from .run import Shift
+from .run import WorkerRun
 from .settle import store_steps
 
 logger: Final = logging.getLogger("trioq.worker")
@@ -24,9 +24,9 @@ PRUNING: Final = 60.0
 
 
 @trio.lowlevel.enable_ki_protection
-async def sweep(shift: Shift) -> None:
+async def sweep(run: WorkerRun) -> None:
     """Sweep every quarter of a lease, after a renewal of our own has succeeded; every worker does."""
-    settings = shift.limits.settings
+    settings = run.limits.settings
     retention = Retention(
         keep_completed=settings.keep_completed,
         keep_completed_max=settings.keep_completed_max,
@@ -35,30 +35,30 @@ async def sweep(shift: Shift) -> None:
     )
     next_sweep = next_pruning = trio.current_time()
     while True:
-        await shift.renewed.wait()
+        await run.renewed.wait()
         now = trio.current_time()
         if now < next_sweep:
             continue  # a hint made it renew between two quarters
-        next_sweep = now + shift.limits.quarter * 0.9
+        next_sweep = now + run.limits.quarter * 0.9
         try:
-            await _sweep_overdue(shift)
+            await _sweep_overdue(run)
             if now >= next_pruning:
                 next_pruning = now + PRUNING
-                await _prune(retention, shift)
+                await _prune(retention, run)
         except BackendError as error:
             logger.debug("a sweep failed, the next one will do: %s", error)
-            shift.store.distrust()
+            run.store.distrust()
 
 
-async def _sweep_overdue(shift: Shift) -> None:
+async def _sweep_overdue(run: WorkerRun) -> None:
     while True:
         asked_at = trio.current_time()
-        found = await shift.store.backend.overdue(BATCH)
-        shift.store.hear(found.now, asked_at)
-        if trio.current_time() - asked_at > shift.limits.quarter:
-            shift.store.distrust()  # this process stood still, and so may others have, whose leases ran out meanwhile
-        changes = [(job, change) for job in found.jobs if (change := _verdict(job, found.now, shift)) is not None]
-        stored = await store_steps(changes, shift)
+        found = await run.store.backend.overdue(BATCH)
+        run.store.hear(found.now, asked_at)
+        if trio.current_time() - asked_at > run.limits.quarter:
+            run.store.distrust()  # this process stood still, and so may others have, whose leases ran out meanwhile
+        changes = [(job, change) for job in found.jobs if (change := _verdict(job, found.now, run)) is not None]
+        stored = await store_steps(changes, run)
         for job, change in stored:
             _log(job, change)
         if len(found.jobs) < BATCH or not stored:
@@ -80,12 +80,12 @@ def _log(job: Job, change: Change) -> None:
         )
 
 
-def _verdict(job: Job, now: float, shift: Shift) -> Change | None:
+def _verdict(job: Job, now: float, run: WorkerRun) -> Change | None:
     """What becomes of an overdue job.  Nobody is taken for dead while our own view of the store is in doubt."""
     if job.state is State.ACTIVE:
-        running = shift.held.get((job.queue, job.id))
-        ours = running is not None and running.job.run == job.run
-        if ours or trio.current_time() < shift.store.trusted_from:
+        active = run.held.get((job.queue, job.id))
+        ours = active is not None and active.job.run == job.run
+        if ours or trio.current_time() < run.store.trusted_from:
             return None
     try:
         return step(job, Reclaim() if job.state is State.ACTIVE else Expire(), now)
@@ -93,7 +93,7 @@ def _verdict(job: Job, now: float, shift: Shift) -> Change | None:
         return None
 
 
-async def _prune(retention: Retention, shift: Shift) -> None:
+async def _prune(retention: Retention, run: WorkerRun) -> None:
     more = True
     while more:
-        more = await shift.store.backend.prune(retention, BATCH) == BATCH
+        more = await run.store.backend.prune(retention, BATCH) == BATCH

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import trio
 
-from .run import Shift
+from .run import WorkerRun
 
 #: Handlers are counted against the worker's slots already, not against Trio's default of 40 threads.
 _UNLIMITED: Final = trio.CapacityLimiter(inf)
@@ -19,7 +19,7 @@ class ThreadAbandoned(Exception):
     """A shutdown waited for the thread for as long as it may."""
 
 
-async def run_in_thread(call: Callable[[], Any], shift: Shift) -> Any:
+async def run_in_thread(call: Callable[[], Any], run: WorkerRun) -> Any:
     """What *call* returns, run in a thread.
 
     When cancelled, the thread is told (``trio.from_thread.check_cancelled`` raises there), and waited for: the job
@@ -44,10 +44,10 @@ async def run_in_thread(call: Callable[[], Any], shift: Shift) -> Any:
     try:
         await trio.to_thread.run_sync(in_thread, abandon_on_cancel=True, limiter=_UNLIMITED)
     except trio.Cancelled:  # noqa: ASYNC103  what the thread returned all the same beats the cancellation
-        with trio.CancelScope(shield=True, deadline=shift.thread_deadline) as wait:
-            shift.thread_waits.add(wait)
+        with trio.CancelScope(shield=True, deadline=run.thread_deadline) as wait:
+            run.thread_waits.add(wait)
             await ended.wait()
-        shift.thread_waits.discard(wait)
+        run.thread_waits.discard(wait)
         if not ended.is_set():
             raise ThreadAbandoned from None  # noqa: ASYNC104  its task ends with it
         if isinstance(error, trio.Cancelled):  # it came from check_cancelled, and belongs to this cancellation

@@ -9,7 +9,7 @@ import trio
 
 from .._core.errors import BackendError
 from ..backends._base import Hint
-from .run import Shift
+from .run import WorkerRun
 
 logger: Final = logging.getLogger("trioq.worker")
 
@@ -18,26 +18,26 @@ _NEEDED: Final = Hint.READY | Hint.PAUSED | Hint.CANCELLED
 
 
 @trio.lowlevel.enable_ki_protection
-async def watch(shift: Shift, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Ring the other stages' bells, for as long as the shift lasts.  Started once the first watch is open."""
+async def watch(run: WorkerRun, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Ring the other stages' bells, for as long as the run lasts.  Started once the first watch is open."""
     tries = 0
     while True:
         try:
-            async with shift.store.backend.watch_only(_NEEDED, list(shift.queues)) as hints:
+            async with run.store.backend.watch_only(_NEEDED, list(run.queues)) as hints:
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
                 # What rang while nobody watched is unknown, so everything may have happened.
-                shift.ready.set()
-                shift.hear_of_cancel()
+                run.ready.set()
+                run.hear_of_cancel()
                 async for hint in hints:
                     tries = 0
                     if hint & (Hint.READY | Hint.PAUSED):
-                        shift.ready.set()
+                        run.ready.set()
                     if hint & Hint.CANCELLED:
-                        shift.hear_of_cancel()
+                        run.hear_of_cancel()
         except BackendError as error:
             logger.debug("hints are lost, polling meanwhile: %s", error)
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
         tries += 1
-        await shift.store.pause(tries)
+        await run.store.pause(tries)

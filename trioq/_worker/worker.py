@@ -31,7 +31,7 @@ from .._rate_limiter import RateLimiter
 from .._settings import settings as process_settings
 from .dequeue import Dequeue
 from .pipeline import run_pipeline, shielded
-from .run import Limits, Shift, default_name, new_identity
+from .run import Limits, WorkerRun, default_name, new_identity
 
 logger: Final = logging.getLogger("trioq.worker")
 
@@ -105,10 +105,10 @@ class Worker:
         self._grace = None if grace is None else _seconds("grace", grace)
         self._handle_signals = handle_signals
         self._lifespan = lifespan
-        self._shift: Shift | None = None
+        self._worker_run: WorkerRun | None = None
         self._counts: defaultdict[str, int] = defaultdict(int)
         self._starting = False
-        self._stop_asked: float | None = None  #: the grace of a `stop` that came before there was a shift to stop
+        self._stop_asked: float | None = None  #: the grace of a `stop` that came before there was a run to stop
 
     def __repr__(self) -> str:
         return f"<Worker {self.name!r} of {', '.join(self.queues)}>"
@@ -142,63 +142,63 @@ class Worker:
         spent.  A second call can only make the grace shorter.
         """
         grace = _seconds("grace", self.grace if grace is None else grace)
-        if self._shift is not None:
-            self._shift.stop(grace)
+        if self._worker_run is not None:
+            self._worker_run.stop(grace)
         elif self._starting:
             self._stop_asked = grace
 
     async def _run(  # noqa: ASYNC128  likewise
-        self, make_dequeue: Callable[[Shift], Dequeue], task_status: trio.TaskStatus[None]
+        self, make_dequeue: Callable[[WorkerRun], Dequeue], task_status: trio.TaskStatus[None]
     ) -> None:
         if self._starting:
             raise WorkerRunning(self.name)
         self._starting = True
-        shift: Shift | None = None
+        run: WorkerRun | None = None
         try:
             with self.cancel_scope, ExitStack() as until_closed:
-                async with self._opened() as shift:
+                async with self._opened() as run:
                     # Only now: until something can be claimed, a signal may do what it does to any program.
                     signals = until_closed.enter_context(self._signals())
-                    self._shift, self._counts = shift, shift.counts
-                    shift.emit(WorkerStarted)  # from here on `stop` may tell that it drains
+                    self._worker_run, self._counts = run, run.counts
+                    run.emit(WorkerStarted)  # from here on `stop` may tell that it drains
                     if self._stop_asked is not None:
-                        shift.stop(self._stop_asked)
+                        run.stop(self._stop_asked)
                     async with trio.open_nursery() as nursery:
-                        nursery.start_soon(_obey, signals, shift)
-                        pipeline = partial(self._pipeline, shift, make_dequeue(shift), task_status)
-                        await shielded(shift, pipeline)
+                        nursery.start_soon(_obey, signals, run)
+                        pipeline = partial(self._pipeline, run, make_dequeue(run), task_status)
+                        await shielded(run, pipeline)
                         nursery.cancel_scope.cancel()
         finally:
-            self._shift = self._stop_asked = None
+            self._worker_run = self._stop_asked = None
             self._starting = False
             self.cancel_scope = trio.CancelScope()  # a scope can be entered once
-        if shift is not None and shift.interrupt is not None:
-            raise shift.interrupt
+        if run is not None and run.interrupt is not None:
+            raise run.interrupt
 
-    async def _pipeline(self, shift: Shift, dequeue: Dequeue, task_status: trio.TaskStatus[None]) -> None:
+    async def _pipeline(self, run: WorkerRun, dequeue: Dequeue, task_status: trio.TaskStatus[None]) -> None:
         def started() -> None:
             logger.info(
                 "worker %s starts on %s: queues %s, %s slots",
                 self.name,
-                shift.store.backend,
+                run.store.backend,
                 ", ".join(self.queues),
-                shift.slots.total_tokens,
+                run.slots.total_tokens,
             )
             task_status.started()
 
-        await run_pipeline(shift, dequeue, started)
-        released = shift.counts[JobReleased.name]
+        await run_pipeline(run, dequeue, started)
+        released = run.counts[JobReleased.name]
         logger.info("worker %s has stopped%s", self.name, f"; {released} jobs went back" if released else "")
-        shift.emit(WorkerStopped)
+        run.emit(WorkerStopped)
 
     @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[Shift]:
+    async def _opened(self) -> AsyncIterator[WorkerRun]:
         """Everything that is entered before the first claim and left after the last settle."""
         settings = attrs.evolve(self.settings)
         async with AsyncExitStack() as stack:
             for queue in self.queues.values():
                 await stack.enter_async_context(queue)
-            shift = Shift(
+            run = WorkerRun(
                 queues=self.queues,
                 backend=queue.backend,
                 slots=self._concurrency or _slots(settings.worker_concurrency),
@@ -211,10 +211,10 @@ class Worker:
                 identity=new_identity(self.name),
                 name=self.name,
             )
-            await stack.enter_async_context(shift.sandbox)
+            await stack.enter_async_context(run.sandbox)
             if self._lifespan is not None:
-                shift.resources = await stack.enter_async_context(_context(self._lifespan(self)))
-            yield shift
+                run.resources = await stack.enter_async_context(_context(self._lifespan(self)))
+            yield run
 
     def _rate(self) -> RateLimiter | None:
         """The limiter, one for all starts: a restart must not double the rate."""
@@ -231,16 +231,16 @@ class Worker:
     @property
     def concurrency(self) -> int | float:
         """How many handlers run at once, at most.  Can be set while the worker runs.  A shared limiter may say inf."""
-        slots = self._shift.slots if self._shift is not None else self._concurrency
+        slots = self._worker_run.slots if self._worker_run is not None else self._concurrency
         return self.settings.worker_concurrency if slots is None else slots.total_tokens
 
     @concurrency.setter
     def concurrency(self, value: int) -> None:
-        if self._shift is None:
+        if self._worker_run is None:
             self._concurrency = _slots(value)
         else:
-            self._shift.slots.total_tokens = _slots(value).total_tokens
-            self._concurrency = self._shift.slots
+            self._worker_run.slots.total_tokens = _slots(value).total_tokens
+            self._concurrency = self._worker_run.slots
 
     @property
     def grace(self) -> float:
@@ -253,17 +253,17 @@ class Worker:
 
     def statistics(self) -> WorkerStatistics:
         """What this worker does now, and has done since it started."""
-        shift = self._shift
+        run = self._worker_run
         counts = self._counts
         return WorkerStatistics(
-            running=len(shift.held) - shift.unsettled if shift is not None else 0,
-            unsettled=shift.unsettled if shift is not None else 0,
+            running=len(run.held) - run.unsettled if run is not None else 0,
+            unsettled=run.unsettled if run is not None else 0,
             claimed=counts["claimed"],
             completed=counts["job:completed"],
             retried=counts["job:retrying"],
             failed=counts["job:failed"],
             lost=counts["job:lost"],
-            draining=shift is not None and shift.draining,
+            draining=run is not None and run.draining,
         )
 
     # --- signals ---
@@ -273,13 +273,13 @@ class Worker:
         return trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) if wanted else nullcontext()
 
 
-async def _obey(signals: AsyncIterator[int] | None, shift: Shift) -> None:
+async def _obey(signals: AsyncIterator[int] | None, run: WorkerRun) -> None:
     """The first signal drains, the second cancels."""
-    grace = shift.limits.grace
+    grace = run.limits.grace
     if signals is not None:
         async for number in signals:
             logger.info("received %s", signal.Signals(number).name)
-            shift.stop(grace)
+            run.stop(grace)
             grace = 0
 
 

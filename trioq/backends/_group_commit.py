@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
+import attrs
 import trio
 
 from .._core.errors import BackendUnavailable, TrioqError
-from ._requests import Call, Work, wait_known
+from .._core.job import Job
+from .._core.lifecycle import Change
+from ._base import Inserted, Settled
+from ._request_runner import RequestRunner
+from ._requests import PendingRequest, wait_known
 
 #: Items in one merged request, at most, unless a single call has more: it keeps the server busy for a few
 #: milliseconds then.
@@ -23,21 +28,7 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 
-class Desk(Protocol):
-    """Where requests are served, each with a connection."""
-
-    @property
-    def nursery(self) -> trio.Nursery:
-        """Where tasks run that no user owns."""
-
-    async def write(self, work: Work, patience: float) -> Any:
-        """Do what writes."""
-
-    async def serve(self, call: Call, work: Work) -> None:
-        """Do the work of a call, and answer it."""
-
-
-class Merger(Generic[T, A]):
+class GroupCommit(Generic[T, A]):
     """Merges concurrent calls of one verb: those that come while a request is under way go together in the next.
 
     When nothing is under way, a call goes at once.  *ask* does many items' work over a link, *part* takes one call's
@@ -46,18 +37,18 @@ class Merger(Generic[T, A]):
 
     def __init__(
         self,
-        desk: Desk,
+        requests: RequestRunner[Any],
         ask: Callable[[Any, Sequence[T]], Awaitable[A]],
         part: Callable[[A, slice], A],
         size: Callable[[T], int],
     ) -> None:
-        self._desk = desk
+        self._requests = requests
         self._ask = ask
         self._part = part
         self._size = size
         self._turn = trio.Lock()
         self._gathers = False  #: whether a task is there that sends what waits
-        self._waiting: deque[tuple[Call, Sequence[T]]] = deque()
+        self._waiting: deque[tuple[PendingRequest, Sequence[T]]] = deque()
 
     @trio.lowlevel.enable_ki_protection
     async def write(self, items: Sequence[T], patience: float) -> A:
@@ -66,7 +57,7 @@ class Merger(Generic[T, A]):
             return await self._join(items, patience)
         self._turn.acquire_nowait()
         try:
-            answer: A = await self._desk.write(lambda link: self._ask(link, items), patience)
+            answer: A = await self._requests.write(lambda link: self._ask(link, items), patience)
             return answer
         finally:
             self._turn.release()
@@ -74,18 +65,18 @@ class Merger(Generic[T, A]):
     async def _join(self, items: Sequence[T], patience: float) -> A:
         """These items' share of the answer to what gathers until the request that is under way is answered."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        call = Call()
-        self._waiting.append((call, items))
+        request = PendingRequest()
+        self._waiting.append((request, items))
         if not self._gathers:
             self._gathers = True
-            self._desk.nursery.start_soon(self._send_waiting)
-        answer: A = await wait_known(call, patience)
+            self._requests.nursery.start_soon(self._send_waiting)
+        answer: A = await wait_known(request, patience)
         return answer
 
     @trio.lowlevel.enable_ki_protection
     async def _send_waiting(self) -> None:
         """Send what has gathered, once that which is under way is answered."""
-        group: list[tuple[Call, Sequence[T]]] = []
+        group: list[tuple[PendingRequest, Sequence[T]]] = []
         try:
             async with self._turn:
                 while self._waiting:
@@ -95,13 +86,13 @@ class Merger(Generic[T, A]):
             self._gathers = False
             group += self._waiting
             self._waiting.clear()
-            for call, _ in group:
-                if not call.done.is_set():  # the backend is being closed
-                    call.error = BackendUnavailable("the backend was closed while the request was under way")
-                    call.done.set()
+            for request, _ in group:
+                if not request.done.is_set():  # the backend is being closed
+                    request.error = BackendUnavailable("the backend was closed while the request was under way")
+                    request.done.set()
 
-    def _next(self) -> list[tuple[Call, Sequence[T]]]:
-        group: list[tuple[Call, Sequence[T]]] = []
+    def _next(self) -> list[tuple[PendingRequest, Sequence[T]]]:
+        group: list[tuple[PendingRequest, Sequence[T]]] = []
         count = size = 0
         while self._waiting:
             _, items = self._waiting[0]
@@ -112,30 +103,30 @@ class Merger(Generic[T, A]):
             group.append(self._waiting.popleft())
         return group
 
-    async def _send(self, group: Sequence[tuple[Call, Sequence[T]]]) -> None:
+    async def _send(self, group: Sequence[tuple[PendingRequest, Sequence[T]]]) -> None:
         """One request for the group.  Where the server refuses it, one for each, so that a bad item fails alone."""
-        whole = Call()
-        await self._desk.serve(
-            whole, lambda link: self._ask_for([(call, items) for call, items in group if call.leave()], link)
+        whole = PendingRequest()
+        await self._requests.serve(
+            whole, lambda link: self._ask_for([(request, items) for request, items in group if request.leave()], link)
         )
         if isinstance(whole.error, TrioqError) and not isinstance(whole.error, BackendUnavailable) and len(group) > 1:
             for each in group:
                 await self._send([each])
             return
-        for call, _ in group:
-            if not call.done.is_set():
-                call.error = _copied(whole.error)
-                call.done.set()
+        for request, _ in group:
+            if not request.done.is_set():
+                request.error = _copied(whole.error)
+                request.done.set()
 
-    async def _ask_for(self, group: Sequence[tuple[Call, Sequence[T]]], link: Any) -> None:
+    async def _ask_for(self, group: Sequence[tuple[PendingRequest, Sequence[T]]], link: Any) -> None:
         if not group:  # all were withdrawn while the link was made
             return
         answer = await self._ask(link, [item for _, items in group for item in items])
         start = 0
-        for call, items in group:
-            call.result = self._part(answer, slice(start, start + len(items)))
+        for request, items in group:
+            request.result = self._part(answer, slice(start, start + len(items)))
             start += len(items)
-            call.done.set()
+            request.done.set()
 
 
 def _copied(error: BaseException | None) -> BaseException | None:
@@ -146,3 +137,28 @@ def _copied(error: BaseException | None) -> BaseException | None:
     copied.__dict__.update(error.__dict__)
     copied.__cause__ = error.__cause__
     return copied
+
+
+# --- inserts and settles -------------------------------------------------------------------------
+
+
+def part_of_inserted(whole: Inserted, part: slice) -> Inserted:
+    """One caller's share."""
+    return attrs.evolve(whole, jobs=whole.jobs[part], created=whole.created[part])
+
+
+def part_of_settled(whole: Settled, part: slice) -> Settled:
+    """One caller's share."""
+    return attrs.evolve(whole, verdicts=whole.verdicts[part])
+
+
+def size_of_job(job: Job) -> int:
+    """About how many bytes it is."""
+    return len(job.payload)
+
+
+def size_of_change(change: Change) -> int:
+    """About how many bytes it is."""
+    result = change.fields.get("result")
+    inserts = sum(map(size_of_job, change.inserts))
+    return inserts + (len(result) if isinstance(result, bytes) else 0) + sum(map(size_of_change, change.also))

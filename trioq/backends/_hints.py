@@ -20,35 +20,35 @@ def hint_from(number: bytes | str) -> Hint:
         return Hint(0)
 
 
-class Doorbell(trio.abc.ReceiveChannel[Hint]):
+class HintChannel(trio.abc.ReceiveChannel[Hint]):
     """A channel that remembers what has rung, not how often."""
 
     def __init__(self, queues: Iterable[str], hints: Hint = ALL_HINTS) -> None:
         self.queues = frozenset(queues)
         self.hints = hints  #: what it rings for
-        self._rung = Hint(0)
+        self._hints = Hint(0)
         self._wake = trio.Event()
         self._closed = False
 
-    def ring(self, hint: Hint) -> None:
+    def notify(self, hint: Hint) -> None:
         """Note the hint and wake the reader, if it is one that it wants."""
         wanted = hint & self.hints
         if wanted:
-            self._rung |= wanted
+            self._hints |= wanted
             self._wake.set()
 
     async def receive(self) -> Hint:
         """All that has rung since the last receive; waits for the first ring."""
-        if self._rung or self._closed:
+        if self._hints or self._closed:
             await trio.lowlevel.checkpoint()
-        while not self._rung:
+        while not self._hints:
             if self._closed:
                 raise trio.ClosedResourceError
             if self._wake.is_set():  # else another reader waits for it
                 self._wake = trio.Event()
             await self._wake.wait()
-        rung, self._rung = self._rung, Hint(0)
-        return rung
+        hints, self._hints = self._hints, Hint(0)
+        return hints
 
     def close(self) -> None:
         """Nobody listens any more."""
@@ -61,29 +61,29 @@ class Doorbell(trio.abc.ReceiveChannel[Hint]):
         await trio.lowlevel.checkpoint()
 
 
-class Doorbells:
+class HintChannels:
     """Every doorbell of one backend in this process."""
 
     def __init__(self) -> None:
-        self._bells: set[Doorbell] = set()
+        self._channels: set[HintChannel] = set()
 
     def __bool__(self) -> bool:
-        return bool(self._bells)
+        return bool(self._channels)
 
     @asynccontextmanager
-    async def watch(self, queues: Sequence[str], hints: Hint = ALL_HINTS) -> AsyncIterator[Doorbell]:
+    async def watch(self, queues: Sequence[str], hints: Hint = ALL_HINTS) -> AsyncIterator[HintChannel]:
         """A bell for these hints about these queues, for as long as the block runs."""
-        bell = Doorbell(queues, hints)
-        self._bells.add(bell)
+        channel = HintChannel(queues, hints)
+        self._channels.add(channel)
         try:
             await trio.lowlevel.checkpoint()
-            yield bell
+            yield channel
         finally:
-            self._bells.discard(bell)
-            bell.close()
+            self._channels.discard(channel)
+            channel.close()
 
-    def ring(self, hint: Hint, queue: str | None = None) -> None:
+    def notify(self, hint: Hint, queue: str | None = None) -> None:
         """Ring for those who watch *queue*; for everybody where it isn't known."""
-        for bell in self._bells:
-            if queue is None or queue in bell.queues:
-                bell.ring(hint)
+        for channel in self._channels:
+            if queue is None or queue in channel.queues:
+                channel.notify(hint)

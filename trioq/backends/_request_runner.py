@@ -14,12 +14,12 @@ from trio_util import RepeatedEvent
 
 from .._core.errors import BackendUnavailable, TrioqError
 from ._base import PATIENCE
-from ._requests import Call, Work, wait_cancellable, wait_known
+from ._requests import PendingRequest, Work, wait_cancellable, wait_known
 
 L = TypeVar("L")
 
 
-class Office(ABC, Generic[L]):
+class RequestRunner(ABC, Generic[L]):
     """Serves requests, each over a connection of the server's kind."""
 
     def __init__(self, where: str, log: logging.Logger) -> None:
@@ -117,9 +117,9 @@ class Office(ABC, Generic[L]):
     async def read(self, work: Work) -> Any:
         """Do what only reads.  Cancelled at once: nobody misses what it would have read."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        call = Call()
-        self.nursery.start_soon(self.serve, call, work)
-        return await wait_cancellable(call)
+        request = PendingRequest()
+        self.nursery.start_soon(self.serve, request, work)
+        return await wait_cancellable(request)
 
     @trio.lowlevel.enable_ki_protection
     async def write(self, work: Work, patience: float) -> Any:
@@ -133,9 +133,9 @@ class Office(ABC, Generic[L]):
             link = self._at_hand()
             if link is not None:
                 return await self._write_here(link, work, patience)
-        call = Call()
-        self.nursery.start_soon(self.serve, call, work)
-        return await wait_known(call, patience)
+        request = PendingRequest()
+        self.nursery.start_soon(self.serve, request, work)
+        return await wait_known(request, patience)
 
     async def _write_here(self, link: L, work: Work, patience: float) -> Any:
         """Only the end of the patience, the closing and Ctrl-C cut it short; it has ended then within the patience."""
@@ -160,22 +160,22 @@ class Office(ABC, Generic[L]):
     # -- the server's side --
 
     @trio.lowlevel.enable_ki_protection
-    async def serve(self, call: Call, work: Work) -> None:
+    async def serve(self, request: PendingRequest, work: Work) -> None:
         """Do the work of a call, unless it was withdrawn, and answer it."""
         try:
             with trio.move_on_after(PATIENCE) as waiting:
                 link = await self._take()
                 waiting.deadline = trio.current_time() + PATIENCE
-                call.result = await self._ask(link, work if call.leave() else nothing)
+                request.result = await self._ask(link, work if request.leave() else nothing)
             if waiting.cancelled_caught:
-                call.error = BackendUnavailable(f"{self._where} did not answer within {PATIENCE:g} s")
+                request.error = BackendUnavailable(f"{self._where} did not answer within {PATIENCE:g} s")
         except Exception as raised:  # its user raises it
-            call.error = self._as_ours(raised)
+            request.error = self._as_ours(raised)
         except trio.Cancelled:
-            call.error = self._closed()
+            request.error = self._closed()
             raise
         finally:
-            call.done.set()
+            request.done.set()
 
     def _closed(self) -> BackendUnavailable:
         return BackendUnavailable(f"{self._where}: closed while the request was under way")

@@ -20,7 +20,7 @@ Work = Callable[[Any], Awaitable[Any]]
 
 
 @attrs.define(eq=False)
-class Call:
+class PendingRequest:
     """One call of a verb, and what came of it."""
 
     result: Any = None
@@ -46,27 +46,27 @@ class Call:
         return self.result
 
 
-async def wait_cancellable(call: Call) -> Any:
+async def wait_cancellable(request: PendingRequest) -> Any:
     """The answer, or Cancelled at once."""
     try:
-        await call.done.wait()
+        await request.done.wait()
     except trio.Cancelled:
-        call.withdraw()
+        request.withdraw()
         raise
-    return call.answer()
+    return request.answer()
 
 
-async def wait_known(call: Call, patience: float) -> Any:
+async def wait_known(request: PendingRequest, patience: float) -> Any:
     """The answer; Cancelled only while the request has not left."""
     with trio.move_on_after(patience) as waiting:
         try:
-            await call.done.wait()
+            await request.done.wait()
         except trio.Cancelled:  # noqa: ASYNC103  it comes again, at the next checkpoint
-            if call.withdraw():
+            if request.withdraw():
                 raise
         waiting.shield = True
-        await call.done.wait()
-    if call.done.is_set():
-        return call.answer()
-    outcome = "it was not sent" if call.withdraw() else "whether the write was stored is unknown"
+        await request.done.wait()
+    if request.done.is_set():
+        return request.answer()
+    outcome = "it was not sent" if request.withdraw() else "whether the write was stored is unknown"
     raise BackendUnavailable(f"no answer within {patience:g} s: {outcome}")

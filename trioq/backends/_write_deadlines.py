@@ -7,7 +7,7 @@ from math import inf
 import trio
 
 
-class Leases:
+class WriteDeadlines:
     """The lease of each worker that claims or renews here, for as long as it lasts without another renewal."""
 
     def __init__(self) -> None:

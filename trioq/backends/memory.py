@@ -37,7 +37,7 @@ from ._base import (
     Settled,
     Verdict,
 )
-from ._hints import ALL_HINTS, Doorbells
+from ._hints import ALL_HINTS, HintChannels
 
 #: (priority, run_at, seq, id, version)
 Ready = tuple[int, float, int, str, int]
@@ -183,7 +183,7 @@ class InMemoryBackend(Backend):
         self._shelves: defaultdict[str, _Shelves] = defaultdict(_Shelves)
         self._held: defaultdict[str, dict[tuple[str, str], None]] = defaultdict(dict)
         self._seen: dict[str, tuple[float, Presence]] = {}
-        self._bells = Doorbells()
+        self._hint_channels = HintChannels()
         #: The hints of the verb under way, with the queues that they are about: each rings once, at its end.
         self._rung: dict[Hint, set[str]] = {Hint.READY: set(), Hint.FINISHED: set(), Hint.CANCELLED: set()}
         self._made_ready, self._finished, self._cancelled = self._rung.values()
@@ -211,7 +211,7 @@ class InMemoryBackend(Backend):
             known = self._known(job)
             created.append(known is None)
             stored.append(known or self._add(job, now))
-        self._ring()
+        self._notify()
         return Inserted(now, stored, created)
 
     def _known(self, job: Job) -> Job | None:
@@ -228,10 +228,10 @@ class InMemoryBackend(Backend):
         self._made_ready.add(job.queue)
         return job
 
-    def _ring(self) -> None:
+    def _notify(self) -> None:
         for hint, queues in self._rung.items():
             for queue in queues:
-                self._bells.ring(hint, queue)
+                self._hint_channels.notify(hint, queue)
             queues.clear()
 
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
@@ -274,7 +274,7 @@ class InMemoryBackend(Backend):
     async def settle(self, changes: Sequence[Change]) -> Settled:
         now = await self._now()
         verdicts = [self._settle(change, now) for change in changes]
-        self._ring()
+        self._notify()
         return Settled(now, verdicts)
 
     def _settle(self, change: Change, now: float) -> Verdict:
@@ -390,13 +390,13 @@ class InMemoryBackend(Backend):
     async def pause(self, queue: str) -> float:
         now = await self._now()
         self._shelves[queue].paused = True
-        self._bells.ring(Hint.PAUSED, queue)
+        self._hint_channels.notify(Hint.PAUSED, queue)
         return now
 
     async def resume(self, queue: str) -> float:
         now = await self._now()
         self._shelves[queue].paused = False
-        self._bells.ring(Hint.PAUSED | Hint.READY, queue)
+        self._hint_channels.notify(Hint.PAUSED | Hint.READY, queue)
         return now
 
     async def is_queue_paused(self, queue: str) -> bool:
@@ -410,7 +410,7 @@ class InMemoryBackend(Backend):
         self, hints: Hint, queues: Sequence[str]
     ) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
         self.require_open()
-        return self._bells.watch(queues, hints)
+        return self._hint_channels.watch(queues, hints)
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         await self._now()

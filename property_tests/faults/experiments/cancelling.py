@@ -63,14 +63,14 @@ async def cancels_at_any_moment(bench: Bench) -> Result:
 )
 async def limits_while_workers_die(bench: Bench) -> Result:
     """Three workers with three slots, and a rate of twenty a second, are killed one after another and replaced."""
-    orders = {"concurrency": 3, "rate": (20, 1.0), "lease": 2}
+    config = {"concurrency": 3, "rate": (20, 1.0), "lease": 2}
     async with bench.trial() as trial:
-        workers = [await trial.start_worker(**orders) for _ in range(3)]
+        workers = [await trial.start_worker(**config) for _ in range(3)]
         count = 60 if bench.quick else 300
         await trial.produce(arguments=[[0.0], [0.1]], count=count, hands=8, settings={"max_crashes": 1_000})
         for place in range(1 if bench.quick else 3):
             await trio.sleep(random.uniform(0.5, 1))
             workers[place].kill()
-            workers[place] = await trial.start_worker(**orders)
+            workers[place] = await trial.start_worker(**config)
         history = await trial.history(within=60)
         return judge(history) + Result(counts={"starts": len(history.all(Began))})

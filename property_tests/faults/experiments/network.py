@@ -16,7 +16,7 @@ from property_tests.faults.measures import exit_times, pick_up_times
 from property_tests.faults.result import Result
 from property_tests.faults.stores import SERVERS
 from property_tests.faults.trial import Trial
-from tests.proxy import Proxy, all_of_them, ears, none, proxy_before
+from tests.proxy import Proxy, all_of_them, listeners, none, proxy_before
 from trioq.testing.simulation import rules
 from trioq.testing.simulation.history import Ended
 
@@ -90,7 +90,7 @@ async def no_hint_arrives(bench: Bench) -> Result:
     async with proxy_before(bench.store) as proxy, bench.trial() as trial:
         way = bench.store.address(trial.folder, port=proxy.port)
         await trial.start_worker(store=way)
-        proxy.hold(ears)
+        proxy.hold(listeners)
         began = time.monotonic()
         await trial.produce(arguments=[[0.0]], count=int(seconds / 0.3), every=0.3)
         proxy.hold(none)

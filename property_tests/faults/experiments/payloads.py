@@ -76,10 +76,10 @@ async def jobs_that_nobody_can_read(bench: Bench) -> Result:
 
 async def _insert(trial: Trial, jobs: list[Job]) -> None:
     """Past the queue, which would refuse them."""
-    acts = [trial.journal.ask(job.id) for job in jobs]
+    operations = [trial.journal.ask(job.id) for job in jobs]
     await trial.backend.insert(jobs)
-    for act in acts:
-        trial.journal.note(Answered, act, ((*act.targets, True),))
+    for operation in operations:
+        trial.journal.note(Answered, operation, ((*operation.targets, True),))
 
 
 _HOSTILE: Final = (
@@ -136,14 +136,14 @@ async def _try(trial: Trial, queue: trioq.Queue, number: int, text: str) -> list
 
 
 async def _try_with(trial: Trial, queue: trioq.Queue, id: str, text: str) -> list[str]:
-    act = trial.journal.ask(id)
+    operation = trial.journal.ask(id)
     unique_key = text if text.isascii() and text.isprintable() and text else None
     try:
         key: Any = {} if unique_key is None else {"unique_key": unique_key}
         handle = await queue.enqueue("echo", [{text: text}], id=id, metadata={text: text}, **key)
     except (ValueError, TypeError) as error:
         return [f"{text!r} was refused: {error}"]
-    trial.journal.note(Answered, act, ((id, handle.created),))
+    trial.journal.note(Answered, operation, ((id, handle.created),))
     with trio.fail_after(10):
         answer, record = await handle.result(), await handle.refresh()
     wrong = [] if answer == {text: text} else [f"{text!r} came back as {answer!r}"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tests.simulation.made_history import Tale
+from tests.simulation.made_history import MadeHistory
 from trioq.testing.simulation.history import History
 from trioq.testing.simulation.rules import Rule
 
 #: Goes on with a tale, or with its wrong twin.  What it returns is the history, if not all that was told.
-Example = Callable[[Tale, bool], History | None]
+Example = Callable[[MadeHistory, bool], History | None]
 
 EXAMPLES: Final[list[tuple[Rule, Example]]] = []
 
@@ -27,5 +27,5 @@ def shows(rule: Rule) -> Callable[[Example], Example]:
 
 def told(example: Example, wrong: bool) -> History:
     """The history of the example, or of its wrong twin."""
-    tale = Tale()
-    return example(tale, wrong) or tale.history()
+    made = MadeHistory()
+    return example(made, wrong) or made.history()

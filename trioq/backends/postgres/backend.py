@@ -29,17 +29,16 @@ from .._base import (
     Retention,
     Settled,
 )
-from .._group_commit import Merger
-from .._groups import part_of_inserted, part_of_settled, size_of_change, size_of_job
-from .._hints import Doorbells
+from .._group_commit import GroupCommit, part_of_inserted, part_of_settled, size_of_change, size_of_job
+from .._hints import HintChannels
 from .._request_runner import nothing
-from .._write_deadlines import Leases
+from .._write_deadlines import WriteDeadlines
 from . import reads, writes
 from .errors import MISSING, code_of, translate
 from .listener import Listener
-from .notify_limiter import Announcer
+from .notify_limiter import NotifyLimiter
 from .queries import channel_of, statements
-from .request_runner import Office
+from .request_runner import RequestRunner
 from .rows import Row
 from .schema import migrate, require_layout
 from .settle import settle
@@ -103,13 +102,13 @@ class PostgresBackend(Backend):
 
     def _begin(self) -> None:
         """What belongs to one time of being open."""
-        self._leases = Leases()
-        self._office = Office(self._connect, self._where, self._connections, self._hear_anew, self._schema)
-        self._inserts = Merger(self._office, self._insert, part_of_inserted, size_of_job)
-        self._settles = Merger(self._office, self._settle, part_of_settled, size_of_change)
-        self._doorbells = Doorbells()
-        self._announcer = Announcer(self._notify, self._me)
-        self._listener = Listener(self._open_connection, self._notify_on, self._channel, self._doorbells, self._me)
+        self._write_deadlines = WriteDeadlines()
+        self._requests = RequestRunner(self._connect, self._where, self._connections, self._hear_anew, self._schema)
+        self._inserts = GroupCommit(self._requests, self._insert, part_of_inserted, size_of_job)
+        self._settles = GroupCommit(self._requests, self._settle, part_of_settled, size_of_change)
+        self._hint_channels = HintChannels()
+        self._notify_limiter = NotifyLimiter(self._notify, self._me)
+        self._listener = Listener(self._open_connection, self._notify_on, self._channel, self._hint_channels, self._me)
 
     def __repr__(self) -> str:
         return f"<PostgresBackend {self._where} schema={self._schema!r}>"
@@ -119,18 +118,18 @@ class PostgresBackend(Backend):
     async def _start(self) -> None:
         self._begin()
         try:
-            await self._office.open()
-            await self._office.read(nothing)
+            await self._requests.open()
+            await self._requests.read(nothing)
         except BaseException:
             with trio.CancelScope(shield=True):
-                await self._office.close()
+                await self._requests.close()
             raise
-        self._office.nursery.start_soon(self._listener.run)
+        self._requests.nursery.start_soon(self._listener.run)
 
     async def _stop(self) -> None:
         with trio.move_on_after(_LAST_WORDS):
-            await self._announcer.send()
-        await self._office.close()
+            await self._notify_limiter.send()
+        await self._requests.close()
 
     async def _connect(self) -> Connection[Any]:
         """A connection to a store whose layout is ours."""
@@ -186,13 +185,13 @@ class PostgresBackend(Backend):
         self, look: Callable[Concatenate[Session, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         self.require_open()
-        answer: T = await self._office.read(lambda connection: look(self._session(connection), *args, **kwargs))
+        answer: T = await self._requests.read(lambda connection: look(self._session(connection), *args, **kwargs))
         return answer
 
     async def _write(self, move: Callable[[Session], Awaitable[T]], lease: float = inf) -> T:
         self.require_open()
         patience = min(self.patience, lease / 3)
-        answer: T = await self._office.write(lambda connection: move(self._session(connection)), patience)
+        answer: T = await self._requests.write(lambda connection: move(self._session(connection)), patience)
         return answer
 
     async def _insert(self, connection: Connection[Any], jobs: Sequence[Job]) -> Inserted:
@@ -203,23 +202,23 @@ class PostgresBackend(Backend):
 
     async def _tell(
         self,
-        write: Callable[[Session, Sequence[A]], Awaitable[tuple[T, writes.Rings]]],
+        write: Callable[[Session, Sequence[A]], Awaitable[tuple[T, writes.QueueHints]]],
         connection: Connection[Any],
         items: Sequence[A],
     ) -> T:
         """Write what others are to hear of: from the commit itself if it is time for that, else a moment later."""
-        carried = self._announcer.take_turn()
-        messages = self._announcer.messages(carried or {})
+        carried = self._notify_limiter.take_turn()
+        messages = self._notify_limiter.messages(carried or {})
         session = attrs.evolve(self._session(connection), notifies=carried is not None, carried=messages)
         try:
-            answer, rings = await write(session, items)
+            answer, queue_hints = await write(session, items)
         except BaseException:
-            self._announcer.later(carried or {}, self._office.nursery)
+            self._notify_limiter.later(carried or {}, self._requests.nursery)
             raise
-        for queue, hint in rings.items():
-            self._doorbells.ring(hint, queue)
+        for queue, hint in queue_hints.items():
+            self._hint_channels.notify(hint, queue)
         if carried is None:
-            self._announcer.later(rings, self._office.nursery)
+            self._notify_limiter.later(queue_hints, self._requests.nursery)
         return answer
 
     def _require_transaction(self, connection: Connection[Any]) -> None:
@@ -234,7 +233,7 @@ class PostgresBackend(Backend):
 
     async def _notify_on(self, channel: str, *messages: str) -> None:
         values = {"channel": channel, "messages": list(messages)}
-        await self._office.read(lambda connection: self._session(connection).ask("notify", **values))
+        await self._requests.read(lambda connection: self._session(connection).ask("notify", **values))
 
     # -- verbs --
 
@@ -253,15 +252,15 @@ class PostgresBackend(Backend):
         return answer
 
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
-        self._leases.note(worker, lease)
+        self._write_deadlines.note(worker, lease)
         return await self._write(lambda session: writes.claim(session, queues, limit, worker, lease, idle), lease)
 
     async def settle(self, changes: Sequence[Change]) -> Settled:
         self.require_open()
-        return await self._settles.write(changes, min(self.patience, self._leases.shortest() / 3))
+        return await self._settles.write(changes, min(self.patience, self._write_deadlines.shortest() / 3))
 
     async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
-        self._leases.note(worker.worker, worker.lease)
+        self._write_deadlines.note(worker.worker, worker.lease)
         return await self._write(lambda session: writes.renew(session, worker, leases), worker.lease)
 
     async def overdue(self, limit: int) -> Overdue:
@@ -281,12 +280,12 @@ class PostgresBackend(Backend):
 
     async def pause(self, queue: str) -> float:
         now = await self._write(lambda session: reads.pause(session, queue))
-        self._doorbells.ring(reads.PAUSED, queue)
+        self._hint_channels.notify(reads.PAUSED, queue)
         return now
 
     async def resume(self, queue: str) -> float:
         now = await self._write(lambda session: reads.resume(session, queue))
-        self._doorbells.ring(reads.RESUMED, queue)
+        self._hint_channels.notify(reads.RESUMED, queue)
         return now
 
     async def is_queue_paused(self, queue: str) -> bool:
@@ -299,8 +298,8 @@ class PostgresBackend(Backend):
     @asynccontextmanager
     async def _watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
         # The bell first: what another process writes while we begin to listen rings it.
-        async with self._doorbells.watch(queues) as bell, self._listener.listening(queues):
-            yield bell
+        async with self._hint_channels.watch(queues) as hints, self._listener.listening(queues):
+            yield hints
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         return await self._write(lambda session: reads.remove(session, queue, ids))

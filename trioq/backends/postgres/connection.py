@@ -46,7 +46,7 @@ from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, make_conninfo,
 from psycopg.rows import AsyncRowFactory, Row, TupleRow, tuple_row
 from psycopg.waiting import Wait
 
-from .driver.lock import Line
+from .driver.lock import ConnectionLock
 from .driver.waiting import drive, drive_connecting, poll
 
 _log: Final = logging.getLogger("trioq.postgres")
@@ -82,8 +82,8 @@ class Connection(psycopg.AsyncConnection[Row]):
 
     def __init__(self, pgconn: pq.abc.PGconn, row_factory: AsyncRowFactory[Row] | None = None) -> None:
         super().__init__(pgconn, row_factory or cast("AsyncRowFactory[Row]", tuple_row))
-        self._line = Line()
-        self.lock = self._line  # type: ignore[assignment]  # it is used as asyncio's is
+        self._lock = ConnectionLock()
+        self.lock = self._lock  # type: ignore[assignment]  # it is used as asyncio's is
 
     # -- its life --
 
@@ -150,7 +150,7 @@ class Connection(psycopg.AsyncConnection[Row]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with self._line.uncut():
+            with self._lock.uncut():
                 await super().__aexit__(kind, error, trace)  # noqa: ASYNC102  it has a deadline, in `wait`
         finally:
             self.drop()
@@ -186,7 +186,7 @@ class Connection(psycopg.AsyncConnection[Row]):
             with trio.move_on_after(timeout):
                 return await drive(gen, self.pgconn.socket)
         except (trio.Cancelled, KeyboardInterrupt) as cut:
-            if self._line.answer_is_uncut:
+            if self._lock.answer_is_uncut:
                 return await self._wait_uncut(gen, cut)  # noqa: ASYNC102, ASYNC104  it shields itself, with a deadline
             if self._is_active() or self.pgconn.pipeline_status:  # where it need not look active, with answers to come
                 await self._interrupt(gen, leave_active=was_active)  # noqa: ASYNC102  likewise
@@ -268,12 +268,12 @@ class Connection(psycopg.AsyncConnection[Row]):
 
     async def commit(self) -> None:
         """Commit what has been done since the last commit; not cut short."""
-        with self._line.uncut(turn=False):
+        with self._lock.uncut(turn=False):
             await super().commit()
 
     async def rollback(self) -> None:
         """Undo what has been done since the last commit; not cut short."""
-        with self._line.uncut(turn=False):
+        with self._lock.uncut(turn=False):
             await super().rollback()
 
     @asynccontextmanager
@@ -301,16 +301,16 @@ class Connection(psycopg.AsyncConnection[Row]):
     @asynccontextmanager
     async def _ended(self, block: AbstractAsyncContextManager[T], *, answer: bool = True) -> AsyncIterator[T]:
         """The same block, which is ended in any case; *answer* says whether its beginning and end are not cut short."""
-        with self._line.uncut(turn=False, answer=answer):
+        with self._lock.uncut(turn=False, answer=answer):
             value = await block.__aenter__()
         try:
             yield value
         except BaseException as error:
-            with self._line.uncut(answer=answer):
+            with self._lock.uncut(answer=answer):
                 if await self._leave(block, error):  # noqa: ASYNC102  it has a deadline, in `wait`
                     return  # noqa: ASYNC104  the block itself wants it swallowed
             raise
-        with self._line.uncut(answer=answer):
+        with self._lock.uncut(answer=answer):
             await block.__aexit__(None, None, None)
 
     async def _leave(self, block: AbstractAsyncContextManager[Any], error: BaseException) -> bool:

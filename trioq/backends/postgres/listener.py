@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from .._base import Hint
-from .._hints import ALL_HINTS, Doorbells, hint_from
+from .._hints import ALL_HINTS, HintChannels, hint_from
 from .queries import quoted
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ class Listener:
         connect: Callable[[], Awaitable[Connection[Any]]],
         notify: Callable[[str, str], Awaitable[object]],
         channel: str,
-        doorbells: Doorbells,
+        hint_channels: HintChannels,
         me: str,
     ) -> None:
         self._connect = connect
         self._notify = notify
         self._channel = channel
-        self._doorbells = doorbells
+        self._hint_channels = hint_channels
         self._me = me
         self._watchers = 0
         self._wanted = trio.Event()  #: set while somebody watches
@@ -120,7 +120,7 @@ class Listener:
                     _log.debug("the hints are not heard: %s", error)
                 self._tried.set()
                 self._proven_until = -inf
-                self._doorbells.ring(ALL_HINTS)
+                self._hint_channels.notify(ALL_HINTS)
                 await trio.sleep(pause)
 
     async def _listen_until_unheard(self) -> None:
@@ -133,7 +133,7 @@ class Listener:
             await _listen(connection, self._channel)
             self._proven_until = trio.current_time() + _PROOFS + _DOUBT
             self._tried.set()
-            self._doorbells.ring(ALL_HINTS)  # what happened before this moment, nobody has told us
+            self._hint_channels.notify(ALL_HINTS)  # what happened before this moment, nobody has told us
             async with trio.open_nursery() as nursery, aclosing(connection.notifies()) as notifications:
                 nursery.start_soon(self._prove_again_and_again, nursery.cancel_scope)
                 async for notification in notifications:
@@ -174,7 +174,7 @@ class Listener:
         bits, _, rest = payload.partition(" ")
         sender, _, queue = rest.partition(" ")
         if sender != self._me:
-            self._doorbells.ring(hint_from(bits), queue)
+            self._hint_channels.notify(hint_from(bits), queue)
 
     def _complain(self) -> None:
         if not self._complained:
@@ -192,5 +192,5 @@ class Listener:
             await self._wanted.wait()
             await trio.sleep_until(self._proven_until)
             if trio.current_time() >= self._proven_until:
-                self._doorbells.ring(ALL_HINTS)
+                self._hint_channels.notify(ALL_HINTS)
                 await trio.sleep(_DEAF)

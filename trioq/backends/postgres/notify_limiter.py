@@ -16,7 +16,7 @@ import trio
 from ..._core.errors import TrioqError
 from .._base import Hint
 from .listener import message
-from .writes import Rings
+from .writes import QueueHints
 
 _log: Final = logging.getLogger("trioq.postgres")
 
@@ -27,17 +27,17 @@ _INTERVAL: Final = 0.01
 _GRACE: Final = 0.01
 
 
-class Announcer:
+class NotifyLimiter:
     """Decides which commits notify by themselves, and sends what the others have done; *notify* sends messages."""
 
     def __init__(self, notify: Callable[[Sequence[str]], Awaitable[object]], me: str) -> None:
         self._notify = notify
         self._me = me
         self._quiet_until = -inf
-        self._pending: Rings = {}
+        self._pending: QueueHints = {}
         self._waits = False
 
-    def take_turn(self) -> Rings | None:
+    def take_turn(self) -> QueueHints | None:
         """What the next commit is to tell besides its own, if it may notify; `later` is to hear of it if it fails.
 
         None where it may not: then `later` is to hear of what it has done.
@@ -46,9 +46,9 @@ class Announcer:
             return None
         return self._take()
 
-    def later(self, rings: Rings, nursery: trio.Nursery) -> None:
+    def later(self, queue_hints: QueueHints, nursery: trio.Nursery) -> None:
         """Send this soon, together with what comes until then."""
-        for queue, hint in rings.items():
+        for queue, hint in queue_hints.items():
             self._pending[queue] = self._pending.get(queue, Hint(0)) | hint
         if self._pending and not self._waits:
             self._waits = True
@@ -66,18 +66,18 @@ class Announcer:
 
     async def send(self) -> None:
         """Send what there is, now.  If that fails, others find out by themselves: hints only make it faster."""
-        rings = self._take()
+        queue_hints = self._take()
         try:
-            if rings:
-                await self._notify(self.messages(rings))
+            if queue_hints:
+                await self._notify(self.messages(queue_hints))
         except TrioqError as error:
             _log.debug("a hint was not sent: %s", error)
 
-    def _take(self) -> Rings:
+    def _take(self) -> QueueHints:
         self._quiet_until = trio.current_time() + _INTERVAL
-        rings, self._pending = self._pending, {}
-        return rings
+        queue_hints, self._pending = self._pending, {}
+        return queue_hints
 
-    def messages(self, rings: Rings) -> list[str]:
+    def messages(self, queue_hints: QueueHints) -> list[str]:
         """As they are sent."""
-        return [message(queue, hint, self._me) for queue, hint in rings.items()]
+        return [message(queue, hint, self._me) for queue, hint in queue_hints.items()]

@@ -22,7 +22,7 @@ _log: Final = logging.getLogger("trioq.postgres")
 _TRIES: Final = 3
 
 
-class Office(_request_runner.Office["Connection[Any]"]):
+class RequestRunner(_request_runner.RequestRunner["Connection[Any]"]):
     """Serves requests over up to *size* connections, which *connect* makes, in autocommit; the warmest one first.
 
     A work that fails to go together with others' (serialization, deadlock) is done again, so it must be one

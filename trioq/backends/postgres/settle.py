@@ -15,7 +15,7 @@ from ..._core.job import Job, State
 from ..._core.lifecycle import Change
 from .._base import Hint, Settled, Verdict
 from .rows import change_item, document, is_stored, read_job
-from .writes import Rings, insert
+from .writes import QueueHints, insert
 
 if TYPE_CHECKING:
     from .session import Session
@@ -26,14 +26,14 @@ Placed = tuple[int, Change]
 _UNIQUE_VIOLATION: Final = "23505"
 
 
-async def settle(session: Session, changes: Sequence[Change]) -> tuple[Settled, Rings]:
+async def settle(session: Session, changes: Sequence[Change]) -> tuple[Settled, QueueHints]:
     """Compare and swap each change."""
     batches = [list(batch) for _, batch in groupby(enumerate(changes), _kind)]
     settling = _Settling(session, len(changes), nested=len(batches) > 1)
     async with session.transaction() if settling.nested else nullcontext():
         for batch in batches or [[]]:
             await settling.store(batch)
-    return Settled(settling.now, settling.verdicts), settling.rings
+    return Settled(settling.now, settling.verdicts), settling.queue_hints
 
 
 def _kind(placed: Placed) -> tuple[int, bool]:
@@ -74,7 +74,7 @@ class _Settling:
         self._session = session
 
     @property
-    def rings(self) -> Rings:
+    def queue_hints(self) -> QueueHints:
         """What has happened, by queue."""
         return {queue: Hint(bits) for queue, bits in self._bits.items()}
 
@@ -124,7 +124,7 @@ class _Settling:
     async def _store_whole(self, n: int, change: Change) -> None:
         try:
             async with self._session.transaction():
-                rings = await self._store_parts(change)
+                queue_hints = await self._store_parts(change)
         except _NotStored as failed:
             self.verdicts[n] = failed.verdict
         except Exception as error:
@@ -133,28 +133,28 @@ class _Settling:
             self.verdicts[n] = Verdict.KEY_TAKEN
         else:
             self.verdicts[n] = Verdict.STORED
-            for queue, bits in rings:
+            for queue, bits in queue_hints:
                 self._bits[queue] = self._bits.get(queue, 0) | bits
 
     async def _store_parts(self, change: Change) -> list[tuple[str, int]]:
         """Each part after the one before; what that rings."""
-        rings: list[tuple[str, int]] = []
+        queue_hints: list[tuple[str, int]] = []
         for part in (change, *change.also):
             self.now, swapped = await self._swap([(0, part)])
             if not swapped:
                 verdict = _refusal(part, (await self._look([(0, part)])).get((part.queue, part.seq)))
                 if verdict is not Verdict.STORED:
                     raise _NotStored(verdict)
-            rings += [(part.queue, bits) for bits in swapped.values()]
-        if len(rings) <= len(change.also):  # some have been stored before: then all must have been
-            if rings:
+            queue_hints += [(part.queue, bits) for bits in swapped.values()]
+        if len(queue_hints) <= len(change.also):  # some have been stored before: then all must have been
+            if queue_hints:
                 raise _NotStored(Verdict.STALE)
             return []
-        added, news = await insert(self._session, change.inserts)
+        added, hints = await insert(self._session, change.inserts)
         for wanted, job, new in zip(change.inserts, added.jobs, added.created, strict=True):
             if not new:
                 raise _NotStored(Verdict.STALE if job.id == wanted.id else Verdict.KEY_TAKEN)
-        return [*rings, *((queue, hint.value) for queue, hint in news.items())]
+        return [*queue_hints, *((queue, hint.value) for queue, hint in hints.items())]
 
     # -- what is asked --
 

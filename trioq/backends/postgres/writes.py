@@ -19,7 +19,7 @@ from . import rows
 if TYPE_CHECKING:
     from .session import Session
 
-Rings = dict[str, Hint]
+QueueHints = dict[str, Hint]
 
 #: A job, and its place in the batch.
 Placed = tuple[int, Job]
@@ -31,7 +31,7 @@ _TRIES: Final = 10
 # --- insert -------------------------------------------------------------------------------------
 
 
-async def insert(session: Session, jobs: Sequence[Job]) -> tuple[Inserted, Rings]:
+async def insert(session: Session, jobs: Sequence[Job]) -> tuple[Inserted, QueueHints]:
     """Add jobs; those whose id or key is taken answer with the job that has it.
 
     Of a batch, each job that shares its id or its key with one before it waits for what becomes of that.  Its seq does
@@ -45,7 +45,7 @@ async def insert(session: Session, jobs: Sequence[Job]) -> tuple[Inserted, Rings
 
 async def _insert_all(
     session: Session, jobs: Sequence[Job], firsts: Sequence[Placed], others: Sequence[Placed]
-) -> tuple[Inserted, Rings]:
+) -> tuple[Inserted, QueueHints]:
     """Add *firsts*, and then those of the *others* whose ids and keys nobody has by then."""
     stored: list[Job] = list(jobs)
     created = [False] * len(jobs)

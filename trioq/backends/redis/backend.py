@@ -29,15 +29,14 @@ from .._base import (
     Retention,
     Settled,
 )
-from .._group_commit import Merger
-from .._groups import part_of_inserted, part_of_settled, size_of_change, size_of_job
-from .._hints import ALL_HINTS, Doorbells
-from .._write_deadlines import Leases
+from .._group_commit import GroupCommit, part_of_inserted, part_of_settled, size_of_change, size_of_job
+from .._hints import ALL_HINTS, HintChannels
+from .._write_deadlines import WriteDeadlines
 from . import reads, writes
 from .address import Address
 from .keys import Keys
 from .listener import Listener
-from .request_runner import Office
+from .request_runner import RequestRunner
 from .rows import integer, seconds
 from .scripts import SCRIPTS
 from .writes import Ask
@@ -53,7 +52,7 @@ LAYOUT: Final = 1
 #: How often a cluster may send us on.
 _REDIRECTIONS: Final = 3
 
-Rings = Mapping[str, Hint]
+QueueHints = Mapping[str, Hint]
 
 
 class RedisBackend(Backend):
@@ -82,13 +81,13 @@ class RedisBackend(Backend):
 
     def _begin(self) -> None:
         """What belongs to one time of being open."""
-        self._leases = Leases()
+        self._write_deadlines = WriteDeadlines()
         self._home = self._address  #: the server that has our keys, as far as is known
-        self._office = Office(self._connect, self._address.where)
-        self._inserts = Merger(self._office, self._insert, part_of_inserted, size_of_job)
-        self._settles = Merger(self._office, self._settle, part_of_settled, size_of_change)
-        self._doorbells = Doorbells()
-        self._listener = Listener(self._connect_ear, self._doorbells, self._me)
+        self._requests = RequestRunner(self._connect, self._address.where)
+        self._inserts = GroupCommit(self._requests, self._insert, part_of_inserted, size_of_job)
+        self._settles = GroupCommit(self._requests, self._settle, part_of_settled, size_of_change)
+        self._hint_channels = HintChannels()
+        self._listener = Listener(self._connect_listener, self._hint_channels, self._me)
 
     def __repr__(self) -> str:
         return f"<RedisBackend {self._address.where}>"
@@ -98,16 +97,16 @@ class RedisBackend(Backend):
     async def _start(self) -> None:
         self._begin()
         try:
-            await self._office.open()
-            await self._office.read(self._greet)
+            await self._requests.open()
+            await self._requests.read(self._greet)
         except BaseException:
             with trio.CancelScope(shield=True):
-                await self._office.close()
+                await self._requests.close()
             raise
-        self._office.nursery.start_soon(self._listener.run)
+        self._requests.nursery.start_soon(self._listener.run)
 
     async def _stop(self) -> None:
-        await self._office.close()
+        await self._requests.close()
 
     async def _connect(self, nursery: trio.Nursery) -> Link:
         """A link to the server that has our keys, whose layout is ours: it may be another one than the last time."""
@@ -136,7 +135,7 @@ class RedisBackend(Backend):
         if layout > LAYOUT:
             raise SchemaTooNew(self._address.where, layout, LAYOUT)
 
-    async def _connect_ear(self, nursery: trio.Nursery, hear: Hear) -> Link:
+    async def _connect_listener(self, nursery: trio.Nursery, hear: Hear) -> Link:
         return await self._open_link(self._home, nursery, hear)
 
     async def _greet(self, link: Link) -> None:
@@ -162,26 +161,26 @@ class RedisBackend(Backend):
 
     async def _read(self, ask: Ask) -> Any:
         self.require_open()
-        return await self._office.read(lambda link: self._run(link, ask))
+        return await self._requests.read(lambda link: self._run(link, ask))
 
     async def _write(self, ask: Ask, lease: float = inf) -> Any:
         self.require_open()
-        return await self._office.write(lambda link: self._run(link, ask), min(self.patience, lease / 3))
+        return await self._requests.write(lambda link: self._run(link, ask), min(self.patience, lease / 3))
 
-    def _ring(self, rings: Rings) -> None:
-        for queue, hint in rings.items():
-            self._doorbells.ring(hint, queue)
+    def _notify(self, queue_hints: QueueHints) -> None:
+        for queue, hint in queue_hints.items():
+            self._hint_channels.notify(hint, queue)
 
     async def _insert(self, link: Link, jobs: Sequence[Job]) -> Inserted:
         ask = writes.insert(jobs)
-        answer, rings = writes.inserted(ask, jobs, await self._run(link, ask))
-        self._ring(rings)
+        answer, queue_hints = writes.inserted(ask, jobs, await self._run(link, ask))
+        self._notify(queue_hints)
         return answer
 
     async def _settle(self, link: Link, changes: Sequence[Change]) -> Settled:
         ask = writes.settle(changes)
-        answer, rings = writes.settled(ask, await self._run(link, ask))
-        self._ring(rings)
+        answer, queue_hints = writes.settled(ask, await self._run(link, ask))
+        self._notify(queue_hints)
         return answer
 
     # -- verbs --
@@ -191,17 +190,17 @@ class RedisBackend(Backend):
         return await self._inserts.write(jobs, self.patience)
 
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
-        self._leases.note(worker, lease)
+        self._write_deadlines.note(worker, lease)
         self._claimed_from.setdefault(worker, {}).update(dict.fromkeys(queues))
         ask = writes.claim(queues, limit, worker, lease, idle)
         return writes.claimed(ask, worker, lease, await self._write(ask, lease))
 
     async def settle(self, changes: Sequence[Change]) -> Settled:
         self.require_open()
-        return await self._settles.write(changes, min(self.patience, self._leases.shortest() / 3))
+        return await self._settles.write(changes, min(self.patience, self._write_deadlines.shortest() / 3))
 
     async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
-        self._leases.note(worker.worker, worker.lease)
+        self._write_deadlines.note(worker.worker, worker.lease)
         ask = writes.renew(worker, leases, self._claimed_from.get(worker.worker, ()))
         answer = writes.renewed(ask, leases, await self._write(ask, worker.lease))
         if worker.leaving and not leases and not answer.unlisted:
@@ -232,8 +231,8 @@ class RedisBackend(Backend):
         return await self._pause(reads.pause(queue, paused=False))
 
     async def _pause(self, ask: Ask) -> float:
-        now, rings = reads.has_paused(ask, await self._write(ask))
-        self._ring(rings)
+        now, queue_hints = reads.has_paused(ask, await self._write(ask))
+        self._notify(queue_hints)
         return now
 
     async def is_queue_paused(self, queue: str) -> bool:
@@ -252,8 +251,8 @@ class RedisBackend(Backend):
     async def _watch(self, hints: Hint, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
         channels = self._keys.channels(hints, queues)
         # The bell first: what another process writes while we begin to listen rings it.
-        async with self._doorbells.watch(queues, hints) as bell, self._listener.listening(channels):
-            yield bell
+        async with self._hint_channels.watch(queues, hints) as hints_channel, self._listener.listening(channels):
+            yield hints_channel
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         return [bool(dropped) for dropped in await self._write(reads.remove(queue, ids))]

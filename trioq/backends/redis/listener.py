@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from .._hints import ALL_HINTS, Doorbells, hint_from
+from .._hints import ALL_HINTS, HintChannels, hint_from
 
 if TYPE_CHECKING:
     from .._base import Hint
@@ -47,11 +47,11 @@ class Listener:
     def __init__(
         self,
         connect: Callable[[trio.Nursery, Hear], Awaitable[Link]],
-        doorbells: Doorbells,
+        hint_channels: HintChannels,
         me: bytes,
     ) -> None:
         self._connect = connect
-        self._doorbells = doorbells
+        self._hint_channels = hint_channels
         self._me = me
         self._watched: Counter[str] = Counter()
         self._about: dict[str, tuple[Hint, str]] = {}  #: channel -> the hints that come there, and their queue
@@ -125,7 +125,7 @@ class Listener:
                     _log.debug("the hints are not heard: %s", error)
                 finally:
                     self._link = None
-                self._doorbells.ring(ALL_HINTS)
+                self._hint_channels.notify(ALL_HINTS)
                 await trio.sleep(_DEAF)
 
     async def _listen(self) -> None:
@@ -143,7 +143,7 @@ class Listener:
             await self._wanted.wait()
             await trio.sleep_until(self._proven_until)
             if trio.current_time() >= self._proven_until:
-                self._doorbells.ring(ALL_HINTS)
+                self._hint_channels.notify(ALL_HINTS)
                 await trio.sleep(_DEAF)
 
     def _subscribe_all(self) -> None:
@@ -178,8 +178,8 @@ class Listener:
         hints, queue = self._about[channel]
         if kind == b"subscribe":
             self._heard[channel].set()
-            self._doorbells.ring(hints, queue)  # what happened before this moment, nobody has told us
+            self._hint_channels.notify(hints, queue)  # what happened before this moment, nobody has told us
         elif kind == b"message":
             bits, _, sender = rest[0].partition(b" ")
             if sender != self._me:
-                self._doorbells.ring(hint_from(bits), queue)
+                self._hint_channels.notify(hint_from(bits), queue)

@@ -11,7 +11,7 @@ from . import rows
 from .keys import queue_named
 from .rows import integer, seconds
 from .scripts import SCRIPTS
-from .writes import Ask, read_presence, read_records, read_rings
+from .writes import Ask, read_hints, read_presence, read_records
 
 #: What asks for no queue names a key all the same: else a cluster sends nobody on before something was written.
 _ALL_QUEUES: Final = ("",)
@@ -84,7 +84,7 @@ def pause(queue: str, paused: bool) -> Ask:
 
 def has_paused(ask: Ask, reply: Sequence[Any]) -> tuple[float, dict[str, Hint]]:
     """The store's now."""
-    return float(reply[0]), read_rings(ask.queues, reply[1])
+    return float(reply[0]), read_hints(ask.queues, reply[1])
 
 
 def queues() -> Ask:

@@ -22,7 +22,7 @@ _log: Final = logging.getLogger("trioq.redis")
 _SILENCE: Final = 0.9 * PATIENCE
 
 
-class Office(_request_runner.Office["Link"]):
+class RequestRunner(_request_runner.RequestRunner["Link"]):
     """Keeps one link to the server, and sends requests over it.  *connect* makes a link in the nursery given to it."""
 
     def __init__(self, connect: Callable[[trio.Nursery], Awaitable[Link]], where: str) -> None:

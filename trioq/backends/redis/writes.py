@@ -56,7 +56,7 @@ def read_records(queues: Sequence[str], records: Iterable[Any]) -> Iterator[Job 
         yield rows.read_job(queues[number - 1], id.decode(), pairs)
 
 
-def read_rings(queues: Sequence[str], hints: Iterable[int]) -> dict[str, Hint]:
+def read_hints(queues: Sequence[str], hints: Iterable[int]) -> dict[str, Hint]:
     """What has happened, by queue."""
     return {queue: Hint(bits) for queue, bits in zip(queues, hints, strict=True) if bits}
 
@@ -96,7 +96,7 @@ def inserted(ask: Ask, jobs: Sequence[Job], reply: Sequence[Any]) -> tuple[Inser
         [known] = read_records(ask.queues, [record])
         if known is not None:
             stored[index], created[index] = known, False
-    return Inserted(now, stored, created), read_rings(ask.queues, reply[3])
+    return Inserted(now, stored, created), read_hints(ask.queues, reply[3])
 
 
 # --- claim --------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def settle(changes: Sequence[Change]) -> Ask:
 
 def settled(ask: Ask, reply: Sequence[Any]) -> tuple[Settled, dict[str, Hint]]:
     """The verdicts."""
-    return Settled(float(reply[0]), [_VERDICTS[verdict] for verdict in reply[1]]), read_rings(ask.queues, reply[2])
+    return Settled(float(reply[0]), [_VERDICTS[verdict] for verdict in reply[1]]), read_hints(ask.queues, reply[2])
 
 
 # --- renew --------------------------------------------------------------------------------------

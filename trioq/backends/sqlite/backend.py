@@ -31,15 +31,15 @@ from .._base import (
     Retention,
     Settled,
 )
-from .._hints import ALL_HINTS, Doorbells
-from .._write_deadlines import Leases
+from .._hints import ALL_HINTS, HintChannels
+from .._write_deadlines import WriteDeadlines
 from . import reads, writes
 from .errors import translate
 from .group_commit import GroupCommit, Request, Transaction
-from .hint_counters import Bells, Rings
+from .hint_counters import HintCounters, QueueHints
 from .schema import open_database
-from .thread import Actor, Inline
-from .wakeup import Ear, Listener, best_ear
+from .thread import ConnectionThread, Inline
+from .wakeup import FileWatcher, Listener, best_watcher
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class SQLiteBackend(Backend):
     """
 
     #: How other processes are heard.
-    _ear: ClassVar[Callable[[str], Ear]] = staticmethod(best_ear)
+    _make_watcher: ClassVar[Callable[[str], FileWatcher]] = staticmethod(best_watcher)
 
     def __init__(
         self,
@@ -71,10 +71,10 @@ class SQLiteBackend(Backend):
         self._clock = clock
         self._latest = self._wall_less_trio = 0.0
         self._clocked_run: trio.lowlevel.TrioToken | None = None
-        self._actor: Actor | Inline | None = None
-        self._doorbells = Doorbells()
+        self._thread: ConnectionThread | Inline | None = None
+        self._hint_channels = HintChannels()
         self._listener: Listener | None = None
-        self._leases = Leases()
+        self._write_deadlines = WriteDeadlines()
 
     def __repr__(self) -> str:
         return f"<SQLiteBackend {self._path}>"
@@ -89,14 +89,18 @@ class SQLiteBackend(Backend):
     async def _start(self) -> None:
         self._require_real_time()
         self._abandon()
-        bells = Bells(self._path)
+        hint_counters = HintCounters(self._path)
         clock = self._clock or (self._trio_clock() if self._inline else time.time)
-        opening = partial(self._open, bells, clock)
-        actor = (Inline if self._inline else Actor)(opening, self._ring, self)
+        opening = partial(self._open, hint_counters, clock)
+        thread = (Inline if self._inline else ConnectionThread)(opening, self._notify, self)
         with self._translated():
-            await actor.start()
-        self._actor = actor
-        self._listener = Listener(partial(type(self)._ear, bells.doorbell), partial(self._look, bells), self._alarm)
+            await thread.start()
+        self._thread = thread
+        self._listener = Listener(
+            partial(type(self)._make_watcher, hint_counters.wake_file),
+            partial(self._look, hint_counters),
+            self._on_failure,
+        )
 
     def _require_real_time(self) -> None:
         """A clock that jumps whenever no task runs jumps while the thread works, and every deadline passes."""
@@ -110,24 +114,24 @@ class SQLiteBackend(Backend):
     async def _stop(self) -> None:
         if self._listener is not None:
             self._listener.stop()
-        if self._actor is not None:
-            await self._actor.stop()
-        self._actor = None
+        if self._thread is not None:
+            await self._thread.stop()
+        self._thread = None
 
     def _abandon(self) -> None:
         """Let go of what a ``trio.run`` left that ended without leaving."""
-        if self._actor is not None:
-            self._actor.abandon()
-        self._actor, self._listener = None, None
-        self._doorbells = Doorbells()
-        self._leases = Leases()
+        if self._thread is not None:
+            self._thread.abandon()
+        self._thread, self._listener = None, None
+        self._hint_channels = HintChannels()
+        self._write_deadlines = WriteDeadlines()
 
-    def _open(self, bells: Bells, clock: Callable[[], float]) -> GroupCommit:
+    def _open(self, hint_counters: HintCounters, clock: Callable[[], float]) -> GroupCommit:
         db = open_database(self._database, self._path, self._synchronous)
-        commit = GroupCommit(db, self._path, clock, bells)
-        what_rang_before = Request(lambda tx: bells.news(tx.db), writes=False)
-        commit.serve([what_rang_before])
-        what_rang_before.answer()
+        commit = GroupCommit(db, self._path, clock, hint_counters)
+        earlier_hints = Request(lambda tx: hint_counters.new_hints(tx.db), writes=False)
+        commit.serve([earlier_hints])
+        earlier_hints.answer()
         return commit
 
     def _trio_clock(self) -> Callable[[], float]:
@@ -153,11 +157,11 @@ class SQLiteBackend(Backend):
         with self._translated():
             return cast("T", await self._opened().write(work, min(self.patience, lease / 3)))
 
-    def _opened(self) -> Actor | Inline:
+    def _opened(self) -> ConnectionThread | Inline:
         self.require_open()
-        if self._actor is None:
+        if self._thread is None:
             raise BackendNotOpen(self)
-        return self._actor
+        return self._thread
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -168,17 +172,17 @@ class SQLiteBackend(Backend):
         except Exception as error:
             raise translate(error, self._path) from error
 
-    def _ring(self, rings: Rings) -> None:
-        for queue, hint in rings.items():
-            self._doorbells.ring(hint, queue)
+    def _notify(self, queue_hints: QueueHints) -> None:
+        for queue, hint in queue_hints.items():
+            self._hint_channels.notify(hint, queue)
 
-    def _alarm(self) -> None:
-        self._doorbells.ring(ALL_HINTS)
+    def _on_failure(self) -> None:
+        self._hint_channels.notify(ALL_HINTS)
 
-    async def _look(self, bells: Bells) -> bool:
-        rings = await self._read(lambda tx: bells.news(tx.db))
-        self._ring(rings)
-        return bool(rings)
+    async def _look(self, hint_counters: HintCounters) -> bool:
+        queue_hints = await self._read(lambda tx: hint_counters.new_hints(tx.db))
+        self._notify(queue_hints)
+        return bool(queue_hints)
 
     # -- verbs --
 
@@ -187,14 +191,14 @@ class SQLiteBackend(Backend):
 
     async def claim(self, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
         work = partial(writes.claim, queues=queues, limit=limit, worker=worker, lease=lease, idle=idle)
-        self._leases.note(worker, lease)
+        self._write_deadlines.note(worker, lease)
         return await self._write(work, lease)
 
     async def settle(self, changes: Sequence[Change]) -> Settled:
-        return await self._write(partial(writes.settle, changes=changes), self._leases.shortest())
+        return await self._write(partial(writes.settle, changes=changes), self._write_deadlines.shortest())
 
     async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
-        self._leases.note(worker.worker, worker.lease)
+        self._write_deadlines.note(worker.worker, worker.lease)
         return await self._write(partial(writes.renew, worker=worker, leases=leases), worker.lease)
 
     async def overdue(self, limit: int) -> Overdue:
@@ -229,8 +233,8 @@ class SQLiteBackend(Backend):
     async def _watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
         assert self._listener is not None
         # The bell first: what another process commits while we begin to listen rings it.
-        async with self._doorbells.watch(queues) as bell, self._listener.listening():
-            yield bell
+        async with self._hint_channels.watch(queues) as hints, self._listener.listening():
+            yield hints
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         return await self._write(partial(reads.remove, queue=queue, ids=ids))

@@ -17,7 +17,7 @@ import attrs
 
 from ..._core.errors import BackendUnavailable
 from .._base import PATIENCE, Hint
-from .hint_counters import Bells, Rings
+from .hint_counters import HintCounters, QueueHints
 from .queries import SQL
 from .schema import patiently
 
@@ -35,11 +35,11 @@ class Transaction:
 
     db: sqlite3.Connection
     now: float
-    rings: Rings  #: what this request gives hints about
+    queue_hints: QueueHints  #: what this request gives hints about
 
-    def ring(self, hint: Hint, queue: str) -> None:
+    def notify(self, hint: Hint, queue: str) -> None:
         """Give a hint, once the transaction is committed."""
-        self.rings[queue] = self.rings.get(queue, Hint(0)) | hint
+        self.queue_hints[queue] = self.queue_hints.get(queue, Hint(0)) | hint
 
 
 Work = Callable[[Transaction], Any]
@@ -79,21 +79,23 @@ class Request:
 class GroupCommit:
     """The one user of a connection."""
 
-    def __init__(self, db: sqlite3.Connection, path: str, clock: Callable[[], float], bells: Bells) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, path: str, clock: Callable[[], float], hint_counters: HintCounters
+    ) -> None:
         self._db = db
         self._path = path
         self._file = _identity(path)
         self._clock = clock
-        self._bells = bells
+        self._hint_counters = hint_counters
         self.hurry = False  #: set from another thread: wait for no lock any more
 
     def close(self) -> None:
         """Close the connection; the last one of a file folds the log into it."""
         self._db.close()
 
-    def serve(self, requests: Sequence[Request]) -> tuple[int, Rings]:
+    def serve(self, requests: Sequence[Request]) -> tuple[int, QueueHints]:
         """Run requests in one transaction: how many, from the front, and what to ring.  Their errors stay in them."""
-        rings: Rings = {}
+        queue_hints: QueueHints = {}
         served = 0
         try:
             self._begin(requests)
@@ -101,11 +103,11 @@ class GroupCommit:
             late = time.monotonic() + _LONG
             for request in requests:
                 served += 1
-                self._run(request, now, rings, alone=len(requests) == 1)
+                self._run(request, now, queue_hints, alone=len(requests) == 1)
                 if time.monotonic() > late:
                     break
-            if rings:
-                self._bells.bump(self._db, rings)
+            if queue_hints:
+                self._hint_counters.bump(self._db, queue_hints)
             self._db.execute("COMMIT")
         except BaseException as error:  # noqa: ASYNC103  each request raises it, where it is waited for
             self._undo()
@@ -113,9 +115,9 @@ class GroupCommit:
             for request in requests[:served]:
                 request.error = request.error or error
             return served, {}  # noqa: ASYNC104
-        if rings:
-            self._bells.committed()
-        return served, rings
+        if queue_hints:
+            self._hint_counters.committed()
+        return served, queue_hints
 
     def _require_file(self) -> None:
         """SQLite would go on writing to a file that nobody else can find any more."""
@@ -142,7 +144,7 @@ class GroupCommit:
         deadline = time.monotonic() + max(request.patience for request in requests)
         patiently(begin, lambda: not self.hurry and time.monotonic() < deadline, _LOCK_RETRY)
 
-    def _run(self, request: Request, now: float, rings: Rings, alone: bool) -> None:
+    def _run(self, request: Request, now: float, queue_hints: QueueHints, alone: bool) -> None:
         """Do one request; what it raises undoes only what it did.  A lone one is its own transaction."""
         if not request.begin():
             return
@@ -162,8 +164,8 @@ class GroupCommit:
         if guarded:
             self._db.execute("RELEASE request")
         if request.error is None:
-            for queue, hint in transaction.rings.items():
-                rings[queue] = rings.get(queue, Hint(0)) | hint
+            for queue, hint in transaction.queue_hints.items():
+                queue_hints[queue] = queue_hints.get(queue, Hint(0)) | hint
 
     def _undo(self) -> None:
         if self._db.in_transaction:

@@ -19,22 +19,22 @@ _log: Final = logging.getLogger("trioq.sqlite")
 _KINDS: Final = frozenset(hint.value for hint in Hint)
 
 #: What is to be rung, by queue.
-Rings = MutableMapping[str, Hint]
+QueueHints = MutableMapping[str, Hint]
 
 
-class Bells:
+class HintCounters:
     """The counters, as this process has last seen them.  Only the thread of the connection comes here."""
 
     def __init__(self, path: str) -> None:
-        self.doorbell = f"{path}.wake"
+        self.wake_file = f"{path}.wake"
         self._seen: dict[tuple[str, int], int] = {}
         self._bumped: dict[tuple[str, int], int] = {}
         self._version: object = None
 
-    def bump(self, db: sqlite3.Connection, rings: Rings) -> None:
+    def bump(self, db: sqlite3.Connection, queue_hints: QueueHints) -> None:
         """Count these hints, in the transaction that they are about."""
         self._bumped = {}
-        for queue, hints in rings.items():
+        for queue, hints in queue_hints.items():
             for hint in hints:
                 (count,) = db.execute(SQL["bump"], (queue, hint.value)).fetchone()
                 self._bumped[queue, hint.value] = count
@@ -43,28 +43,28 @@ class Bells:
         """Wake the other processes.  This one rings for itself, and for what they had counted of the same before."""
         self._seen.update(self._bumped)
         try:
-            os.utime(self.doorbell)
+            os.utime(self.wake_file)
         except FileNotFoundError:
-            make_doorbell(self.doorbell)
+            make_wake_file(self.wake_file)
         except OSError as error:
-            _log.debug("cannot ring %s: %s", self.doorbell, error)
+            _log.debug("cannot ring %s: %s", self.wake_file, error)
 
-    def news(self, db: sqlite3.Connection) -> Rings:
+    def new_hints(self, db: sqlite3.Connection) -> QueueHints:
         """What other processes have counted since the last look."""
-        rings: Rings = {}
+        queue_hints: QueueHints = {}
         version = db.execute("PRAGMA data_version").fetchone()
         if version == self._version:
-            return rings
+            return queue_hints
         self._version = version
         for queue, kind, count in db.execute(SQL["bells"]).fetchall():
             if count != self._seen.get((queue, kind)):
                 self._seen[queue, kind] = count
                 if kind in _KINDS:  # a newer trioq may have others
-                    rings[queue] = rings.get(queue, Hint(0)) | Hint(kind)
-        return rings
+                    queue_hints[queue] = queue_hints.get(queue, Hint(0)) | Hint(kind)
+        return queue_hints
 
 
-def make_doorbell(path: str) -> None:
+def make_wake_file(path: str) -> None:
     """Create the doorbell file, for whoever may use the database."""
     try:
         mode = os.stat(path.removesuffix(".wake")).st_mode & 0o666

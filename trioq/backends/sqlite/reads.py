@@ -83,14 +83,14 @@ def _with_records(db: sqlite3.Connection) -> Iterator[str]:
 def pause(tx: Transaction, queue: str) -> float:
     """Note that the queue hands out nothing."""
     tx.db.execute(SQL["pause"], (queue,))
-    tx.ring(Hint.PAUSED, queue)
+    tx.notify(Hint.PAUSED, queue)
     return tx.now
 
 
 def resume(tx: Transaction, queue: str) -> float:
     """Note that it does again."""
     tx.db.execute(SQL["resume"], (queue,))
-    tx.ring(Hint.PAUSED | Hint.READY, queue)
+    tx.notify(Hint.PAUSED | Hint.READY, queue)
     return tx.now
 
 

@@ -14,20 +14,20 @@ import trio
 
 from ..._core.errors import BackendNotOpen, BackendUnavailable
 from .group_commit import GroupCommit, Request, Work
-from .hint_counters import Rings
+from .hint_counters import QueueHints
 
 #: Requests in one transaction, at most.
 _GROUP: Final = 500
 
-Ring = Callable[[Rings], None]
+Notify = Callable[[QueueHints], None]
 
 
 class Inline:
     """Every request at once, on the loop: for virtual time, where a thread would let the clock run away."""
 
-    def __init__(self, opening: Callable[[], GroupCommit], ring: Ring, backend: object) -> None:
+    def __init__(self, opening: Callable[[], GroupCommit], notify: Notify, backend: object) -> None:
         self._opening = opening
-        self._ring = ring
+        self._notify = notify
         self._backend = backend  #: for messages
         self._commit: GroupCommit | None = None
 
@@ -60,20 +60,20 @@ class Inline:
     def _serve(self, request: Request) -> Any:
         if self._commit is None:
             raise BackendNotOpen(self._backend)
-        _, rings = self._commit.serve([request])
-        self._ring(rings)
+        _, queue_hints = self._commit.serve([request])
+        self._notify(queue_hints)
         return request.answer()
 
 
-class Actor:
+class ConnectionThread:
     """A daemon thread that owns the connection.  Whatever waits when it is free goes into one transaction.
 
     It catches everything, and ends when it is told to, or when the ``trio.run`` that it works for is over.
     """
 
-    def __init__(self, opening: Callable[[], GroupCommit], ring: Ring, backend: object) -> None:
+    def __init__(self, opening: Callable[[], GroupCommit], notify: Notify, backend: object) -> None:
         self._opening = opening
-        self._ring = ring
+        self._notify = notify
         self._backend = backend  #: for messages
         self._token = trio.lowlevel.current_trio_token()
         self._inbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
@@ -155,11 +155,11 @@ class Actor:
             failure = error
         waiting: list[Request] = []
         while self._gather(waiting):
-            served, rings = _refuse(waiting, failure) if self._commit is None else self._commit.serve(waiting)
+            served, queue_hints = _refuse(waiting, failure) if self._commit is None else self._commit.serve(waiting)
             answered, waiting = waiting[:served], waiting[served:]
             for request in answered:
                 request.served = True
-            if not self._to_loop(partial(self._answer, answered, rings)):
+            if not self._to_loop(partial(self._answer, answered, queue_hints)):
                 break
         if self._commit is not None:
             with suppress(sqlite3.Error):
@@ -187,15 +187,15 @@ class Actor:
 
     # -- on the loop --
 
-    def _answer(self, requests: Sequence[Request], rings: Rings) -> None:
-        self._ring(rings)
+    def _answer(self, requests: Sequence[Request], queue_hints: QueueHints) -> None:
+        self._notify(queue_hints)
         for request in requests:
             request.answered = True
             if request.waiter is not None:
                 trio.lowlevel.reschedule(request.waiter)
 
 
-def _refuse(requests: Sequence[Request], failure: BaseException | None) -> tuple[int, Rings]:
+def _refuse(requests: Sequence[Request], failure: BaseException | None) -> tuple[int, QueueHints]:
     for request in requests:
         request.error = failure
     return len(requests), {}

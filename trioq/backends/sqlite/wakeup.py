@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import trio
 
 from ..._core.errors import TrioqError
-from .hint_counters import make_doorbell
+from .hint_counters import make_wake_file
 
 _log: Final = logging.getLogger("trioq.sqlite")
 
@@ -28,13 +28,13 @@ _SLOW: Final = 0.25
 _REST: Final = 0.005
 
 
-class Ear(Protocol):
+class FileWatcher(Protocol):
     """Hears that another process may have rung."""
 
     async def listen(self) -> None:
         """Return when there may be news."""
 
-    def heard(self, news: bool) -> None:
+    def heard(self, new_hints: bool) -> None:
         """Whether there were any."""
 
     def close(self) -> None:
@@ -63,7 +63,7 @@ class Inotify:
         # The file may have been removed, and the watch with it; on the same file this changes nothing.
         self._watch()
 
-    def heard(self, news: bool) -> None:
+    def heard(self, new_hints: bool) -> None:
         """The next touch is told all the same."""
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Inotify:
 
     def _watch(self) -> None:
         if not os.path.exists(self._path):
-            make_doorbell(self._path)
+            make_wake_file(self._path)
         watch = self._libc.inotify_add_watch(self._fd, os.fsencode(self._path), _IN_ATTRIB | _IN_MODIFY)
         self._checked(watch)
 
@@ -93,15 +93,15 @@ class Polling:
         """Return after a while."""
         await trio.sleep(self._wait)
 
-    def heard(self, news: bool) -> None:
+    def heard(self, new_hints: bool) -> None:
         """Look again soon after news, and less and less often without."""
-        self._wait = _QUICK if news else min(_SLOW, self._wait * 1.25)
+        self._wait = _QUICK if new_hints else min(_SLOW, self._wait * 1.25)
 
     def close(self) -> None:
         """Nothing is held."""
 
 
-def best_ear(path: str) -> Ear:
+def best_watcher(path: str) -> FileWatcher:
     """Inotify, or polling where the system has none or no more of it."""
     try:
         return Inotify(path)
@@ -116,11 +116,14 @@ class Listener:
     """
 
     def __init__(
-        self, make_ear: Callable[[], Ear], look: Callable[[], Awaitable[bool]], alarm: Callable[[], None]
+        self,
+        make_watcher: Callable[[], FileWatcher],
+        look: Callable[[], Awaitable[bool]],
+        on_failure: Callable[[], None],
     ) -> None:
-        self._make_ear = make_ear
+        self._make_watcher = make_watcher
         self._look = look
-        self._alarm = alarm  #: what to do when a look failed: then anything may have happened
+        self._on_failure = on_failure  #: what to do when a look failed: then anything may have happened
         self._watchers = 0
         self._scope: trio.CancelScope | None = None
 
@@ -131,7 +134,7 @@ class Listener:
         try:
             if self._scope is None:
                 self._scope = trio.CancelScope()
-                trio.lowlevel.spawn_system_task(self._listen, self._make_ear(), self._scope)
+                trio.lowlevel.spawn_system_task(self._listen, self._make_watcher(), self._scope)
             await self._look()
             yield
         finally:
@@ -145,24 +148,24 @@ class Listener:
             self._scope.cancel()
             self._scope = None
 
-    async def _listen(self, ear: Ear, scope: trio.CancelScope) -> None:
+    async def _listen(self, watcher: FileWatcher, scope: trio.CancelScope) -> None:
         with scope:
             while True:
                 try:
-                    await self._follow(ear)
+                    await self._follow(watcher)
                 except Exception as error:  # a system task must not end in one
                     _log.warning("no file notification any more (%s): looking for news now and then", error)
                 finally:
-                    ear.close()
-                ear = Polling()
+                    watcher.close()
+                watcher = Polling()
 
-    async def _follow(self, ear: Ear) -> None:
+    async def _follow(self, watcher: FileWatcher) -> None:
         while True:
-            await ear.listen()
+            await watcher.listen()
             try:
-                ear.heard(await self._look())
+                watcher.heard(await self._look())
             except TrioqError as error:
                 _log.debug("could not look for news: %s", error)
-                self._alarm()
+                self._on_failure()
             # A busy process hears itself at each commit: it needs no look after each.
             await trio.sleep(_REST)

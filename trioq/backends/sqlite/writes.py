@@ -40,7 +40,7 @@ def insert(tx: Transaction, jobs: Sequence[Job]) -> Inserted:
         created = [job.seq in new for job in stamped]
     tx.db.executemany(SQL["insert_body"], (body_row(job) for job, new in zip(stamped, created, strict=True) if new))
     for queue in {job.queue for job, new in zip(stamped, created, strict=True) if new}:
-        tx.ring(Hint.READY, queue)
+        tx.notify(Hint.READY, queue)
     answer = [job if new else _known(tx, job) for job, new in zip(stamped, created, strict=True)]
     return Inserted(tx.now, answer, created)
 
@@ -161,7 +161,7 @@ def _swap_alike(tx: Transaction, changes: Sequence[Change]) -> int:
     bound = (*values, b"".join(results), as_json(jobs), first.queue, first.version)
     swapped = tx.db.execute(queries.settle("settle_returned", columns), bound).rowcount
     if swapped:
-        tx.ring(_hint(first.state, was_held=False), first.queue)
+        tx.notify(_hint(first.state, was_held=False), first.queue)
     return swapped
 
 
@@ -213,7 +213,7 @@ def _swap(tx: Transaction, change: Change) -> tuple[Verdict, bool]:
             return Verdict.KEY_TAKEN, False
         raise
     if swapped:
-        tx.ring(_hint(change.state, was_held), change.queue)
+        tx.notify(_hint(change.state, was_held), change.queue)
         return Verdict.STORED, False
     # Of the columns that were set, a claim may have moved the shelf since, which is no step: the job came due.
     kept = {column: value for column, value in zip(columns, values, strict=True) if column != "shelf"}

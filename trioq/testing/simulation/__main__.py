@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from .._naming import named
-from .report import story
+from .report import report
 from .rules import broken
 from .seeds import check_seed, command
 
@@ -30,7 +30,7 @@ def main() -> int:
             print(error)
             return 1
         if arguments.histories is None:
-            print(story(history, broken(history), command(seed, make)))
+            print(report(history, broken(history), command(seed, make)))
     return 0
 
 

@@ -19,7 +19,7 @@ from ..._queue import Queue
 from ..._task import Task
 from ...backends._base import Backend
 from .history import Answered, Asked, Began, Broke, Ended, Unanswered, Write
-from .plan import Act, Does, Order, Turn, Verb
+from .plan import Does, JobSpec, Operation, RunSpec, Verb
 from .processes import Process, current_process, now
 
 #: A client that was told that the store is away asks again, so often, and after so many seconds.
@@ -30,8 +30,8 @@ PAUSE: Final = 2.0
 class Handlers:
     """What all tasks do, of every queue and in all processes: each run of a job is its next turn."""
 
-    def __init__(self, orders: Iterable[Order], write: Write) -> None:
-        self._orders = {order.id: order for order in orders}
+    def __init__(self, job_specs: Iterable[JobSpec], write: Write) -> None:
+        self._job_specs = {spec.id: spec for spec in job_specs}
         self._write = write
         self._begun: Counter[str] = Counter()
 
@@ -42,7 +42,7 @@ class Handlers:
         async def work(id: str) -> str:
             return await self._work(id)
 
-        for crashes in {order.max_crashes: None for order in self._orders.values()}:
+        for crashes in {spec.max_crashes: None for spec in self._job_specs.values()}:
             queue.settings.max_crashes = crashes
             queue.task(name=f"work-{crashes}")(work)
         return queue
@@ -53,11 +53,11 @@ class Handlers:
         job = running_job.get().job
         number = self._begun[id]
         self._begun[id] += 1
-        turns = self._orders[id].turns
+        runs = self._job_specs[id].runs
         self._write(Began(now(), process.name, job, number))
         how, returned = "cancelled", None
         try:
-            how = await _take(turns[number] if number < len(turns) else Turn(), process)
+            how = await _take(runs[number] if number < len(runs) else RunSpec(), process)
             returned = f"{id} in run {job.run}"
         except Exception as error:
             how = _HOW.get(type(error), "raised")
@@ -70,21 +70,21 @@ class Handlers:
 _HOW: Final = {Retry: "retry", Snooze: "snooze", Reject: "rejected"}
 
 
-async def _take(turn: Turn, process: Process) -> str:
+async def _take(run_spec: RunSpec, process: Process) -> str:
     """Do what the turn says; what it doesn't raise is how it ended."""
-    if turn.does is Does.HANG:
+    if run_spec.does is Does.HANG:
         await trio.sleep_forever()
-    with trio.CancelScope(shield=turn.does is Does.RESIST):
-        await trio.sleep(turn.after / 2)
+    with trio.CancelScope(shield=run_spec.does is Does.RESIST):
+        await trio.sleep(run_spec.after / 2)
         current_job().progress(0.5)
-        await trio.sleep(turn.after - turn.after / 2)
-    match turn.does:
+        await trio.sleep(run_spec.after - run_spec.after / 2)
+    match run_spec.does:
         case Does.RAISE:
             raise ValueError("as planned")
         case Does.RETRY:
-            raise Retry(after=turn.delay)
+            raise Retry(after=run_spec.delay)
         case Does.SNOOZE:
-            raise Snooze(turn.delay)
+            raise Snooze(run_spec.delay)
         case Does.REJECT:
             raise Reject("as planned")
         case Does.KILL:
@@ -96,10 +96,12 @@ async def _take(turn: Turn, process: Process) -> str:
 class Client:
     """Somebody who enqueues, cancels, requeues, waits for results, pauses and resumes."""
 
-    def __init__(self, process: Process, queues: Mapping[str, Queue], orders: Iterable[Order], write: Write) -> None:
+    def __init__(
+        self, process: Process, queues: Mapping[str, Queue], job_specs: Iterable[JobSpec], write: Write
+    ) -> None:
         self._name = process.name
         self._queues = queues
-        self._orders = {order.id: order for order in orders}
+        self._job_specs = {spec.id: spec for spec in job_specs}
         self._handles: dict[str, JobHandle[Any]] = {}
         self._write = write
         self._open = AsyncExitStack()
@@ -112,32 +114,32 @@ class Client:
     async def __aexit__(self, *error: object) -> None:
         await self._open.aclose()  # noqa: ASYNC102  its parts shield themselves, with a deadline
 
-    async def do(self, act: Act) -> None:
+    async def do(self, operation: Operation) -> None:
         """Ask, and ask again while the store is away; what is asked can be repeated safely."""
         for _ in range(TRIES):
-            self._write(Asked(now(), self._name, act))
+            self._write(Asked(now(), self._name, operation))
             try:
-                answer = await self._ask(act)
+                answer = await self._ask(operation)
             except BackendUnavailable as error:
-                self._write(Unanswered(now(), self._name, act, str(error)))
+                self._write(Unanswered(now(), self._name, operation, str(error)))
             except Exception as error:
                 self._write(Broke(now(), self._name, repr(error)))
                 return
             else:
-                self._write(Answered(now(), self._name, act, answer))
+                self._write(Answered(now(), self._name, operation, answer))
                 return
             await trio.sleep(PAUSE)
 
-    async def _ask(self, act: Act) -> tuple[Any, ...]:
-        if act.verb is Verb.ENQUEUE:
-            return await self._enqueue([self._orders[id] for id in act.targets])
-        return tuple([await self._ask_of(act.verb, target) for target in act.targets])
+    async def _ask(self, operation: Operation) -> tuple[Any, ...]:
+        if operation.verb is Verb.ENQUEUE:
+            return await self._enqueue([self._job_specs[id] for id in operation.targets])
+        return tuple([await self._ask_of(operation.verb, target) for target in operation.targets])
 
-    async def _enqueue(self, orders: list[Order]) -> tuple[Any, ...]:
-        queue = self._queues[orders[0].queue]
-        calls = [_with_options(queue.tasks[f"work-{order.max_crashes}"], order).bind(order.id) for order in orders]
+    async def _enqueue(self, job_specs: list[JobSpec]) -> tuple[Any, ...]:
+        queue = self._queues[job_specs[0].queue]
+        calls = [_with_options(queue.tasks[f"work-{spec.max_crashes}"], spec).bind(spec.id) for spec in job_specs]
         handles = await queue.enqueue_many(calls) if len(calls) > 1 else [await queue.submit(calls[0])]
-        self._handles |= {order.id: handle for order, handle in zip(orders, handles, strict=True)}
+        self._handles |= {spec.id: handle for spec, handle in zip(job_specs, handles, strict=True)}
         return tuple((handle.id, handle.created) for handle in handles)
 
     async def _ask_of(self, verb: Verb, target: str) -> Any:
@@ -147,9 +149,9 @@ class Client:
             case Verb.RESUME:
                 return await self._queues[target].resume()
             case Verb.CANCEL:
-                return await self._queues[self._orders[target].queue].cancel(target)
+                return await self._queues[self._job_specs[target].queue].cancel(target)
             case Verb.REQUEUE:
-                return await self._queues[self._orders[target].queue].requeue(target)
+                return await self._queues[self._job_specs[target].queue].requeue(target)
             case _:
                 return await self._result(target)
 
@@ -168,15 +170,15 @@ class Client:
         return "completed"
 
 
-def _with_options(task: Task[..., Any, Any], order: Order) -> Any:
+def _with_options(task: Task[..., Any, Any], spec: JobSpec) -> Any:
     given: dict[str, Any] = {
-        "id": order.id,
-        "delay": order.delay,
-        "ttl": order.ttl,
-        "timeout": order.timeout,
-        "priority": order.priority,
-        "max_retries": order.max_retries,
-        "backoff": Exponential(base=order.backoff, factor=2, max_delay=60, jitter=0.5),
-        "unique_key": order.unique_key,
+        "id": spec.id,
+        "delay": spec.delay,
+        "ttl": spec.ttl,
+        "timeout": spec.timeout,
+        "priority": spec.priority,
+        "max_retries": spec.max_retries,
+        "backoff": Exponential(base=spec.backoff, factor=2, max_delay=60, jitter=0.5),
+        "unique_key": spec.unique_key,
     }
     return task.options(**{name: value for name, value in given.items() if value is not None})

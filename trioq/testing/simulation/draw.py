@@ -10,24 +10,24 @@ from typing import Final
 from .plan import (
     EVERYBODY,
     TICK,
-    Act,
     Clock,
     Crash,
-    Cut,
     Does,
-    Drag,
     Fault,
     Freeze,
+    HintFault,
     Hints,
+    JobSpec,
     Leave,
-    Mischief,
-    Order,
+    Operation,
+    Partition,
     Plan,
-    Slip,
-    Staff,
-    Turn,
+    RunSpec,
+    SlowCall,
+    SlowVerb,
     Verb,
     Where,
+    WorkerSpec,
 )
 
 
@@ -49,17 +49,17 @@ class _Dice:
         self.options = set(self.some("delay", "ttl", "timeout", "priority", "unique_key"))
         self.longest = 30 if self.horizon == 40 else 8  # where there is time, handlers may take longer than leases
         self.behaviours = [Does.RETURN, Does.RETURN, Does.RAISE, *self.some(*Does)]
-        staff = tuple(self.staff(f"w{number}") for number in range(1, self.random.randint(1, 3) + 1))
-        orders = tuple(self.order(f"j{number}") for number in range(1, self.random.randint(1, 12) + 1))
+        worker_specs = tuple(self.worker_spec(f"w{number}") for number in range(1, self.random.randint(1, 3) + 1))
+        job_specs = tuple(self.job_spec(f"j{number}") for number in range(1, self.random.randint(1, 12) + 1))
         clients = self.random.choice([("c1",), ("c1", "c2")])
-        acts = tuple(sorted(self.acts(orders, clients), key=lambda act: act.at))
+        operations = tuple(sorted(self.operations(job_specs, clients), key=lambda operation: operation.at))
         kinds = self.some(*_FAULTS) if self.random.random() < 0.85 else []  # quiet, so that nothing excuses a delay
-        faults = tuple(fault for kind in kinds for fault in self.faults(kind, staff, clients, acts))
+        faults = tuple(fault for kind in kinds for fault in self.faults(kind, worker_specs, clients, operations))
         return Plan(
             seed=self.seed,
-            staff=staff,
-            orders=orders,
-            acts=acts,
+            worker_specs=worker_specs,
+            job_specs=job_specs,
+            operations=operations,
             faults=faults,
             horizon=self.horizon,
             heals=self.random.random() < 0.7,
@@ -75,11 +75,11 @@ class _Dice:
     def moment(self) -> float:
         return self.random.randrange(int(self.horizon / TICK)) * TICK
 
-    def staff(self, name: str) -> Staff:
+    def worker_spec(self, name: str) -> WorkerSpec:
         queues = self.queues if self.random.random() < 0.7 else (self.random.choice(self.queues),)
         if name == "w1":
             queues = self.queues  # somebody serves each of them
-        return Staff(
+        return WorkerSpec(
             name=name,
             queues=queues,
             concurrency=self.random.randint(1, 4),
@@ -88,19 +88,21 @@ class _Dice:
             lease=self.random.choice([3.0, 6.0, 15.0]),
         )
 
-    def order(self, id: str) -> Order:
-        turns = tuple(
-            Turn(Does(self.random.choice(self.behaviours)), self.seconds(self.longest), self.seconds(8))
+    def job_spec(self, id: str) -> JobSpec:
+        runs = tuple(
+            RunSpec(Does(self.random.choice(self.behaviours)), self.seconds(self.longest), self.seconds(8))
             for _ in range(self.random.randint(0, 4))
         )
         timeout = (
-            self.seconds(6) + TICK if self.drawn("timeout") or any(turn.does is Does.HANG for turn in turns) else None
+            self.seconds(6) + TICK
+            if self.drawn("timeout") or any(run_spec.does is Does.HANG for run_spec in runs)
+            else None
         )
         delay = self.seconds(12) if self.drawn("delay") else None
-        return Order(
+        return JobSpec(
             id=id,
             queue=self.random.choice(self.queues),
-            turns=turns,
+            runs=runs,
             delay=delay,
             ttl=(delay or 0.0) + self.seconds(15) + TICK if self.drawn("ttl") else None,
             timeout=timeout,
@@ -114,30 +116,34 @@ class _Dice:
     def drawn(self, option: str) -> bool:
         return option in self.options and self.random.random() < 0.5
 
-    def acts(self, orders: tuple[Order, ...], clients: tuple[str, ...]) -> Iterator[Act]:
-        waiting = list(orders)
+    def operations(self, job_specs: tuple[JobSpec, ...], clients: tuple[str, ...]) -> Iterator[Operation]:
+        waiting = list(job_specs)
         while waiting:
             batch = tuple(
-                order for order in waiting[: self.random.choice([1, 1, 2, 4])] if order.queue == waiting[0].queue
+                spec for spec in waiting[: self.random.choice([1, 1, 2, 4])] if spec.queue == waiting[0].queue
             )
-            waiting = [order for order in waiting if order not in batch]
+            waiting = [spec for spec in waiting if spec not in batch]
             at = self.moment() * self.random.choice([0.0, 0.5, 1.0])
-            yield Act(at, self.random.choice(clients), Verb.ENQUEUE, tuple(order.id for order in batch))
-            for order in batch:
+            yield Operation(at, self.random.choice(clients), Verb.ENQUEUE, tuple(spec.id for spec in batch))
+            for spec in batch:
                 for verb in (Verb.CANCEL, Verb.REQUEUE, Verb.RESULT):
                     if self.random.random() < 0.15:
-                        yield Act(at + self.seconds(self.horizon), self.random.choice(clients), verb, (order.id,))
+                        yield Operation(at + self.seconds(self.horizon), self.random.choice(clients), verb, (spec.id,))
         for queue in self.queues:
             if self.random.random() < 0.2:
                 at = self.moment()
-                yield Act(at, self.random.choice(clients), Verb.PAUSE, (queue,))
-                yield Act(at + self.seconds(10), self.random.choice(clients), Verb.RESUME, (queue,))
+                yield Operation(at, self.random.choice(clients), Verb.PAUSE, (queue,))
+                yield Operation(at + self.seconds(10), self.random.choice(clients), Verb.RESUME, (queue,))
 
     def faults(
-        self, kind: str, staff: tuple[Staff, ...], clients: tuple[str, ...], acts: tuple[Act, ...]
+        self,
+        kind: str,
+        worker_specs: tuple[WorkerSpec, ...],
+        clients: tuple[str, ...],
+        operations: tuple[Operation, ...],
     ) -> Iterator[Fault]:
         for _ in range(self.random.randint(1, 4)):
-            member, at, restart = self.random.choice(staff), self.moment(), self.seconds(4)
+            member, at, restart = self.random.choice(worker_specs), self.moment(), self.seconds(4)
             worker, anybody = member.name, self.random.choice([member.name, member.name, *clients])
             call = 1 + int(self.random.expovariate(1 / 20))
             match kind:
@@ -152,24 +158,24 @@ class _Dice:
                 case "freeze":
                     yield Freeze(process=worker, at=at, seconds=self.seconds(40))
                 case "nap":
-                    yield from self.nap(member, staff, self.random.choice(acts).at + self.seconds(2))
-                case "drag":
+                    yield from self.nap(member, worker_specs, self.random.choice(operations).at + self.seconds(2))
+                case "slow verb":
                     there, back = self.random.choice([(self.seconds(4), 0.0), (0.0, self.seconds(4)), (0.0, inf)])
                     verb, lasts = self.random.choice(_DRAGGED), 1 + self.seconds(20)
                     at = self.or_at_once(at)
-                    yield Drag(process=worker, at=at, seconds=lasts, verb=verb, there=there, back=back)
-                case "slip":
+                    yield SlowVerb(process=worker, at=at, seconds=lasts, verb=verb, there=there, back=back)
+                case "slow call":
                     for number in range(self.random.randint(1, 4)):
                         there, back = self.random.choice([(0.0, inf), (inf, 0.0), (self.seconds(12), self.seconds(4))])
                         reset = self.random.random() < 0.5
-                        yield Slip(process=anybody, call=call + number, there=there, back=back, reset=reset)
+                        yield SlowCall(process=anybody, call=call + number, there=there, back=back, reset=reset)
                 case "cut":
                     everybody = self.random.random() < 0.3
                     silent = self.random.random() < 0.5
                     process = EVERYBODY if everybody else anybody
-                    yield Cut(process=process, at=at, seconds=self.seconds(20), silent=silent)
+                    yield Partition(process=process, at=at, seconds=self.seconds(20), silent=silent)
                 case "hints":
-                    what = self.random.choice(list(Mischief))
+                    what = self.random.choice(list(HintFault))
                     yield Hints(process=anybody, at=at, seconds=self.seconds(40), what=what)
                 case "clock":
                     at = self.or_at_once(at)
@@ -179,15 +185,15 @@ class _Dice:
         """That moment, or the first one, when a worker hardly knows anything yet."""
         return self.random.choice([0.0, at, at, at])
 
-    def nap(self, member: Staff, staff: tuple[Staff, ...], at: float) -> Iterator[Fault]:
+    def nap(self, member: WorkerSpec, worker_specs: tuple[WorkerSpec, ...], at: float) -> Iterator[Fault]:
         """A worker wakes up when others are just about to take it for dead, or have just done so, slowly."""
         seconds = member.lease * 0.75 + self.seconds(member.lease)
         yield Freeze(process=member.name, at=at, seconds=seconds)
         if self.random.random() < 0.8:
             slow = 0.5 + self.seconds(3)
-            for other in staff:
+            for other in worker_specs:
                 if other is not member:
-                    yield Drag(process=other.name, at=at, seconds=seconds + 4, verb="settle", there=slow)
+                    yield SlowVerb(process=other.name, at=at, seconds=seconds + 4, verb="settle", there=slow)
         if self.random.random() < 0.3:
             woken = at + seconds + self.seconds(2)
             yield Leave(process=member.name, at=woken, grace=0.0, restart=self.seconds(4))
@@ -203,9 +209,9 @@ _FAULTS: Final = (
     "leave",
     "freeze",
     "nap",
-    "slip",
+    "slow call",
     "cut",
     "hints",
     "clock",
-    "drag",
+    "slow verb",
 )

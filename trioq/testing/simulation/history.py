@@ -16,7 +16,7 @@ from ..._core.events import Event
 from ..._core.job import Job
 from ..._core.lifecycle import Change
 from ...backends._base import Verdict
-from .plan import Act, Fault, Plan, Staff
+from .plan import Fault, Operation, Plan, WorkerSpec
 
 
 @attrs.frozen
@@ -41,7 +41,7 @@ Write = Callable[[Entry], None]
 class Asked(Entry):
     """A client begins to ask."""
 
-    act: Act
+    operation: Operation
 
 
 @attrs.frozen
@@ -52,7 +52,7 @@ class Answered(Entry):
     something; for a result ``"completed"``, ``"failed"``, ``"cancelled"`` or ``"expired"``; for a pause or resume None.
     """
 
-    act: Act
+    operation: Operation
     answer: tuple[Any, ...]
 
 
@@ -60,7 +60,7 @@ class Answered(Entry):
 class Unanswered(Entry):
     """The store could not be reached: what was asked may have been done, or not, or be done later."""
 
-    act: Act
+    operation: Operation
     error: str
 
 
@@ -122,7 +122,7 @@ class Paused(Entry):
 class Started(Entry):
     """A process begins to work."""
 
-    staff: Staff
+    worker: WorkerSpec
 
 
 @attrs.frozen
@@ -130,7 +130,7 @@ class Began(Entry):
     """A handler begins to run a job: the record as the worker has it."""
 
     job: Job
-    turn: int  #: how many handlers had begun this job before: in the whole world, or in this real process
+    nth_run: int  #: how many handlers had begun this job before: in the whole world, or in this real process
 
 
 @attrs.frozen
@@ -141,7 +141,7 @@ class Ended(Entry):
     """
 
     job: Job
-    turn: int
+    nth_run: int
     how: str
     returned: Any = None  #: None also where it returned what need not be compared
 

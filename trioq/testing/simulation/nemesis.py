@@ -12,7 +12,7 @@ import trio
 
 from .history import Froze, Struck, Thawed, Write
 from .network import End, Wire
-from .plan import EVERYBODY, Clock, Crash, Cut, Drag, Fault, Freeze, Hints, Leave, Plan, Slip
+from .plan import EVERYBODY, Clock, Crash, Fault, Freeze, Hints, Leave, Partition, Plan, SlowCall, SlowVerb
 from .processes import Process, now, process_of
 from .supervisor import Supervisor
 
@@ -50,7 +50,7 @@ class Nemesis:
             self._thaw(life.process)
 
     async def _strike(self, fault: Fault) -> None:
-        if isinstance(fault, Slip) or fault.at == inf:
+        if isinstance(fault, SlowCall) or fault.at == inf:
             return  # it waits on the wire, or at a step
         await trio.sleep_until(fault.at)
         match fault:
@@ -60,10 +60,10 @@ class Nemesis:
                 self._leave(fault)
             case Freeze():
                 await self._freeze(fault)
-            case Drag():
-                await self._drag(fault)
-            case Cut():
-                await self._cut(fault)
+            case SlowVerb():
+                await self._slow_down(fault)
+            case Partition():
+                await self._partition(fault)
             case Hints():
                 await self._tamper(fault)
             case Clock():
@@ -97,31 +97,31 @@ class Nemesis:
             process.thaw()
             self._write(Thawed(now(), process.name))
 
-    async def _drag(self, fault: Drag) -> None:
+    async def _slow_down(self, fault: SlowVerb) -> None:
         self._write(Struck(now(), fault.process, fault))
-        drags = self._wires[fault.process].drags
-        drags.append(fault)
+        slow_verbs = self._wires[fault.process].slow_verbs
+        slow_verbs.append(fault)
         await trio.sleep(fault.seconds)
-        drags.remove(fault)
+        slow_verbs.remove(fault)
 
-    async def _cut(self, fault: Cut) -> None:
+    async def _partition(self, fault: Partition) -> None:
         self._write(Struck(now(), fault.process, fault))
         names = list(self._wires) if fault.process == EVERYBODY else [fault.process]
         for name in names:
-            self._wires[name].cuts.append(fault)
+            self._wires[name].partitions.append(fault)
             end = self._end(name)
             if end is not None and not fault.silent:
                 end.connection.snap()
         await trio.sleep(fault.seconds)
         for name in names:
-            self._wires[name].cuts.remove(fault)
+            self._wires[name].partitions.remove(fault)
 
     async def _tamper(self, fault: Hints) -> None:
         self._write(Struck(now(), fault.process, fault))
-        mischief = self._wires[fault.process].mischief
-        mischief.append(fault.what)
+        hint_faults = self._wires[fault.process].hint_faults
+        hint_faults.append(fault.what)
         await trio.sleep(fault.seconds)
-        mischief.remove(fault.what)
+        hint_faults.remove(fault.what)
 
     def _set_clock(self, fault: Clock) -> None:
         self._write(Struck(now(), fault.process, fault))

@@ -17,15 +17,15 @@ import trio
 
 from ..._core.errors import BackendUnavailable
 from ...backends._base import Hint
-from ...backends._hints import Doorbell
+from ...backends._hints import HintChannel
 from .._relay import WRITES, Relay
 from .history import Hurt, Write
-from .plan import TICK, Crash, Cut, Drag, Fault, Mischief, Slip, Where
+from .plan import TICK, Crash, Fault, HintFault, Partition, SlowCall, SlowVerb, Where
 from .processes import Process, now
 from .server import Server
 
 #: A call with which nothing is wrong.
-_SMOOTH: Final = Slip(process="", call=0)
+_SMOOTH: Final = SlowCall(process="", call=0)
 
 
 class Wire:
@@ -33,25 +33,25 @@ class Wire:
 
     def __init__(self, faults: Sequence[Fault], dice: Random) -> None:
         self.calls = 0
-        self.slips = {fault.call: fault for fault in faults if isinstance(fault, Slip)}
+        self.slow_calls = {fault.call: fault for fault in faults if isinstance(fault, SlowCall)}
         self.crashes = {fault.call: fault for fault in faults if isinstance(fault, Crash) and fault.call is not None}
-        self.drags: list[Drag] = []  #: those that last
-        self.cuts: list[Cut] = []  #: likewise
-        self.mischief: list[Mischief] = []  #: likewise
+        self.slow_verbs: list[SlowVerb] = []  #: those that last
+        self.partitions: list[Partition] = []  #: likewise
+        self.hint_faults: list[HintFault] = []  #: likewise
         self.skew = 0.0  #: seconds by which the wall clock at this end is ahead
         self.restart = 1.0  #: seconds until a process that has died is followed by another
         self._dice = dice
 
     def heal(self) -> None:
         """Nothing is wrong any more, for good."""
-        self.slips, self.crashes = {}, {}
-        self.drags, self.cuts, self.mischief = [], [], []
+        self.slow_calls, self.crashes = {}, {}
+        self.slow_verbs, self.partitions, self.hint_faults = [], [], []
 
-    def next_call(self, verb: str) -> tuple[Slip | Drag, Crash | None]:
+    def next_call(self, verb: str) -> tuple[SlowCall | SlowVerb, Crash | None]:
         """What is to be wrong with this call."""
         self.calls += 1
-        drag = next((drag for drag in self.drags if drag.verb == verb), _SMOOTH)
-        return self.slips.pop(self.calls, drag), self.crashes.pop(self.calls, None)
+        slow_verb = next((slow_verb for slow_verb in self.slow_verbs if slow_verb.verb == verb), _SMOOTH)
+        return self.slow_calls.pop(self.calls, slow_verb), self.crashes.pop(self.calls, None)
 
     def latency(self) -> float:
         """Seconds on the way: none, or a tick or two."""
@@ -59,12 +59,12 @@ class Wire:
 
 
 @attrs.define(eq=False)
-class _Letter:
+class _Request:
     """A request, until its sender has an answer."""
 
     verb: str
     args: tuple[Any, ...]
-    slip: Slip | Drag
+    slow_call: SlowCall | SlowVerb
     crash: Crash | None
     arrived: trio.Event = attrs.Factory(trio.Event)
     reply: Any = None
@@ -76,7 +76,7 @@ class _Letter:
             self.arrived.set()
 
 
-class _Line(Doorbell):
+class _HintWire(HintChannel):
     """Hints at the end of a wire; it breaks when that is cut."""
 
     broken = False
@@ -103,8 +103,8 @@ class Connection(Relay):
         self._wire = wire
         self._process = process
         self._write = write
-        self._letters: set[_Letter] = set()
-        self._lines: set[_Line] = set()
+        self._requests: set[_Request] = set()
+        self._hint_wires: set[_HintWire] = set()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -115,72 +115,72 @@ class Connection(Relay):
     async def ask(self, verb: str, *args: Any) -> Any:
         """Ask the store; a write that has left is waited for, as long as this connection's patience lasts."""
         await trio.lowlevel.checkpoint()
-        letter = _Letter(verb, args, *self._wire.next_call(verb))
+        request = _Request(verb, args, *self._wire.next_call(verb))
         begun = now()
         try:
-            with trio.CancelScope(shield=letter.verb in WRITES):
-                answer = await self._exchange(letter)
+            with trio.CancelScope(shield=request.verb in WRITES):
+                answer = await self._exchange(request)
         except BackendUnavailable as error:
-            self._note(letter, begun, str(error), unknown=True)
+            self._note(request, begun, str(error), unknown=True)
             raise
         if now() - begun > SLOW:
-            self._note(letter, begun, "was slow", unknown=False)
-        if letter.crash is not None:
-            self._fall(letter.crash)  # when this step ends: what the answer sets off at once still happens
+            self._note(request, begun, "was slow", unknown=False)
+        if request.crash is not None:
+            self._fall(request.crash)  # when this step ends: what the answer sets off at once still happens
         return answer
 
-    async def _exchange(self, letter: _Letter) -> Any:
-        self._letters.add(letter)
+    async def _exchange(self, request: _Request) -> Any:
+        self._requests.add(request)
         try:
             with trio.move_on_after(self.patience):
-                if letter.crash is not None and letter.crash.where is Where.BEFORE:
-                    self._fall(letter.crash)
-                    await letter.arrived.wait()
-                if self._closed or any(not cut.silent for cut in self._wire.cuts):
+                if request.crash is not None and request.crash.where is Where.BEFORE:
+                    self._fall(request.crash)
+                    await request.arrived.wait()
+                if self._closed or any(not partition.silent for partition in self._wire.partitions):
                     await trio.sleep(self._wire.latency())
                     raise BackendUnavailable("no way to the store")
-                if not self._wire.cuts:
-                    self._server.post(partial(self._deliver, letter))
-                await letter.arrived.wait()
+                if not self._wire.partitions:
+                    self._server.post(partial(self._deliver, request))
+                await request.arrived.wait()
         finally:
-            self._letters.discard(letter)
-        if not letter.arrived.is_set():
+            self._requests.discard(request)
+        if not request.arrived.is_set():
             raise BackendUnavailable(f"no answer within {self.patience:g} s")
-        if letter.error is not None:
-            raise letter.error
-        return letter.reply
+        if request.error is not None:
+            raise request.error
+        return request.reply
 
-    async def _deliver(self, letter: _Letter) -> None:
+    async def _deliver(self, request: _Request) -> None:
         """The way there, the effect, and the way back."""
-        slip, wire = letter.slip, self._wire
-        if slip.there == inf:
-            return self._lose(letter)
-        await trio.sleep(wire.latency() + slip.there)
+        slow_call, wire = request.slow_call, self._wire
+        if slow_call.there == inf:
+            return self._lose(request)
+        await trio.sleep(wire.latency() + slow_call.there)
         try:
-            reply, error = await self._server.do(self._process.name, letter.verb, letter.args), None
+            reply, error = await self._server.do(self._process.name, request.verb, request.args), None
         except Exception as raised:
             reply, error = None, raised
-        if letter.crash is not None and letter.crash.where is Where.UNANSWERED:
-            self._fall(letter.crash)
-        if slip.back == inf:
-            return self._lose(letter)
-        await trio.sleep(wire.latency() + slip.back)
-        if not wire.cuts:
-            letter.answer(reply, error)
+        if request.crash is not None and request.crash.where is Where.UNANSWERED:
+            self._fall(request.crash)
+        if slow_call.back == inf:
+            return self._lose(request)
+        await trio.sleep(wire.latency() + slow_call.back)
+        if not wire.partitions:
+            request.answer(reply, error)
         return None
 
-    def _lose(self, letter: _Letter) -> None:
+    def _lose(self, request: _Request) -> None:
         """The request, or the reply, never arrives; its sender may be told so at once."""
-        if isinstance(letter.slip, Slip) and letter.slip.reset:
-            letter.answer(error=BackendUnavailable("the connection was reset"))
+        if isinstance(request.slow_call, SlowCall) and request.slow_call.reset:
+            request.answer(error=BackendUnavailable("the connection was reset"))
 
     def _fall(self, crash: Crash) -> None:
         if not self._process.dead:
             self._wire.restart = crash.restart
             self._process.kill()
 
-    def _note(self, letter: _Letter, begun: float, how: str, *, unknown: bool) -> None:
-        self._write(Hurt(now(), self._process.name, letter.verb, how, now() - begun, unknown))
+    def _note(self, request: _Request, begun: float, how: str, *, unknown: bool) -> None:
+        self._write(Hurt(now(), self._process.name, request.verb, how, now() - begun, unknown))
 
     # --- hints ---
 
@@ -189,21 +189,23 @@ class Connection(Relay):
         """The store's hints, as far as they come through."""
         self.require_open()
         await trio.lowlevel.checkpoint()
-        if self._closed or self._wire.cuts:
+        if self._closed or self._wire.partitions:
             raise BackendUnavailable("no way to the store")
-        line = _Line(queues)
+        line = _HintWire(queues)
         opened, scope = trio.Event(), trio.CancelScope()
-        self._lines.add(line)
+        self._hint_wires.add(line)
         self._server.post(partial(self._forward, line, queues, opened, scope))
         try:
             await opened.wait()
             yield line
         finally:
-            self._lines.discard(line)
+            self._hint_wires.discard(line)
             scope.cancel()
             line.close()
 
-    async def _forward(self, line: _Line, queues: Sequence[str], opened: trio.Event, scope: trio.CancelScope) -> None:
+    async def _forward(
+        self, line: _HintWire, queues: Sequence[str], opened: trio.Event, scope: trio.CancelScope
+    ) -> None:
         try:
             with scope:
                 async with self._server.backend.watch(queues) as hints:
@@ -214,22 +216,22 @@ class Connection(Relay):
             line.snap()
             opened.set()
 
-    def _pass_on(self, line: _Line, hint: Hint) -> None:
-        mischief = self._wire.mischief
-        if self._wire.cuts or Mischief.DROPPED in mischief:
+    def _pass_on(self, line: _HintWire, hint: Hint) -> None:
+        hint_faults = self._wire.hint_faults
+        if self._wire.partitions or HintFault.DROPPED in hint_faults:
             return
-        if Mischief.LATE not in mischief:
-            line.ring(hint)
-        if mischief:  # late, or once more
-            self._server.post(partial(_ring_later, line, hint))
+        if HintFault.LATE not in hint_faults:
+            line.notify(hint)
+        if hint_faults:  # late, or once more
+            self._server.post(partial(_notify_later, line, hint))
 
     # --- the wire is cut ---
 
     def snap(self) -> None:
         """Whoever waits at this end learns at once that the connection is gone."""
-        for letter in self._letters:
-            letter.answer(error=BackendUnavailable("the connection was reset"))
-        for line in self._lines:
+        for request in self._requests:
+            request.answer(error=BackendUnavailable("the connection was reset"))
+        for line in self._hint_wires:
             line.snap()
 
     def close(self) -> None:
@@ -245,9 +247,9 @@ LATE: Final = 1.5
 SLOW: Final = 0.25
 
 
-async def _ring_later(line: _Line, hint: Hint) -> None:
+async def _notify_later(line: _HintWire, hint: Hint) -> None:
     await trio.sleep(LATE)
-    line.ring(hint)
+    line.notify(hint)
 
 
 @attrs.frozen(eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -33,13 +34,13 @@ from .history import (
     Told,
     Unanswered,
 )
-from .plan import Act, Fault, Order, Turn
+from .plan import Fault, JobSpec, Operation, RunSpec
 
 #: How to say what an entry says; where it is None, that is noise.
-SAYINGS: Final[Mapping[type[Entry], Callable[[Any], str] | None]] = {
-    Asked: lambda entry: f"asks: {say_act(entry.act)}",
-    Answered: lambda entry: f"is answered: {say_act(entry.act)}: {', '.join(map(_answer, entry.answer))}",
-    Unanswered: lambda entry: f"is not answered: {say_act(entry.act)}: {entry.error}",
+PHRASES: Final[Mapping[type[Entry], Callable[[Any], str] | None]] = {
+    Asked: lambda entry: f"asks: {say_operation(entry.operation)}",
+    Answered: lambda entry: f"is answered: {say_operation(entry.operation)}: {', '.join(map(_answer, entry.answer))}",
+    Unanswered: lambda entry: f"is not answered: {say_operation(entry.operation)}: {entry.error}",
     Inserted: lambda entry: f"stores {entry.job.id} ({entry.job.state})",
     Claimed: lambda entry: f"claims {_run(entry.job)}",
     Stored: lambda entry: f"stores {entry.change.event.name} of {_run(entry.job)}: {entry.job.state}",
@@ -50,7 +51,7 @@ SAYINGS: Final[Mapping[type[Entry], Callable[[Any], str] | None]] = {
     Renewed: None,
     Paused: lambda entry: f"{'pauses' if entry.paused else 'resumes'} queue {entry.queue!r}",
     Started: lambda _: "starts",
-    Began: lambda entry: f"begins {_run(entry.job)}, its turn {entry.turn + 1}",
+    Began: lambda entry: f"begins {_run(entry.job)}, its run {entry.nth_run + 1}",
     Ended: lambda entry: f"ends {_run(entry.job)}: {entry.how}",
     Stopped: lambda entry: (
         f"has stopped, with {entry.borrowed} slots, {entry.tokens} tokens"
@@ -69,22 +70,25 @@ SAYINGS: Final[Mapping[type[Entry], Callable[[Any], str] | None]] = {
 }
 
 
-def say_order(order: Order) -> str:
+def say_job_spec(spec: JobSpec) -> str:
     """Its queue, what its handler does, and the options that are not as usual."""
-    plain = Order(id=order.id, queue=order.queue, turns=order.turns)
-    options = _differences(order, plain)
-    turns = ", then ".join(map(_turn, order.turns)) or "returns"
-    return f"on {order.queue}, {turns}" + (f" ({options})" if options else "")
+    plain = JobSpec(id=spec.id, queue=spec.queue, runs=spec.runs)
+    options = _differences(spec, plain)
+    runs = ", then ".join(map(_run_spec, spec.runs)) or "returns"
+    return f"on {spec.queue}, {runs}" + (f" ({options})" if options else "")
 
 
-def _turn(turn: Turn) -> str:
-    after = f" after {turn.after:g} s" if turn.after else ""
-    return f"{turn.does}{after}" + (f" for {turn.delay:g} s" if turn.does in ("snoozes", "asks for a retry") else "")
+def _run_spec(run_spec: RunSpec) -> str:
+    after = f" after {run_spec.after:g} s" if run_spec.after else ""
+    return f"{run_spec.does}{after}" + (
+        f" for {run_spec.delay:g} s" if run_spec.does in ("snoozes", "asks for a retry") else ""
+    )
 
 
 def say_fault(fault: Fault) -> str:
     """Its kind, whom it strikes, and when."""
-    return f"{type(fault).__name__.lower()} of {fault.process}: {_differences(fault, None)}"
+    kind = re.sub(r"\B[A-Z]", r" \g<0>", type(fault).__name__).lower()
+    return f"{kind} of {fault.process}: {_differences(fault, None)}"
 
 
 def _differences(one: Any, plain: Any) -> str:
@@ -97,9 +101,9 @@ def _differences(one: Any, plain: Any) -> str:
     return ", ".join(shown)
 
 
-def say_act(act: Act) -> str:
+def say_operation(operation: Operation) -> str:
     """What is asked, and of which."""
-    return f"{act.verb} {', '.join(act.targets)}"
+    return f"{operation.verb} {', '.join(operation.targets)}"
 
 
 def _answer(answer: object) -> str:

@@ -35,7 +35,7 @@ class Does(StrEnum):
 
 
 @attrs.frozen
-class Turn:
+class RunSpec:
     """One run of a handler: what it does, after how many seconds."""
 
     does: Does = Does.RETURN
@@ -44,12 +44,12 @@ class Turn:
 
 
 @attrs.frozen(kw_only=True)
-class Order:
+class JobSpec:
     """One job: its options, and what its handler does the first time, the second, ...; then it returns at once."""
 
     id: str
     queue: str
-    turns: tuple[Turn, ...] = ()
+    runs: tuple[RunSpec, ...] = ()
     delay: float | None = None
     ttl: float | None = None
     timeout: float | None = None
@@ -75,7 +75,7 @@ class Verb(StrEnum):
 
 
 @attrs.frozen
-class Act:
+class Operation:
     """A client asks for something: of jobs, by their ids, or of queues, by their names."""
 
     at: float
@@ -85,7 +85,7 @@ class Act:
 
 
 @attrs.frozen(kw_only=True)
-class Staff:
+class WorkerSpec:
     """A worker that is to be kept running: a new process takes over when one has died or left."""
 
     name: str
@@ -139,7 +139,7 @@ class Freeze:
 
 
 @attrs.frozen(kw_only=True)
-class Slip:
+class SlowCall:
     """The n-th call of a process is slow on its way there or back; past the caller's patience its outcome is unknown.
 
     Infinity is never: a request that got lost, or a reply.  A reset is told at once, where silence takes patience.
@@ -153,7 +153,7 @@ class Slip:
 
 
 @attrs.frozen(kw_only=True)
-class Drag:
+class SlowVerb:
     """All calls of one kind are slow on their way there or back for a while, and all others are as quick as ever."""
 
     process: str
@@ -165,7 +165,7 @@ class Drag:
 
 
 @attrs.frozen(kw_only=True)
-class Cut:
+class Partition:
     """A process, or everybody, can't reach the store for a while: refused at once, or met with silence."""
 
     process: str
@@ -174,7 +174,7 @@ class Cut:
     silent: bool = False
 
 
-class Mischief(StrEnum):
+class HintFault(StrEnum):
     """What becomes of hints on their way."""
 
     DROPPED = "dropped"
@@ -189,7 +189,7 @@ class Hints:
     process: str
     at: float
     seconds: float
-    what: Mischief
+    what: HintFault
 
 
 @attrs.frozen(kw_only=True)
@@ -201,7 +201,7 @@ class Clock:
     by: float
 
 
-Fault = Crash | Leave | Freeze | Slip | Drag | Cut | Hints | Clock
+Fault = Crash | Leave | Freeze | SlowCall | SlowVerb | Partition | Hints | Clock
 
 
 # --- all of it ----------------------------------------------------------------------------------
@@ -212,9 +212,9 @@ class Plan:
     """One world.  The same plan makes the same history, to the last step of the scheduler."""
 
     seed: int  #: of the scheduler's dice, and of all others
-    staff: tuple[Staff, ...]
-    orders: tuple[Order, ...]
-    acts: tuple[Act, ...]
+    worker_specs: tuple[WorkerSpec, ...]
+    job_specs: tuple[JobSpec, ...]
+    operations: tuple[Operation, ...]
     faults: tuple[Fault, ...] = ()
     horizon: float = 30.0  #: seconds until the faults stop
     #: Whether faults stop at the horizon, and everything is to end soon; else the world ends there, in the midst of it.
@@ -223,19 +223,19 @@ class Plan:
     @property
     def workers(self) -> tuple[str, ...]:
         """Their names; those of their processes are ``w1.1``, ``w1.2`` and so on."""
-        return tuple(staff.name for staff in self.staff)
+        return tuple(spec.name for spec in self.worker_specs)
 
     @property
     def clients(self) -> tuple[str, ...]:
         """The names of all others that something is said of; ``c1`` is always there."""
-        named = {"c1", *(act.by for act in self.acts), *(fault.process for fault in self.faults)}
+        named = {"c1", *(operation.by for operation in self.operations), *(fault.process for fault in self.faults)}
         return tuple(sorted(named - {EVERYBODY, *self.workers}))
 
     @property
     def queues(self) -> tuple[str, ...]:
         """The queues that have jobs or workers."""
-        served = {queue for staff in self.staff for queue in staff.queues}
-        return tuple(sorted(served | {order.queue for order in self.orders}))
+        served = {queue for spec in self.worker_specs for queue in spec.queues}
+        return tuple(sorted(served | {spec.queue for spec in self.job_specs}))
 
     def faults_of(self, process: str) -> tuple[Fault, ...]:
         """What strikes that one, and not everybody."""

@@ -8,7 +8,7 @@ from .history import Entry, Told, Write
 from .processes import current_process, now
 
 
-class Chronicle:
+class Recorder:
     """Notes what happens, until it is closed."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Chronicle:
         self._closed = True
 
 
-class Ear(Subscription):
+class EventRecorder(Subscription):
     """Hears each event at the moment at which, and in the process in which, it is told."""
 
     def __init__(self, write: Write) -> None:

@@ -22,7 +22,7 @@ from .history import (
     Told,
     Unanswered,
 )
-from .phrases import SAYINGS, say_act, say_fault, say_order
+from .phrases import PHRASES, say_fault, say_job_spec, say_operation
 from .plan import Plan
 from .rules import LIVENESS, SAFETY
 
@@ -30,7 +30,7 @@ from .rules import LIVENESS, SAFETY
 SHORT: Final = 40
 
 
-def story(history: SimulatedHistory, broken: Sequence[str], again: str) -> str:
+def report(history: SimulatedHistory, broken: Sequence[str], again: str) -> str:
     """The story of *history*, which breaks these rules; *again* is the command that repeats it.
 
     Of a long one, entries about jobs that no broken rule names are left out.
@@ -50,14 +50,14 @@ def story(history: SimulatedHistory, broken: Sequence[str], again: str) -> str:
 def _planned(plan: Plan) -> Iterator[str]:
     ending = "then the faults stop" if plan.heals else "and no longer"
     yield f"Seed {plan.seed}, for {plan.horizon:g} s, {ending}."
-    for staff in plan.staff:
-        rate = "" if staff.rate_limit is None else f", {staff.rate_limit} starts in {staff.rate_interval:g} s"
-        what = f"{staff.concurrency} slots, leases of {staff.lease:g} s{rate}"
-        yield f"  worker {staff.name} of {', '.join(staff.queues)}: {what}"
-    for order in plan.orders:
-        yield f"  job {order.id}: {say_order(order)}"
-    for act in plan.acts:
-        yield f"  at {act.at:g}: {act.by} asks: {say_act(act)}"
+    for worker in plan.worker_specs:
+        rate = "" if worker.rate_limit is None else f", {worker.rate_limit} starts in {worker.rate_interval:g} s"
+        what = f"{worker.concurrency} slots, leases of {worker.lease:g} s{rate}"
+        yield f"  worker {worker.name} of {', '.join(worker.queues)}: {what}"
+    for job in plan.job_specs:
+        yield f"  job {job.id}: {say_job_spec(job)}"
+    for operation in plan.operations:
+        yield f"  at {operation.at:g}: {operation.by} asks: {say_operation(operation)}"
     for fault in plan.faults:
         yield f"  fault: {say_fault(fault)}"
 
@@ -66,15 +66,15 @@ def _planned(plan: Plan) -> Iterator[str]:
 
 
 def _happened(history: SimulatedHistory, broken: Sequence[str]) -> Iterator[str]:
-    entries = [entry for entry in history.entries if SAYINGS[type(entry)] is not None]
+    entries = [entry for entry in history.entries if PHRASES[type(entry)] is not None]
     if len(entries) > SHORT:
-        named = {order.id for order in history.plan.orders if any(_names(line, order.id) for line in broken)}
+        named = {spec.id for spec in history.plan.job_specs if any(_names(line, spec.id) for line in broken)}
         entries = [entry for entry in entries if not named or not (about := set(_about(entry))) or about & named]
     entries = list(_without_echoes(entries))
     left_out = len(history.entries) - len(entries)
     yield "What happened" + (f" ({left_out} entries that tell nothing new are left out):" if left_out else ":")
     for entry in entries:
-        say = SAYINGS[type(entry)]
+        say = PHRASES[type(entry)]
         assert say is not None
         yield f"{entry.at - history.began:9.3f} {entry.by} {say(entry)}"
 
@@ -100,8 +100,8 @@ def _names(line: str, id: str) -> bool:
 def _about(entry: Entry) -> Iterable[str]:
     """The jobs that an entry is about; none where it is about no job in particular."""
     match entry:
-        case Asked(act=act) | Answered(act=act) | Unanswered(act=act):
-            return act.targets
+        case Asked(operation=operation) | Answered(operation=operation) | Unanswered(operation=operation):
+            return operation.targets
         case Inserted(job=job) | Claimed(job=job) | Stored(job=job) | Renewed(job=job):
             return (job.id,)
         case Began(job=job) | Ended(job=job) | Told(event=JobEvent(job=job)):

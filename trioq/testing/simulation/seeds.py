@@ -7,7 +7,7 @@ from .._naming import name_of
 from .draw import draw_plan
 from .history import SimulatedHistory
 from .plan import Plan
-from .report import story
+from .report import report
 from .rules import broken
 from .shrink import shrink
 from .world import simulate
@@ -29,7 +29,7 @@ def check_seed(seed: int, make: Make) -> SimulatedHistory:
     names = _names(broken(history))
     if names:
         history = simulate(shrink(plan, lambda smaller: _breaks(smaller, make, names)), make)
-        raise AssertionError("\n" + story(history, broken(history), command(seed, make)))
+        raise AssertionError("\n" + report(history, broken(history), command(seed, make)))
     return history
 
 

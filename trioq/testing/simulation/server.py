@@ -26,7 +26,7 @@ class Server:
         self.records: dict[tuple[str, str], Job] = {}  #: as they should be, by all that was done
         self._nursery = nursery
         self._write = write
-        self.turn = trio.Lock()  #: held by whoever does something
+        self.lock = trio.Lock()  #: held by whoever does something
         self._nobody = Context()  #: in which no process is the current one
 
     def post(self, deliver: Callable[[], Awaitable[None]]) -> None:
@@ -35,7 +35,7 @@ class Server:
 
     async def do(self, by: str, verb: str, args: tuple[Any, ...]) -> Any:
         """What the backend answers; the effect is in the history at once."""
-        async with self.turn:
+        async with self.lock:
             reply = await getattr(self.backend, verb)(*args)
             match reply:
                 case Inserted():

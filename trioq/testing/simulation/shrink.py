@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from .plan import EVERYBODY, TICK, Act, Order, Plan
+from .plan import EVERYBODY, TICK, JobSpec, Operation, Plan
 
 Fails = Callable[[Plan], bool]
 
@@ -41,31 +41,33 @@ def _faults(plan: Plan) -> Iterator[Plan]:
         yield attrs.evolve(plan, faults=faults)
 
 
-def _orders(plan: Plan) -> Iterator[Plan]:
-    for orders in filter(None, _fewer(plan.orders)):  # a world needs somebody, and something to do
-        yield attrs.evolve(plan, orders=orders, acts=_among(plan.acts, orders))
+def _jobs(plan: Plan) -> Iterator[Plan]:
+    for job_specs in filter(None, _fewer(plan.job_specs)):  # a world needs somebody, and something to do
+        yield attrs.evolve(plan, job_specs=job_specs, operations=_among(plan.operations, job_specs))
 
 
-def _acts(plan: Plan) -> Iterator[Plan]:
-    for acts in _fewer(plan.acts):
-        yield attrs.evolve(plan, acts=acts)
+def _operations(plan: Plan) -> Iterator[Plan]:
+    for operations in _fewer(plan.operations):
+        yield attrs.evolve(plan, operations=operations)
 
 
-def _staff(plan: Plan) -> Iterator[Plan]:
-    gone = {EVERYBODY} | {act.by for act in plan.acts}
-    for staff in filter(None, _fewer(plan.staff)):
-        names = gone | {each.name for each in staff}
-        yield attrs.evolve(plan, staff=staff, faults=tuple(each for each in plan.faults if each.process in names))
-    for number, each in enumerate(plan.staff):
+def _workers(plan: Plan) -> Iterator[Plan]:
+    gone = {EVERYBODY} | {operation.by for operation in plan.operations}
+    for worker_specs in filter(None, _fewer(plan.worker_specs)):
+        names = gone | {each.name for each in worker_specs}
+        yield attrs.evolve(
+            plan, worker_specs=worker_specs, faults=tuple(each for each in plan.faults if each.process in names)
+        )
+    for number, each in enumerate(plan.worker_specs):
         if each.rate_limit is not None:
             free = attrs.evolve(each, rate_limit=None)
-            yield attrs.evolve(plan, staff=(*plan.staff[:number], free, *plan.staff[number + 1 :]))
+            yield attrs.evolve(plan, worker_specs=(*plan.worker_specs[:number], free, *plan.worker_specs[number + 1 :]))
 
 
 def _options(plan: Plan) -> Iterator[Plan]:
-    for number, order in enumerate(plan.orders):
-        for plainer in _plainer(order):
-            yield attrs.evolve(plan, orders=(*plan.orders[:number], plainer, *plan.orders[number + 1 :]))
+    for number, spec in enumerate(plan.job_specs):
+        for plainer in _plainer(spec):
+            yield attrs.evolve(plan, job_specs=(*plan.job_specs[:number], plainer, *plan.job_specs[number + 1 :]))
 
 
 def _horizon(plan: Plan) -> Iterator[Plan]:
@@ -74,7 +76,7 @@ def _horizon(plan: Plan) -> Iterator[Plan]:
 
 
 #: What can be cut from a plan: one after another, and again for as long as any of it helps.
-_CUTS: Final = (_faults, _orders, _acts, _staff, _options, _horizon)
+_CUTS: Final = (_faults, _jobs, _operations, _workers, _options, _horizon)
 
 
 def _fewer(things: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
@@ -88,18 +90,21 @@ def _fewer(things: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
             return
 
 
-def _among(acts: tuple[Act, ...], orders: tuple[Order, ...]) -> tuple[Act, ...]:
+def _among(operations: tuple[Operation, ...], job_specs: tuple[JobSpec, ...]) -> tuple[Operation, ...]:
     """What is asked of these orders, and of the queues that they are on."""
-    there = {order.id for order in orders} | {order.queue for order in orders}
-    kept = (attrs.evolve(act, targets=tuple(one for one in act.targets if one in there)) for act in acts)
-    return tuple(act for act in kept if act.targets)
+    there = {spec.id for spec in job_specs} | {spec.queue for spec in job_specs}
+    kept = (
+        attrs.evolve(operation, targets=tuple(one for one in operation.targets if one in there))
+        for operation in operations
+    )
+    return tuple(operation for operation in kept if operation.targets)
 
 
-def _plainer(order: Order) -> Iterator[Order]:
-    for turns in _fewer(order.turns):
-        yield attrs.evolve(order, turns=turns)
-    for option in attrs.fields(Order):
+def _plainer(spec: JobSpec) -> Iterator[JobSpec]:
+    for runs in _fewer(spec.runs):
+        yield attrs.evolve(spec, runs=runs)
+    for option in attrs.fields(JobSpec):
         optional = option.name != "turns" and option.default is not attrs.NOTHING
-        if optional and getattr(order, option.name) != option.default:
+        if optional and getattr(spec, option.name) != option.default:
             plain: dict[str, Any] = {option.name: option.default}
-            yield attrs.evolve(order, **plain)
+            yield attrs.evolve(spec, **plain)

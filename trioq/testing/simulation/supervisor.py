@@ -17,7 +17,7 @@ from ...backends._base import PATIENCE
 from .clients import Handlers
 from .history import Broke, Died, Started, Stopped, Write
 from .network import Connection, End, Wire
-from .plan import Staff
+from .plan import WorkerSpec
 from .processes import Process, current_process, now
 from .server import Server
 
@@ -54,16 +54,16 @@ class Supervisor:
         self._last_words = last_words
         self._closing = False
 
-    async def keep(self, staff: Staff) -> None:
+    async def keep(self, spec: WorkerSpec) -> None:
         """Let one process after another do this worker's work."""
-        wire, number = self._wires[staff.name], 0
+        wire, number = self._wires[spec.name], 0
         while not self._closing:
             number += 1
-            process = Process(f"{staff.name}.{number}")
+            process = Process(f"{spec.name}.{number}")
             process.skew, wire.restart = wire.skew, 1.0
-            self._begin(staff, process, wire)
+            self._begin(spec, process, wire)
             await process.gone.wait()
-            del self.at_work[staff.name]
+            del self.at_work[spec.name]
             if process.dead:
                 self._write(Died(now(), process.name))
             await trio.sleep(wire.restart)
@@ -82,23 +82,23 @@ class Supervisor:
 
         life.process.start_soon(self._nursery, deliver)
 
-    def _begin(self, staff: Staff, process: Process, wire: Wire) -> None:
-        connection = Connection(self._server, wire, process, min(PATIENCE, staff.lease / 3), self._write)
-        slots = trio.CapacityLimiter(staff.concurrency)
-        rate = RateLimiter(staff.rate_limit, staff.rate_interval) if staff.rate_limit is not None else None
+    def _begin(self, spec: WorkerSpec, process: Process, wire: Wire) -> None:
+        connection = Connection(self._server, wire, process, min(PATIENCE, spec.lease / 3), self._write)
+        slots = trio.CapacityLimiter(spec.concurrency)
+        rate = RateLimiter(spec.rate_limit, spec.rate_interval) if spec.rate_limit is not None else None
         worker = Worker(
-            *(self._handlers.queue(name, connection) for name in staff.queues),
+            *(self._handlers.queue(name, connection) for name in spec.queues),
             concurrency=slots,
             rate_limit=rate,
-            lease=staff.lease,
+            lease=spec.lease,
             grace=GRACE,
             name=process.name,
             handle_signals=False,
             settings=Settings(),
         )
-        life = self.at_work[staff.name] = Life(process, connection, worker)
+        life = self.at_work[spec.name] = Life(process, connection, worker)
         self.lives.append(life)
-        self._write(Started(now(), process.name, staff))
+        self._write(Started(now(), process.name, spec))
         process.start_soon(self._nursery, self._work, life, slots, rate)
 
     async def _work(self, life: Life, slots: trio.CapacityLimiter, rate: RateLimiter | None) -> None:

@@ -25,9 +25,9 @@ from .clients import Client, Handlers
 from .history import Broke, Healed, SimulatedHistory, Write
 from .nemesis import Nemesis
 from .network import Connection, End, Wire
-from .plan import EVERYBODY, TICK, Act, Plan, Verb
+from .plan import EVERYBODY, TICK, Operation, Plan, Verb
 from .processes import EPOCH, Process, now, processes, repeatable_scheduling, wall_clocks
-from .recorder import Chronicle, Ear
+from .recorder import EventRecorder, Recorder
 from .server import Server
 from .supervisor import Supervisor, last_words
 
@@ -59,21 +59,21 @@ def _loaded_dice(seed: int) -> Iterator[None]:
 
 async def _simulate(plan: Plan, make: Make, last_words: Mapping[str, str]) -> SimulatedHistory:
     """A world from its beginning to its end, and down to its last task."""
-    backend, chronicle = make(), Chronicle()
+    backend, recorder = make(), Recorder()
     with processes():
-        async with backend, event_emitter.listening(Ear(chronicle.write)), trio.open_nursery() as nursery:
+        async with backend, event_emitter.listening(EventRecorder(recorder.write)), trio.open_nursery() as nursery:
             await _check_clock(backend)
-            server = Server(backend, nursery, chronicle.write)
-            world = _World(plan, server, nursery, chronicle.write, last_words)
+            server = Server(backend, nursery, recorder.write)
+            world = _World(plan, server, nursery, recorder.write, last_words)
             try:
                 drained = await world.live()
-                async with server.turn:  # nothing changes any more between the last entry and the last look
+                async with server.lock:  # nothing changes any more between the last entry and the last look
                     records = await _read(backend, plan)
-                    chronicle.close()
+                    recorder.close()
             finally:
                 world.bury()
             nursery.cancel_scope.cancel()
-    entries = tuple(chronicle.entries)
+    entries = tuple(recorder.entries)
     return SimulatedHistory(plan=plan, began=EPOCH, entries=entries, records=records, drained=drained)
 
 
@@ -92,7 +92,7 @@ async def _read(backend: Backend, plan: Plan) -> dict[str, Job]:
 
 
 @attrs.frozen(eq=False)
-class _Person(End):
+class _ClientProcess(End):
     """A client."""
 
     client: Client
@@ -108,19 +108,19 @@ class _World:
         self._server = server
         self._nursery = nursery
         self._write = write
-        self._open_acts = Counter(act.verb for act in plan.acts)
+        self._open_operations = Counter(operation.verb for operation in plan.operations)
         dice = Random(plan.seed)
         wires = {name: Wire(plan.faults_of(name), dice) for name in (*plan.workers, *plan.clients)}
-        handlers = Handlers(plan.orders, write)
-        self._people = {name: self._person(name, wires[name], handlers) for name in plan.clients}
+        handlers = Handlers(plan.job_specs, write)
+        self._clients = {name: self._client(name, wires[name], handlers) for name in plan.clients}
         self._supervisor = Supervisor(server, wires, handlers, nursery, write, last_words)
-        self._nemesis = Nemesis(plan, wires, self._people, self._supervisor, write)
+        self._nemesis = Nemesis(plan, wires, self._clients, self._supervisor, write)
 
-    def _person(self, name: str, wire: Wire, handlers: Handlers) -> _Person:
+    def _client(self, name: str, wire: Wire, handlers: Handlers) -> _ClientProcess:
         process = Process(name)
         connection = Connection(self._server, wire, process, PATIENCE, self._write)
         queues = {queue: handlers.queue(queue, connection) for queue in self._plan.queues}
-        return _Person(process, connection, Client(process, queues, self._plan.orders, self._write))
+        return _ClientProcess(process, connection, Client(process, queues, self._plan.job_specs, self._write))
 
     async def live(self) -> bool:
         """From the first step until the end that the plan has for it; whether everything has ended by then."""
@@ -131,55 +131,55 @@ class _World:
 
     def bury(self) -> None:
         """Let the processes end, the dead ones, too."""
-        for end in (*self._supervisor.lives, *self._people.values()):
+        for end in (*self._supervisor.lives, *self._clients.values()):
             end.close()
 
     # --- while things break ---
 
     def _begin(self) -> None:
-        for person in self._people.values():
-            person.process.start_soon(self._nursery, self._act_in_time, person)
-        for staff in self._plan.staff:
-            self._nursery.start_soon(self._supervisor.keep, staff)
+        for client in self._clients.values():
+            client.process.start_soon(self._nursery, self._act_in_time, client)
+        for spec in self._plan.worker_specs:
+            self._nursery.start_soon(self._supervisor.keep, spec)
 
-    async def _act_in_time(self, person: _Person) -> None:
-        acts = [act for act in self._plan.acts if act.by == person.process.name]
-        async with person.client, trio.open_nursery() as nursery:
-            for act in acts:
-                nursery.start_soon(self._act, person.client, act)
+    async def _act_in_time(self, client: _ClientProcess) -> None:
+        operations = [operation for operation in self._plan.operations if operation.by == client.process.name]
+        async with client.client, trio.open_nursery() as nursery:
+            for operation in operations:
+                nursery.start_soon(self._operate, client.client, operation)
             await trio.sleep_forever()
 
-    async def _act(self, client: Client, act: Act) -> None:
-        await trio.sleep_until(act.at)
-        await client.do(act)
-        self._open_acts[act.verb] -= 1
+    async def _operate(self, client: Client, operation: Operation) -> None:
+        await trio.sleep_until(operation.at)
+        await client.do(operation)
+        self._open_operations[operation.verb] -= 1
 
     # --- the end ---
 
     async def _end_well(self) -> bool:
         """Let nothing break any more, all work be done, and everybody go home; whether the work is done in time."""
         self._nemesis.heal()
-        await self._recover(self._people["c1"])
+        await self._recover(self._clients["c1"])
         drained = await self._drain()
         await self._go_home()
         return drained
 
-    async def _recover(self, person: _Person) -> None:
+    async def _recover(self, client: _ClientProcess) -> None:
         """Let what is under way arrive, and resume what is paused: then nothing is wrong any more."""
         await self._until(self._all_asked, LONGEST)
         await trio.sleep(ON_THE_WAY)
-        await person.client.do(Act(trio.current_time(), person.process.name, Verb.RESUME, self._plan.queues))
+        await client.client.do(Operation(trio.current_time(), client.process.name, Verb.RESUME, self._plan.queues))
         self._write(Healed(now(), EVERYBODY))
 
     def _all_asked(self) -> bool:
-        return not any(left for verb, left in self._open_acts.items() if verb is not Verb.RESULT)
+        return not any(left for verb, left in self._open_operations.items() if verb is not Verb.RESULT)
 
     async def _drain(self) -> bool:
         plan, records = self._plan, self._server.records
-        handlers = sum(turn.after + turn.delay for order in plan.orders for turn in order.turns)
-        deaths = sum(order.max_crashes for order in plan.orders) * 2 * max(staff.lease for staff in plan.staff)
+        handlers = sum(run_spec.after + run_spec.delay for spec in plan.job_specs for run_spec in spec.runs)
+        deaths = sum(spec.max_crashes for spec in plan.job_specs) * 2 * max(spec.lease for spec in plan.worker_specs)
         return await self._until(
-            lambda: not self._open_acts.total() and all(job.state.final for job in records.values()),
+            lambda: not self._open_operations.total() and all(job.state.final for job in records.values()),
             LONGEST + handlers + deaths,
         )
 

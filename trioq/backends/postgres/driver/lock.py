@@ -20,7 +20,7 @@ class _Uncut:
         return self if other is None else _Uncut(self.turn or other.turn, self.answer or other.answer)
 
 
-class Line:
+class ConnectionLock:
     """Used as psycopg uses its lock; it also knows who isn't to be cut short."""
 
     def __init__(self) -> None:

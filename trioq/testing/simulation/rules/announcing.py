@@ -50,7 +50,7 @@ def what_is_lost_is_told(history: History) -> Iterator[str]:
             continue
         handler = begun[id, number]
         stopping = run.over.at - handler.began.at >= (handler.began.job.timeout or inf)
-        deadline = life.hears_by(max(run.over.at, handler.until) if stopping else run.over.at) + life.staff.lease
+        deadline = life.hears_by(max(run.over.at, handler.until) if stopping else run.over.at) + life.worker.lease
         if run.process in stopped:
             last, stop = stopped[run.process]
             silent = run.last < last and id not in stop.unsettled

@@ -10,7 +10,7 @@ import attrs
 
 from ...._core.job import Job
 from ..history import Answered, Asked, Claimed, Entry, History, Inserted, Paused, SimulatedHistory, Stored
-from ..plan import Act, Verb
+from ..plan import Operation, Verb
 from .reading import FINAL, when
 
 E = TypeVar("E", bound=Entry)
@@ -38,7 +38,7 @@ def an_enqueue_is_answered_truly(history: History) -> Iterator[str]:
     told_new: set[str] = set()
     for answer in _answers(history, Verb.ENQUEUE):
         by = answer.entry.by
-        for asked, (id, new) in zip(answer.entry.act.targets, answer.entry.answer, strict=True):
+        for asked, (id, new) in zip(answer.entry.operation.targets, answer.entry.answer, strict=True):
             number, again = stored.get((by, asked)), new and id in told_new
             told_new |= {id} if new else set()
             if again or not isinstance(history, SimulatedHistory):
@@ -71,7 +71,7 @@ def _changes_answered_truly(history: History, verb: Verb, kind: str) -> Iterator
     pasts = _pasts(history)
     done = [(n, entry.job.id) for n, entry in _numbered(history, Stored) if entry.change.event.name == f"job:{kind}"]
     for answer in _answers(history, verb):
-        for id, yes in zip(answer.entry.act.targets, answer.entry.answer, strict=True):
+        for id, yes in zip(answer.entry.operation.targets, answer.entry.answer, strict=True):
             if yes:
                 true = any(answer.asked < number < answer.answered and each == id for number, each in done)
             else:
@@ -94,7 +94,7 @@ def a_result_is_answered_truly(history: History) -> Iterator[str]:
     pasts = _pasts(history)
     enqueued = _answers(history, Verb.ENQUEUE)
     for answer in _answers(history, Verb.RESULT):
-        for target, end in zip(answer.entry.act.targets, answer.entry.answer, strict=True):
+        for target, end in zip(answer.entry.operation.targets, answer.entry.answer, strict=True):
             ids = _handles(enqueued, answer, target)
             seen = [job.state for id in sorted(ids) for job in _seen(pasts[id], answer) if job is not None]
             if end is not None and end not in seen:
@@ -108,7 +108,7 @@ def _handles(enqueued: list[Answer], answer: Answer, target: str) -> set[str]:
         id
         for each in enqueued
         if each.entry.by == answer.entry.by and each.answered < answer.answered
-        for asked, (id, _) in zip(each.entry.act.targets, each.entry.answer, strict=True)
+        for asked, (id, _) in zip(each.entry.operation.targets, each.entry.answer, strict=True)
         if asked == target
     }
 
@@ -118,7 +118,7 @@ def a_pause_that_is_answered_holds(history: History) -> Iterator[str]:
     happened = [(number, entry.queue, entry.paused) for number, entry in _numbered(history, Paused)]
     for verb, paused in ((Verb.PAUSE, True), (Verb.RESUME, False)):
         for answer in _answers(history, verb):
-            for queue in answer.entry.act.targets:
+            for queue in answer.entry.operation.targets:
                 if not any(
                     (each, how) == (queue, paused) and answer.asked < number < answer.answered
                     for number, each, how in happened
@@ -128,14 +128,14 @@ def a_pause_that_is_answered_holds(history: History) -> Iterator[str]:
 
 
 def _answers(history: History, verb: Verb) -> list[Answer]:
-    asked: dict[tuple[str, Act], int] = {}
+    asked: dict[tuple[str, Operation], int] = {}
     found = []
     for number, entry in enumerate(history.entries):
         match entry:
-            case Asked(by=by, act=act):
-                asked[by, act] = number
-            case Answered(by=by, act=act) if act.verb is verb:
-                found.append(Answer(entry, asked.get((by, act), 0), number))
+            case Asked(by=by, operation=operation):
+                asked[by, operation] = number
+            case Answered(by=by, operation=operation) if operation.verb is verb:
+                found.append(Answer(entry, asked.get((by, operation), 0), number))
     return found
 
 

@@ -55,7 +55,7 @@ def _is_first(job: Job, other: Job) -> bool:
 
 def a_lease_is_as_long_as_its_worker_says(history: SimulatedHistory) -> Iterator[str]:
     """A claim or a renewal makes a lease that lasts as long as its worker's setting, from then on."""
-    leases = {staff.name: staff.lease for staff in history.plan.staff}
+    leases = {spec.name: spec.lease for spec in history.plan.worker_specs}
     for entry in history.entries:
         if isinstance(entry, (Claimed, Renewed)):
             lease = leases.get(entry.by.partition(".")[0], 0.0)

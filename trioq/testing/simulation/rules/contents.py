@@ -11,9 +11,9 @@ from typing import Any, Final
 from ...._core.job import Job
 from ..history import Began, Claimed, History, Inserted, Renewed, SimulatedHistory, Stored
 from ..network import SLOW
-from ..plan import Does, Order, Turn
+from ..plan import Does, JobSpec, RunSpec
 from .lives import Life, lives
-from .reading import ROUNDING, Handler, handlers, is_reclaim, orders, same, snapshots, turn_of, when
+from .reading import ROUNDING, Handler, handlers, is_reclaim, job_specs, run_spec_of, same, snapshots, when
 
 #: What handlers report halfway, all but those that hang.
 HALFWAY: Final = {"fraction": 0.5}
@@ -89,8 +89,8 @@ def progress_is_what_was_reported(history: SimulatedHistory) -> Iterator[str]:
 
 
 def _halfway(history: SimulatedHistory, handler: Handler) -> float:
-    turn = turn_of(history, handler)
-    return inf if turn.does is Does.HANG else handler.began.at + turn.after / 2
+    run_spec = run_spec_of(history, handler)
+    return inf if run_spec.does is Does.HANG else handler.began.at + run_spec.after / 2
 
 
 def _says_how_it_ended(entry: Stored, handler: Handler | None) -> bool:
@@ -105,7 +105,7 @@ def a_delay_is_as_asked(history: SimulatedHistory) -> Iterator[str]:
 
     Nothing else but a requeue changes when it is due.
     """
-    begun, known, ordered = {handler.key: handler for handler in handlers(history)}, lives(history), orders(history)
+    begun, known, ordered = {handler.key: handler for handler in handlers(history)}, lives(history), job_specs(history)
     for entry in history.all(Stored):
         job, kind = entry.job, entry.change.event.name
         if kind not in ("job:retrying", "job:snoozed"):
@@ -115,20 +115,24 @@ def a_delay_is_as_asked(history: SimulatedHistory) -> Iterator[str]:
         handler, life = begun.get((job.id, job.run)), known.get(entry.by)
         if handler is None or life is None:
             continue
-        shortest, longest = _delays(entry, handler, ordered[job.id], turn_of(history, handler))
+        shortest, longest = _delays(entry, handler, ordered[job.id], run_spec_of(history, handler))
         slack = _wrong_by(life, entry.at)
         if not handler.until + shortest - slack <= job.run_at <= entry.at + longest + slack:
             what = f"lets {job.id} come due after {job.run_at - handler.until:.3f} s"
             yield f"{when(history, entry.at)} {entry.by} {what}, not {shortest:g} to {longest:g}"
 
 
-def _delays(entry: Stored, handler: Handler, order: Order, turn: Turn) -> tuple[float, float]:
+def _delays(entry: Stored, handler: Handler, spec: JobSpec, run_spec: RunSpec) -> tuple[float, float]:
     """The shortest and the longest delay that this end of a run may lead to."""
-    backoff = min(60.0, order.backoff * 2 ** (entry.job.failures - 1))
+    backoff = min(60.0, spec.backoff * 2 ** (entry.job.failures - 1))
     if handler.how not in ("snooze", "retry"):
         return backoff / 2, backoff
     # In the very moment of its timeout what it asked for may come too late.
-    return (min(turn.delay, backoff / 2), max(turn.delay, backoff)) if handler.timed_out else (turn.delay, turn.delay)
+    return (
+        (min(run_spec.delay, backoff / 2), max(run_spec.delay, backoff))
+        if handler.timed_out
+        else (run_spec.delay, run_spec.delay)
+    )
 
 
 def _wrong_by(life: Life, at: float) -> float:

@@ -13,7 +13,7 @@ class Health:
     """The troubles of each process: from the begin of a fault until the leases of that time are settled."""
 
     def __init__(self, history: History) -> None:
-        self._aftermath = 2 * max((entry.staff.lease for entry in history.all(Started)), default=0.0)
+        self._aftermath = 2 * max((entry.worker.lease for entry in history.all(Started)), default=0.0)
         self._times: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
         self._open: dict[tuple[str, str], float] = {}
         for entry in history.entries:

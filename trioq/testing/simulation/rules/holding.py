@@ -32,8 +32,8 @@ def only_who_is_asked_cancels_and_requeues(history: History) -> Iterator[str]:
     kinds = {Verb.CANCEL: "job:cancelled", Verb.REQUEUE: "job:requeued"}
     for entry in history.entries:
         match entry:
-            case Asked(by=by, act=act) if act.verb in kinds:
-                asked.update((by, kinds[act.verb], id) for id in act.targets)
+            case Asked(by=by, operation=operation) if operation.verb in kinds:
+                asked.update((by, kinds[operation.verb], id) for id in operation.targets)
             case Stored(by=by, job=job, change=change) if change.event.name in kinds.values():
                 asked[by, change.event.name, job.id] -= 1
                 if asked[by, change.event.name, job.id] < 0:
@@ -72,13 +72,13 @@ def a_healthy_worker_keeps_its_jobs(history: History) -> Iterator[str]:
         life = known.get(run.process)
         if run.over is None or not is_reclaim(run.over) or life is None:
             continue
-        since = run.lease_until - life.staff.lease
+        since = run.lease_until - life.worker.lease
         if key not in begun and not life.heard("claim"):  # it may not know that the job is its own
-            kept = life.well(since + life.staff.lease * 0.4, run.over.at)
+            kept = life.well(since + life.worker.lease * 0.4, run.over.at)
         else:
             alive = run.over.at < min(life.ends, life.told_until)
             free = run.over.at - since - _kept_from_renewing(life, run, since)
-            kept = alive and free > life.staff.lease / 4 + SLOW
+            kept = alive and free > life.worker.lease / 4 + SLOW
         if kept:
             what = f"{run.over.by} takes {key[0]}, run {key[1]}, from {life.process}, which was well"
             yield f"{when(history, run.over.at)} {what} since {when(history, since).strip()}"
@@ -103,7 +103,7 @@ def _kept_from_renewing(life: Life, run: Run, since: float) -> float:
     that; but a job is renewed only once its claim is answered.
     """
     assert run.over is not None
-    end, pause = run.over.at, min(2.0, life.staff.lease / 4)
+    end, pause = run.over.at, min(2.0, life.worker.lease / 4)
     kept, until = 0.0, since
     for each in sorted(life.in_trouble(since - pause, end), key=lambda each: each.begins):
         if each.verb in ("", "renew") or (each.verb == "claim" and each.begins <= run.claimed.at):
@@ -136,7 +136,7 @@ def _in_doubt(life: Life, moment: float) -> float:
 
     That it stood still before it began to work, nobody in it can know.
     """
-    lease = life.staff.lease
+    lease = life.worker.lease
     return max(
         (
             each.ends

@@ -12,7 +12,7 @@ import attrs
 from ..history import Claimed, History, Inserted, Paused, SimulatedHistory, Stored
 from ..plan import TICK, Does
 from .lives import CALM, Life, lives
-from .reading import SOON, Handler, end_of, handlers, is_last_life, runs, turn_of, when
+from .reading import SOON, Handler, end_of, handlers, is_last_life, run_spec_of, runs, when
 
 #: Seconds that nobody may idle beside ready work, should every hint get lost: two polls.  A number of its own, for it
 #: is a promise, and a slower poll would break it.
@@ -69,7 +69,7 @@ def a_cancel_is_heard_at_once(history: SimulatedHistory) -> Iterator[str]:
         if run is None or run.over is None or life is None or run.over.change.event.name != "job:cancelled":
             continue
         cancelled = max(run.over.at, handler.began.at)
-        late = min(handler.until, end) > cancelled + SOON and turn_of(history, handler).does is not Does.RESIST
+        late = min(handler.until, end) > cancelled + SOON and run_spec_of(history, handler).does is not Does.RESIST
         soon = cancelled, cancelled + SOON
         if late and life.calm(*soon, "renew") and life.hears_hints(*soon):
             what = f"{handler.key[0]}, which was cancelled at {when(history, run.over.at).strip()}"
@@ -95,7 +95,7 @@ def _left_lying(history: History, seconds: float) -> Iterator[tuple[Life, _Ready
     ready, all_handlers, end = _ready(history), handlers(history), end_of(history)
     for life in lives(history).values():
         mine = [each for each in all_handlers if each.began.by == life.process]
-        served = [job for job in ready if job.queue in life.staff.queues]
+        served = [job for job in ready if job.queue in life.worker.queues]
         changes = _changes(life, mine, served)
         for job in served:
             for begin in sorted({job.begins, *(at for at in changes if at > job.begins)}):
@@ -107,7 +107,7 @@ def _left_lying(history: History, seconds: float) -> Iterator[tuple[Life, _Ready
 def _changes(life: Life, mine: list[Handler], served: list[_Ready]) -> set[float]:
     """The moments at which it may become free: something ends that has kept it from a claim."""
     found = {life.begins, *(each.until for each in mine), *(job.ends + CALM + TICK for job in served if job.last_life)}
-    found |= {each.began.at + life.staff.rate_interval for each in mine}
+    found |= {each.began.at + life.worker.rate_interval for each in mine}
     return found | {each.ends + CALM + TICK for each in (*life.troubles, *life.deaf)}
 
 
@@ -115,7 +115,7 @@ def _idles(life: Life, job: _Ready, begin: float, end: float, served: list[_Read
     """Whether it might have claimed the job at any time between the two."""
     if life.draining <= end or not life.calm(begin, end, *_CLAIMING):
         return False
-    span, limit = life.staff.rate_interval, life.staff.rate_limit
+    span, limit = life.worker.rate_interval, life.worker.rate_limit
     starts = [each.began.at for each in mine if begin - span < each.began.at <= end]
     spent = _most(sum(last - span < each <= last for each in starts) for last in starts)
     if limit is not None and spent >= limit:
@@ -125,7 +125,7 @@ def _idles(life: Life, job: _Ready, begin: float, end: float, served: list[_Read
     if alone or any(each.last_life and each.begins <= end and begin <= each.ends + CALM for each in served):
         return not beside
     busy = _most(sum(each.first <= last.first < each.last for each in beside) for last in beside)
-    return busy < life.staff.concurrency
+    return busy < life.worker.concurrency
 
 
 def _most(counts: Iterable[int]) -> int:

@@ -18,8 +18,8 @@ def no_worker_runs_more_than_it_has_slots_for(history: History) -> Iterator[str]
         under_way: list[Handler] = []
         for handler in begun:
             under_way = [each for each in under_way if handler.first < each.last] + [handler]
-            if process in known and len(under_way) > known[process].staff.concurrency:
-                slots = f"handler {len(under_way)} in {known[process].staff.concurrency} slots"
+            if process in known and len(under_way) > known[process].worker.concurrency:
+                slots = f"handler {len(under_way)} in {known[process].worker.concurrency} slots"
                 yield f"{when(history, handler.began.at)} {process} begins {handler.key[0]}: {slots}"
 
 
@@ -27,13 +27,13 @@ def no_window_has_more_starts_than_the_rate(history: History) -> Iterator[str]:
     """In no window of ``rate_interval`` seconds, wherever it begins, are there more than ``rate_limit`` starts."""
     known = lives(history)
     for process, begun in _by_process(history).items():
-        staff = known[process].staff if process in known else None
-        if staff is None or staff.rate_limit is None:
+        spec = known[process].worker if process in known else None
+        if spec is None or spec.rate_limit is None:
             continue
-        for first, last in zip(begun, begun[staff.rate_limit :], strict=False):
+        for first, last in zip(begun, begun[spec.rate_limit :], strict=False):
             took = last.began.at - first.began.at
-            if took < staff.rate_interval - max(ROUNDING, history.slack):
-                starts = f"{staff.rate_limit + 1} in {took:.3f} s, and {staff.rate_limit} in {staff.rate_interval:g} s"
+            if took < spec.rate_interval - max(ROUNDING, history.slack):
+                starts = f"{spec.rate_limit + 1} in {took:.3f} s, and {spec.rate_limit} in {spec.rate_interval:g} s"
                 yield f"{when(history, last.began.at)} {process} starts {last.key[0]}: {starts} are allowed"
 
 
@@ -100,7 +100,7 @@ def _knew_the_time(life: Life, at: float) -> bool:
     for each in sorted(life.in_trouble(life.begins, at), key=lambda each: each.begins):
         if each.begins > until + period + SLOW:
             return True
-        period, until = life.staff.lease / 4, max(until, each.ends)
+        period, until = life.worker.lease / 4, max(until, each.ends)
     return at > until + period + SLOW
 
 

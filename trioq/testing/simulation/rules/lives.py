@@ -12,7 +12,7 @@ import attrs
 from ...._core.events import WorkerDraining
 from ....backends._base import PATIENCE
 from ..history import Broke, Died, Froze, History, Hurt, Started, Stopped, Struck, Thawed, Told
-from ..plan import EVERYBODY, Cut, Hints, Leave, Staff
+from ..plan import EVERYBODY, Hints, Leave, Partition, WorkerSpec
 from .reading import SOON, end_of, process_of
 
 #: Seconds after its last trouble from which on a worker does its work again: it waits two before the next try, at most.
@@ -34,7 +34,7 @@ class Life:
     """One process that works, from its start to its end."""
 
     process: str
-    staff: Staff
+    worker: WorkerSpec
     begins: float
     draining: float = inf  #: when it was told to stop
     #: No handler is cut short before the one, and none goes on after the other: the end of the grace, by those who
@@ -82,7 +82,7 @@ class Life:
 
     def renews_by(self, moment: float) -> float:
         """When it has renewed since, at the latest: a quarter of a lease after what kept it from that."""
-        quarter = self.staff.lease / 4 + SOON
+        quarter = self.worker.lease / 4 + SOON
         for each in sorted(self.troubles, key=lambda each: each.begins):
             if each.verb in ("", "renew") and each.begins <= moment + quarter:
                 moment = max(moment, each.ends)
@@ -98,7 +98,7 @@ class Life:
         """When it can have heard of what was lost: the first moment after that with a lease of peace behind it."""
         moment = lost
         for each in sorted(self.troubles, key=lambda each: each.begins):
-            if each.begins <= moment + self.staff.lease:
+            if each.begins <= moment + self.worker.lease:
                 moment = max(moment, each.ends)
         return moment
 
@@ -110,7 +110,7 @@ class Life:
 @lru_cache(maxsize=1)
 def lives(history: History) -> dict[str, Life]:
     """Every process that worked."""
-    found = {entry.by: Life(entry.by, entry.staff, entry.at) for entry in history.all(Started)}
+    found = {entry.by: Life(entry.by, entry.worker, entry.at) for entry in history.all(Started)}
     troubles, end = _troubles(history), end_of(history)
     for life in found.values():
         life.troubles = troubles[life.process]
@@ -126,9 +126,9 @@ def lives(history: History) -> dict[str, Life]:
                 )
             case Struck(by=by, fault=Leave(grace=grace)) if by in found:
                 found[by].hear_stop(entry.at, grace)
-            case Struck(fault=Cut(process=name) | Hints(process=name) as fault):
+            case Struck(fault=Partition(process=name) | Hints(process=name) as fault):
                 for life in found.values():
-                    if name in (life.staff.name, EVERYBODY):
+                    if name in (life.worker.name, EVERYBODY):
                         life.deaf.append(Trouble(entry.at, entry.at + fault.seconds))
             case Told(event=WorkerDraining(worker=worker, grace=grace)) if process_of(worker) in found:
                 life = found[process_of(worker)]
@@ -139,7 +139,7 @@ def lives(history: History) -> dict[str, Life]:
 
 def _patience(life: Life) -> float:
     """Seconds that it waits for a call, at most."""
-    return min(PATIENCE, life.staff.lease / 3)
+    return min(PATIENCE, life.worker.lease / 3)
 
 
 def _troubles(history: History) -> defaultdict[str, list[Trouble]]:

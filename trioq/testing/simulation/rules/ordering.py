@@ -18,7 +18,7 @@ _FIXED: Final = (
 def nothing_acknowledged_is_lost(history: History) -> Iterator[str]:
     """A job whose enqueue was answered is never lost: at the end its record is there."""
     for entry in history.all(Answered):
-        if entry.act.verb is Verb.ENQUEUE:
+        if entry.operation.verb is Verb.ENQUEUE:
             for id, _ in entry.answer:
                 if id not in history.records:
                     yield f"{when(history, entry.at)} {entry.by} was told that {id} is stored; at the end it is gone"
@@ -30,8 +30,8 @@ def what_is_stored_was_asked_for(history: History) -> Iterator[str]:
     stored: set[str] = set()
     for entry in history.entries:
         match entry:
-            case Asked(by=by, act=act) if act.verb is Verb.ENQUEUE:
-                asked |= {(by, id) for id in act.targets}
+            case Asked(by=by, operation=operation) if operation.verb is Verb.ENQUEUE:
+                asked |= {(by, id) for id in operation.targets}
             case Inserted(by=by, job=job):
                 if (by, job.id) not in asked:
                     yield f"{when(history, entry.at)} {by} stores {job.id}, which it was not asked to"

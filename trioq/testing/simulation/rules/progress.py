@@ -24,7 +24,7 @@ def a_lease_that_ran_out_is_noticed(history: History) -> Iterator[str]:
     known = lives(history)
     for (id, number), run in runs(history).items():
         for life in known.values():
-            lease = life.staff.lease
+            lease = life.worker.lease
             by = run.lease_until + lease / 2 + 2
             watches = life.process != run.process and life.draining > by and by < end_of(history)
             if watches and life.sure(run.lease_until - lease - 2, by) and (run.over is None or run.over.at > by):

@@ -28,7 +28,7 @@ from ..history import (
     Stored,
     Told,
 )
-from ..plan import Order, Turn
+from ..plan import JobSpec, RunSpec
 
 #: Seconds for what happens at once: a few calls that nothing delays.
 SOON: Final = 1.0
@@ -66,9 +66,9 @@ def end_of(history: History) -> float:
     return max((entry.at for entry in history.entries if not isinstance(entry, Told)), default=history.began)
 
 
-def orders(history: SimulatedHistory) -> dict[str, Order]:
+def job_specs(history: SimulatedHistory) -> dict[str, JobSpec]:
     """What was to be enqueued, by id."""
-    return {order.id: order for order in history.plan.orders}
+    return {spec.id: spec for spec in history.plan.job_specs}
 
 
 # --- the store ----------------------------------------------------------------------------------
@@ -200,11 +200,11 @@ def handlers(history: History) -> list[Handler]:
     under_way: dict[tuple[str, str, int], Handler] = {}
     for number, entry in enumerate(history.entries):
         match entry:
-            case Began(by=by, job=job, turn=turn):
-                under_way[by, job.id, turn] = Handler(entry, number)
-                found.append(under_way[by, job.id, turn])
-            case Ended(by=by, job=job, turn=turn) if (by, job.id, turn) in under_way:
-                handler = under_way.pop((by, job.id, turn))
+            case Began(by=by, job=job, nth_run=nth_run):
+                under_way[by, job.id, nth_run] = Handler(entry, number)
+                found.append(under_way[by, job.id, nth_run])
+            case Ended(by=by, job=job, nth_run=nth_run) if (by, job.id, nth_run) in under_way:
+                handler = under_way.pop((by, job.id, nth_run))
                 handler.returned = entry.returned
                 _end(handler, number, entry.at, entry.how)
             case Died(by=by):
@@ -217,8 +217,8 @@ def _end(handler: Handler, number: int, at: float, how: str) -> None:
     handler.last, handler.until, handler.how = number, at, how
 
 
-def turn_of(history: SimulatedHistory, handler: Handler) -> Turn:
+def run_spec_of(history: SimulatedHistory, handler: Handler) -> RunSpec:
     """What the handler was to do."""
-    order = orders(history).get(handler.began.job.id)
-    turn = handler.began.turn
-    return order.turns[turn] if order is not None and turn < len(order.turns) else Turn()
+    spec = job_specs(history).get(handler.began.job.id)
+    nth_run = handler.began.nth_run
+    return spec.runs[nth_run] if spec is not None and nth_run < len(spec.runs) else RunSpec()

@@ -8,7 +8,7 @@ from math import inf
 from ..history import History, SimulatedHistory
 from ..plan import Does
 from .lives import Life, lives
-from .reading import ROUNDING, SOON, Handler, end_of, handlers, runs, turn_of, was_lost, when
+from .reading import ROUNDING, SOON, Handler, end_of, handlers, run_spec_of, runs, was_lost, when
 
 
 def who_has_lost_a_job_stops(history: SimulatedHistory) -> Iterator[str]:
@@ -73,9 +73,9 @@ def no_handler_is_cut_short_without_a_reason(history: History) -> Iterator[str]:
 
 def _goes_on(history: SimulatedHistory, handler: Handler, life: Life, deadline: float) -> bool:
     """Whether it has not ended by then, as far as one can tell, and may not take longer."""
-    turn = turn_of(history, handler)
-    if turn.does is Does.RESIST:
+    run_spec = run_spec_of(history, handler)
+    if run_spec.does is Does.RESIST:
         stood = sum(each.ends - each.begins for each in life.troubles if not each.verb)
-        deadline = max(deadline, handler.began.at + turn.after + stood + SOON)
+        deadline = max(deadline, handler.began.at + run_spec.after + stood + SOON)
     deadline = life.awake_at(deadline)
     return deadline < min(handler.until, end_of(history), life.told_until)

@@ -48,7 +48,7 @@ def no_step_is_told_twice(history: History) -> Iterator[str]:
     """
     told: Counter[tuple[str, Step]] = Counter()
     makers = {(e.job.id, e.job.version, e.change.event.name): e for e in history.all(Stored)}
-    asked = {(entry.by, id) for entry in history.all(Asked) for id in entry.act.targets}
+    asked = {(entry.by, id) for entry in history.all(Asked) for id in entry.operation.targets}
     for entry in history.all(Told):
         if isinstance(entry.event, JobEvent) and entry.event.name not in _NO_STEP:
             job, name = entry.event.job, entry.event.name
@@ -109,12 +109,12 @@ def what_is_answered_was_told(history: History) -> Iterator[str]:
         match entry:
             case Told(by=by, event=JobEvent(name=name, job=job)):
                 told.add((by, job.id, name))
-            case Answered(by=by, act=act, answer=answer) if act.verb in kinds:
-                enqueues = act.verb is Verb.ENQUEUE
-                done = [id for id, new in answer if new] if enqueues else _those(act.targets, answer)
+            case Answered(by=by, operation=operation, answer=answer) if operation.verb in kinds:
+                enqueues = operation.verb is Verb.ENQUEUE
+                done = [id for id, new in answer if new] if enqueues else _those(operation.targets, answer)
                 for id in done:
-                    if (by, id, kinds[act.verb]) not in told:
-                        yield f"{when(history, entry.at)} {by} has not told {kinds[act.verb]} of {id}"
+                    if (by, id, kinds[operation.verb]) not in told:
+                        yield f"{when(history, entry.at)} {by} has not told {kinds[operation.verb]} of {id}"
 
 
 def _those(targets: tuple[str, ...], answer: tuple[object, ...]) -> list[str]:
