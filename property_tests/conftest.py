@@ -22,7 +22,7 @@ from tests import parallel
 _ALWAYS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 
 settings.register_profile("dev", _ALWAYS, max_examples=30, stateful_step_count=40)
-settings.register_profile("ci", _ALWAYS, max_examples=240, stateful_step_count=60)
+settings.register_profile("ci", _ALWAYS, max_examples=120, stateful_step_count=60)
 settings.register_profile("long", _ALWAYS, max_examples=1_000, stateful_step_count=60)
 # For mutants: to see that a property fails is enough, so nothing is made smaller or kept.
 settings.register_profile(

@@ -88,7 +88,7 @@ total. None of them broke a rule of its day; those that did, and what was mended
 
 {table}
 
-CI repeats the first 1,000 seeds on each backend, ``make test`` the first 60. A story can be told again by
+CI repeats the first 60 seeds on each backend, ``make test`` the first 15. A story can be told again by
 its seed: ``python -m trioq.testing.simulation 4711``. One seed makes another history over another backend.
 """
 

@@ -36,7 +36,7 @@ from trioq.testing.simulation.plan import (
 pytestmark = pytest.mark.one_backend
 
 #: Profile dev tries every fourth.
-_STRIDE: Final = 1 if settings().max_examples >= 240 else 4
+_STRIDE: Final = 1 if settings().max_examples >= 120 else 4
 
 #: Calls of a worker, from its first one on: each is slow in a world of its own.
 _CALLS: Final = range(1, 25, _STRIDE)

@@ -18,12 +18,12 @@ pytestmark = pytest.mark.slow
 SOON = 5
 
 
-async def test_two_processes_run_each_of_twenty_thousand_jobs_once(queue, journal, start_worker):
+async def test_two_processes_run_each_of_five_thousand_jobs_once(queue, journal, start_worker):
     @queue.task
     async def count(number: int) -> None:
         """The application's, as far as a producer needs it."""
 
-    total = 20_000
+    total = 5_000
     await queue.pause()  # both are to be there when it begins
     await queue.enqueue_many(count.bind(number) for number in range(total))
     workers = [await start_worker(worker_concurrency=20) for _ in range(2)]

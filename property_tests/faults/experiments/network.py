@@ -124,7 +124,7 @@ async def answers_break_off(bench: Bench) -> Result:
 )
 async def stopped_while_nothing_gets_through(bench: Bench) -> Result:
     """Workers get SIGTERM while the store can't be reached for two seconds; some jobs end meanwhile, others don't."""
-    jobs = 10 if bench.quick else 40
+    jobs, away = (10, 0.7) if bench.quick else (40, 2)
     async with proxy_before(bench.store) as proxy, bench.trial() as trial:
         way = bench.store.address(trial.folder, port=proxy.port)
         stopped = [await trial.start_worker(store=way, concurrency=jobs // 2, grace=1.0, lease=3) for _ in range(2)]
@@ -134,7 +134,7 @@ async def stopped_while_nothing_gets_through(bench: Bench) -> Result:
         proxy.break_all()
         for worker in stopped:
             worker.terminate()
-        await trio.sleep(2)
+        await trio.sleep(away)
         proxy.mend()
         trial.note_end_of_fault("cut off")
         for worker in stopped:
