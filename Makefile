@@ -24,14 +24,14 @@ PYTHON ?= $(shell for name in $(NAMES); do $$name $(WILL_DO) >/dev/null 2>&1 && 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half a virtual environment is none
-.PHONY: help demo test test-all newest soak faults faults-full bench mutants mutmut check lint format async types typing imports docs clean
+.PHONY: help demo test test-all newest soak faults faults-full bench mutants mutmut check lint format words async types typing imports docs clean
 
 help:
 	@echo "make demo     watch real jobs go through a durable queue (DEMO_ARGS='--help' for its options)"
 	@echo "make test     run the tests that each change needs (TEST_ARGS='-k lease', PROCESSES=0)"
 	@echo "make test-all run all tests (HYPOTHESIS_PROFILE=ci)"
 	@echo "make newest   run a sample of them on the newest Python that there is"
-	@echo "make check    all of: lint format async types typing imports docs"
+	@echo "make check    all of: lint format words async types typing imports docs"
 	@echo "make soak     simulate worlds that nobody has seen yet, and count them (MINUTES=20)"
 	@echo "make faults   break real processes and servers for a quarter of an hour, and count (FAULTS='kill redis')"
 	@echo "make bench    measure trioq and its peers side by side (BENCH='--quick', BENCH='bullmq drain')"
@@ -83,7 +83,7 @@ mutants: $(VENV)/.has-test
 mutmut: $(VENV)/.has-mutmut
 	$(BIN)/python -m property_tests.mutants.generated $(or $(MUTANT),--write)
 
-check: lint format async types typing imports docs
+check: lint format words async types typing imports docs
 
 # --- each check ---------------------------------------------------------------------------------
 
@@ -92,6 +92,13 @@ lint: $(VENV)/.has-dev
 
 format: $(VENV)/.has-dev
 	$(BIN)/ruff format --check
+
+# A sentence names its actor: a worker, a caller, another process.  This number may only fall.
+NAMELESS = 0
+words:
+	@grep -rwniE --include='*.py' --include='*.sql' --include='*.lua' 'who(m)?ever|(some|no|any|every)body' trioq | \
+		awk '{ print } END { if (NR > $(NAMELESS)) { \
+			print NR " lines have no actor, more than $(NAMELESS): name the worker, the caller, the process"; exit 1 } }'
 
 # What ruff's ASYNC rules let pass, such as an unshielded await in a finally.  It reads no folders and no pyproject.toml,
 # and takes most of a second for a file: so only trioq/ is read, where it has async code, by two processes.

@@ -13,6 +13,7 @@ from trioq._exports import PUBLIC
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = {path: path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.rst")}
+GUIDES = {path: path.read_text(encoding="utf-8") for path in ROOT.glob("*.md")}
 REFERENCE = "\n".join(text for path, text in PAGES.items() if path.parent.name == "reference")
 
 
@@ -33,15 +34,18 @@ def test_the_reference_has_every_option():
     assert set(re.findall(r"\* - ``(\w+)``", REFERENCE)) >= set(trioq.Options.__annotations__)
 
 
-def test_every_file_that_a_page_names_exists():
-    for page, text in PAGES.items():
-        for name in re.findall(r"``(trioq/[\w/.]+)``", text):
-            assert (ROOT / name).is_file(), f"{page.name} names {name}"
+def test_every_file_and_folder_that_a_page_names_exists():
+    found = 0
+    for page, text in (PAGES | GUIDES).items():
+        for name in re.findall(r"`((?:trioq|tests|property_tests|benchmarks|docs)/[\w/.]*)`", text):
+            found += 1
+            assert (ROOT / name).exists(), f"{page.name} names {name}"
+    assert found > 50
 
 
 def test_every_function_and_class_of_the_tour_exists():
     tour = PAGES[ROOT / "docs" / "internals" / "life_of_a_job.rst"]
-    names = re.findall(r"``((?:Bound|Queue|WorkerRun|Signature|JobHandle|run_)[\w.]*)``", tour)
+    names = re.findall(r"``((?:Bound|Queue|Worker|WorkerRun|ActiveJob|Signature|JobHandle|run_)[\w.]*)``", tour)
     assert names
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "trioq").rglob("*.py"))
     for name in names:
