@@ -35,8 +35,8 @@ from trioq.testing.simulation.plan import (
 
 pytestmark = pytest.mark.one_backend
 
-#: Profile dev tries every fourth.
-_STRIDE: Final = 1 if settings().max_examples >= 120 else 4
+#: Profile dev tries every eighth.
+_STRIDE: Final = 1 if settings().max_examples >= 120 else 8
 
 #: Calls of a worker, from its first one on: each is slow in a world of its own.
 _CALLS: Final = range(1, 25, _STRIDE)

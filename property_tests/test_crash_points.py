@@ -50,8 +50,8 @@ _LIVES = {
     ),
 }
 
-#: Profile dev tries every fourth of the calls, and every twentieth of the steps; ci each call, and every second step.
-_CALLS, _STEPS = {30: (4, 20), 120: (1, 2)}.get(settings().max_examples, (1, 1))
+#: Profile dev tries every eighth of the calls, and every fortieth of the steps; ci each call, and every second step.
+_CALLS, _STEPS = {30: (8, 40), 120: (1, 2)}.get(settings().max_examples, (1, 1))
 
 
 @pytest.mark.parametrize("life", _LIVES.values(), ids=_LIVES)

@@ -308,6 +308,7 @@ async def test_tasks_ask_one_after_the_other(connection: Connection):
     assert sorted(answers) == [(number, number) for number in range(20)]
 
 
+@pytest.mark.slow
 async def test_a_large_query_that_is_cancelled_leaves_the_connection_in_order(connection: Connection):
     dice, hit = Random(5), 0
     for _ in range(20):
@@ -566,6 +567,7 @@ async def test_many_at_once_are_all_stored(connection: Connection):
     assert await one(connection, "SELECT count(*) FROM t") == 5_000
 
 
+@pytest.mark.slow
 async def test_many_at_once_that_are_cancelled_within_a_transaction_are_not_stored(connection: Connection):
     connection.patience = 60  # the server has to undo it all, and may be busy
     with trio.move_on_after(0.01) as scope:
@@ -643,6 +645,7 @@ async def test_copies_cancelled_at_any_moment_leave_the_connection_in_order(conn
         await require_order(connection)
 
 
+@pytest.mark.slow
 async def test_a_stream_can_be_left_half_way_or_cancelled(connection: Connection):
     query = "SELECT generate_series(1, 1000000000)"
     async with aclosing(connection.cursor().stream(query)) as rows:

@@ -35,6 +35,7 @@ def commands(server: Server) -> dict[str, int]:
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("concurrency", "bar"), [(100, 0.1), (10, 0.3)])
 async def test_a_busy_worker_asks_less_than_once_for_many_jobs(server: Server, concurrency: int, bar: float) -> None:
     queue = Queue("q", backend=RedisBackend(server.url))

@@ -38,6 +38,7 @@ def test_several_may_migrate_at_once(start):
     assert shared().sql("SELECT count(*) FROM contended.trioq_migrations") == [(LAYOUT,)]
 
 
+@pytest.mark.slow
 def test_a_worker_on_a_store_without_tables_says_what_to_type(run, tmp_path: Path):
     url = shared().url
     source = f"import trioq\nqueue = trioq.Queue('q', backend=trioq.PostgresBackend({url!r}, schema='missing'))\n"

@@ -132,12 +132,13 @@ def test_a_shell_sees_the_same_line_and_exit_code(run, folder: Path, command: st
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_the_version_is_told(run):
     done = run("-m", "trioq", "--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"trioq {trioq.__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], pytest.param([], marks=pytest.mark.slow)])
 def test_help_names_every_command(run, arguments: list[str]):
     done = run("-m", "trioq", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
