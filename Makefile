@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
-PROCESSES ?= 5
+PROCESSES ?= 4
 BUDGET := 240
 MINUTES ?= 20
 FAULTS ?=
@@ -14,7 +14,7 @@ MUTANT ?=
 
 export HYPOTHESIS_PROFILE ?= dev
 
-# What pytest and Python compile is kept: five processes and all that they start would compile it again.
+# What pytest and Python compile is kept: four processes and all that they start would compile it again.
 unexport PYTHONDONTWRITEBYTECODE
 
 # The first of these names that runs and will do.  A name alone proves nothing: version managers leave dead ones.
