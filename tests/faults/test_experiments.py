@@ -34,7 +34,7 @@ QUICK = {
     "answers break off",
     "stopped while nothing gets through",
     "the store is emptied",
-    "jobs that nobody can read",
+    "jobs that no worker can read",
     "strings that mean something elsewhere",
 }
 
@@ -45,7 +45,7 @@ QUICK_ON_POSTGRES = {
     "rolling restarts",
     "answers break off",
     "stopped while nothing gets through",
-    "jobs that nobody can read",
+    "jobs that no worker can read",
     "connections are terminated",
 }
 

@@ -44,7 +44,7 @@ def test_the_plan_comes_first():
 
 def test_broken_rules_come_last_with_their_sentences_and_how_to_see_it_again():
     lines = tell(MadeHistory().enqueue("j1").take("w1.1", "j1").store("w2.1", "j1", Complete(b"1")))
-    sentence = "How a run ended is written by the process that holds it at that moment, and by nobody else."
+    sentence = "How a run ended is written only by the process that holds it at that moment."
     at = lines.index(f"Broken: {sentence} (only_its_holder_settles_a_run)")
     assert lines[at + 1] == "      0.000 w2.1 writes job:completed of j1, run 1, which w1.1 holds"
     assert lines[-2:] == ["To see it again:", f"  {AGAIN}"]

@@ -1,12 +1,12 @@
 """For tests: does a store keep the contract of a backend, and was a job enqueued?  Needs no test framework.
 
-A store of one's own passes all of it, each check as one test::
+Run each check against your own store, as one test::
 
     @pytest.mark.parametrize("check", trioq.testing.CHECKS, ids=lambda check: check.__name__)
     def test_conforms(check):
         trio.run(check, MyBackend, clock=trio.testing.MockClock(autojump_threshold=0))
 
-or at once: ``trio.run(trioq.testing.check_backend, MyBackend)``.  What the checks are given is told at `check_backend`.
+or at once: ``trio.run(trioq.testing.check_backend, MyBackend)``.  `check_backend` says what the checks are given.
 """
 
 from .._exports import publish as _publish

@@ -1,4 +1,4 @@
-"""Checks of every verb as a Trio citizen: a checkpoint, cancelled cleanly, and content with nothing to do."""
+"""Checks that every verb is a good Trio citizen: a checkpoint, cancelled cleanly, and fine with empty batches."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def _watch(backend: Backend) -> None:
 
 
 async def check_every_verb_is_a_checkpoint(make: Make) -> None:
-    """Each verb lets others run, and can be cancelled, whether or not it has to wait."""
+    """Each verb lets other tasks run, and can be cancelled, whether or not it has to wait."""
     async with make() as backend:
         for name, verb in (await _every_verb(backend)).items():
             try:
@@ -98,7 +98,7 @@ async def check_a_cancelled_write_has_a_known_outcome(make: Make) -> None:
 
 
 async def check_empty_batches_are_fine(make: Make) -> None:
-    """With nothing to do, a verb answers nothing and changes nothing."""
+    """Given nothing to do, a verb answers nothing and changes nothing."""
     async with make() as backend:
         [job] = await held(backend, a_job())
         inserted = await backend.insert([])
@@ -116,7 +116,7 @@ async def check_empty_batches_are_fine(make: Make) -> None:
 
 
 async def check_concurrent_writes_each_get_their_own_answer(make: Make) -> None:
-    """However writes are merged on their way, each caller hears of its own jobs, and a refused one fails alone."""
+    """However writes are merged on their way, each caller gets its own answer, and a refused change fails alone."""
     async with make() as backend:
         jobs = await held(backend, *(a_job(str(number)) for number in range(12)))
         now = await store_time(backend)

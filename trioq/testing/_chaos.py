@@ -1,6 +1,6 @@
 """A backend on which calls go wrong as they do on a bad day, and go wrong again the same way for the same seed.
 
-What a caller may meet keeps the contract of `trioq.abc.Backend`; what a killed process meets is in ``_idempotent``.
+What a caller meets keeps the contract of `trioq.abc.Backend`.  What a killed process meets is in ``_idempotent``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _Errand:
     error: Exception | None = None
 
     async def run(self, errands: set[_Errand]) -> None:
-        """Travel, and leave *errands* at the end.  Cancelled on its way there, it never arrives."""
+        """Send the request, wait for its reply, and leave *errands*.  Cancelled on its way there, it never arrives."""
         try:
             with self.scope:
                 await trio.sleep(self.there)
@@ -68,7 +68,7 @@ class _Errand:
                 await trio.sleep(self.back)
             if self.scope.cancelled_caught:
                 self.error = BackendUnavailable("chaos: the store was closed meanwhile")
-        except Exception as error:  # the reply, and it is the caller's, if anybody still waits for it
+        except Exception as error:  # it is the reply, for a caller that still waits
             self.error = error
         finally:
             errands.discard(self)
@@ -88,14 +88,14 @@ class ChaosBackend(FaultInjector):
 
         queue.backend = chaos = ChaosBackend(InMemoryBackend(), seed=7)
 
-    A share *rate* of the calls goes wrong, and of the hints: a call is refused; or has its effect and is not answered;
-    or its request, or its reply, comes up to *delay* seconds late; or an outage of up to *outage* seconds begins, and
-    refuses all.  Hints are dropped, doubled or late.  A write that takes longer than the contract allows raises
-    BackendUnavailable, and its effect may still come.  With *outage* 0 there are no outages.
+    A share *rate* of the calls and of the hints goes wrong.  A call is refused; or it takes effect and is not answered;
+    or its request, or its reply, comes up to *delay* seconds late.  Or an outage of up to *outage* seconds begins, and
+    refuses all calls; with *outage* 0 there are none.  Hints are dropped, doubled or late.  A write that takes longer
+    than the contract allows raises BackendUnavailable, and its effect may still come.
 
     But for outages, the n-th call of a verb meets the same fate whenever *seed* is the same, whatever calls of other
-    verbs there are.  `rate` can be set at any time.  Several of them on one *inner* are like several processes on one
-    store.
+    verbs there are.  `rate` can be set at any time.  Several of these backends around one *inner* act like several
+    processes on one store.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class ChaosBackend(FaultInjector):
         self._away_until = -inf
 
     async def _stop(self) -> None:
-        """Requests that are still on their way never arrive."""
+        """Stop: requests that are still on their way never arrive."""
         errands = list(self._errands)
         for errand in errands:
             errand.scope.cancel()
@@ -151,16 +151,16 @@ class ChaosBackend(FaultInjector):
         await self.inner.migrate()
 
     async def insert_within(self, transaction: Any, jobs: Sequence[Job]) -> Inserted:
-        """Enqueue in somebody's transaction; here nothing goes wrong, for it goes by another way."""
+        """Enqueue in the caller's transaction; here nothing goes wrong, for the call bypasses `ask`."""
         return await self.inner.insert_within(transaction, jobs)
 
-    # --- what becomes of a call, or a hint ---
+    # --- the fate of a call, or a hint ---
 
     def _fate(self, verb: str, mishaps: Sequence[_Mishap]) -> tuple[_Mishap | None, float]:
         """What goes wrong, if anything, and a share from 0 to 1 of how badly.
 
-        Each verb has dice of its own, and each call rolls them as often: so neither the calls of others nor a `rate`
-        that was set meanwhile change what becomes of the next ones.
+        Each verb has dice of its own, and each call rolls them equally often.  So neither calls of other verbs nor a
+        new `rate` change the fate of later calls.
         """
         dice = self._dice.setdefault(verb, Random(f"{self.seed} {verb}"))
         roll, mishap, share = dice.random(), dice.choice(mishaps), dice.random()
@@ -178,7 +178,7 @@ class ChaosBackend(FaultInjector):
         return mishap, share
 
     async def ask(self, verb: str, *args: Any) -> Any:
-        """Ask the inner backend, unless fate will have it otherwise.  A write that has left is waited for."""
+        """Ask the inner backend, unless this call goes wrong.  The caller waits for a write that has left."""
         await trio.lowlevel.checkpoint()  # until here the request has not left
         mishap, share = self._fate(verb, _OF_CALLS)
         if mishap is None:
@@ -201,13 +201,13 @@ class ChaosBackend(FaultInjector):
         raise lost
 
     def _patience(self, verb: str, args: tuple[Any, ...]) -> float:
-        """How long a caller is kept waiting.  A claim or a renewal takes no more than a third of its lease, either."""
+        """Seconds that a caller waits at most: for a claim or a renewal no more than a third of its lease, either."""
         lease: float = {"claim": lambda: args[3], "renew": lambda: args[0].lease}.get(verb, lambda: inf)()
         return min(self.patience, lease / 3)
 
     @asynccontextmanager
     async def watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
-        """The hints of the inner backend, as far as they come through."""
+        """The hints of the inner backend, some of which get lost, come twice or come late."""
         self.require_open()
         await trio.lowlevel.checkpoint()
         mishap, _ = self._fate("watch", _OF_WATCHES)

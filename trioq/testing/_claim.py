@@ -1,4 +1,4 @@
-"""Checks of ``claim``: which jobs, in which order, to whom, and what the reply says of the rest."""
+"""Checks of ``claim``: which jobs, in which order, to which worker, and what the reply says of the rest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ._given import (
 
 
 async def check_claim_equals_the_pure_step(make: Make) -> None:
-    """Each claimed job is its pure Claim step at the reply's now, as answered and as stored, in every run of it."""
+    """As answered and as stored, a claimed job is what the pure Claim step makes at the reply's now, in every run."""
     async with make() as backend:
         jobs = [a_job("1", ttl=LONG, metadata={"a": [1]}), a_job("2", delay=0.0), a_job("3", queue=OTHER)]
         befores = list((await backend.insert(jobs)).jobs)
@@ -43,7 +43,7 @@ async def check_claim_equals_the_pure_step(make: Make) -> None:
 
 
 async def check_claim_order_is_priority_then_readiness_then_seq(make: Make) -> None:
-    """Jobs are handed out lower priorities first, of equals the longest ready one, of these the first inserted."""
+    """Jobs are handed out by priority, lower numbers first, then the longest ready first, then the first inserted."""
     async with make() as backend:
         await backend.insert(
             [
@@ -90,12 +90,12 @@ async def check_any_number_of_due_jobs_is_handed_out_in_the_end(make: Make) -> N
 
 
 async def check_queues_are_served_in_the_order_given(make: Make) -> None:
-    """The first queue named is emptied first, whatever the priorities in the others; other queues are left alone."""
+    """The first queue named is emptied first, whatever the priorities in the others; unnamed queues are left alone."""
     async with make() as backend:
         places = [("1", OTHER), ("2", QUEUE), ("3", OTHER), ("4", "third")]
         await backend.insert([a_job(id, queue=queue, priority=-int(id)) for id, queue in places])
         assert await claimed_ids(backend, queues=[OTHER, QUEUE], limit=1) == ["3"], "the first queue first"
-        found = await claimed_ids(backend, queues=[QUEUE, OTHER, "nobody's"])
+        found = await claimed_ids(backend, queues=[QUEUE, OTHER, "unknown"])
         assert found == ["2", "1"], "whichever it is; and then the next"
 
 
@@ -133,8 +133,8 @@ async def check_paused_queues_hand_out_nothing(make: Make) -> None:
         reply = await claim(backend, [QUEUE, OTHER], idle=True)
         assert [job.id for job in reply.jobs] == ["other"], "a paused queue hands out nothing"
         assert reply.paused == {QUEUE}, "the reply names the paused queues among those asked for"
-        assert reply.next_due is None, "what comes due in a paused queue wakes nobody"
-        assert not reply.last_life, "what waits in a paused queue concerns nobody"
+        assert reply.next_due is None, "what comes due in a paused queue wakes no worker"
+        assert not reply.last_life, "what waits in a paused queue concerns no worker"
         await move(backend, active, Release())
         await wait_until(backend, (await stored(backend, a_job("timed"))).run_at)
         assert await claimed_ids(backend) == [], "a paused queue hands out nothing, though it comes due"
@@ -146,7 +146,7 @@ async def check_paused_queues_hand_out_nothing(make: Make) -> None:
 
 
 async def check_a_last_life_job_goes_alone_to_an_idle_worker(make: Make) -> None:
-    """A job that one more crash would end is handed out first and alone, to an idle worker only; others hear of it."""
+    """A job that one more crash would end is handed out first and alone, to idle workers only; busy ones are told."""
     async with make() as backend:
         await backend.insert([*some_jobs(2), a_job("frail", max_crashes=1, priority=9), a_job("too", max_crashes=1)])
         busy = await claim(backend, limit=1)

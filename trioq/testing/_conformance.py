@@ -31,8 +31,8 @@ async def check_backend(make: Make) -> None:
     """Prove that the backends which *make* answers keep the whole contract of `trioq.abc.Backend`.
 
     *make* is called for each check, and answers a backend over a new, empty store, not yet entered.  Some checks
-    wait for a second of store time, looking at the store's clock as they sleep.  So either that clock follows
-    Trio's, and the checks run under ``MockClock(autojump_threshold=0)``; or both run by themselves.
+    wait for a second of store time: they sleep, and read the store's clock.  So either that clock follows Trio's, and
+    the checks run under ``MockClock(autojump_threshold=0)``; or both are real clocks.
 
     AssertionError tells what does not hold, and which check says so.
     """

@@ -1,4 +1,4 @@
-"""What an application's tests want to know of a queue: whether a job was enqueued."""
+"""Assertions for the tests of an application: whether a job was enqueued."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def assert_enqueued(queue: Queue, task: Task[..., Any, Any] | str, /, *arg
             job = await assert_enqueued(queue, send, "a@example.org", subject="Welcome")
             assert job.priority == 5
 
-    However they were passed, arguments that the task's function would see as the same are the same.  The failure
+    Arguments are the same if the task's function would see the same values, however they were passed.  The failure
     lists what is there.
     """
     named = task if isinstance(task, Task) else queue.tasks.get(task)
@@ -66,7 +66,7 @@ def _arguments(task: Task[..., Any, Any] | None, job: Job) -> object:
 
 
 def _as_bound(task: Task[..., Any, Any] | None, args: Sequence[Any], kwargs: Mapping[str, Any]) -> object:
-    """What can be compared: by the function's own names, where it is known."""
+    """Bind the arguments to the function's own names, where it is known, so that calls can be compared."""
     if task is None:
         return (list(args), dict(kwargs))
     bound = task.signature.bound.bind(*args, **kwargs)

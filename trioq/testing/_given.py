@@ -1,4 +1,4 @@
-"""What the checks begin with: jobs, who claims and settles them, a look at a whole store.  No check is here."""
+"""What the checks share: jobs, claims, settlements, and reads of a whole store.  No check is here."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def held(backend: Backend, *jobs: Job, **how: Any) -> list[Job]:
 
 
 async def settle(backend: Backend, job: Job, command: Command, now: float | None = None) -> Verdict:
-    """What becomes of *command*, given to *job* as somebody has read it."""
+    """Settle *job*, as it was read before, by *command*; answers the verdict."""
     change = step(job, command, await store_time(backend) if now is None else now)
     [verdict] = (await backend.settle([change])).verdicts
     return verdict
@@ -81,7 +81,7 @@ async def move(backend: Backend, job: Job, command: Command, now: float | None =
     """Store what *command* makes of *job*, and answer the new record."""
     change = step(job, command, await store_time(backend) if now is None else now)
     [verdict] = (await backend.settle([change])).verdicts
-    assert verdict is Verdict.STORED, f"{change} is {verdict}, though nobody else has touched the job"
+    assert verdict is Verdict.STORED, f"{change} is {verdict}, though no other write has touched the job"
     return job.after(change)
 
 
@@ -140,7 +140,7 @@ async def wait_until(backend: Backend, at: float) -> None:
 
 
 def assert_same(found: Iterable[Job | None], wanted: Iterable[Job | None], why: str) -> None:
-    """Fail with the fields that differ: two reprs of forty fields tell nobody anything."""
+    """Fail with the fields that differ: two reprs of forty fields can't be compared by eye."""
     found, wanted = list(found), list(wanted)
     if found == wanted:
         return

@@ -1,4 +1,4 @@
-"""Does a handler bear to be run again?  A job is, whenever its worker dies."""
+"""Asserts that a handler may safely run again, as it does whenever its worker dies."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ async def assert_idempotent(
 
         await assert_idempotent(charge, "order-7", 30, observe=lambda: ledger, reset=ledger.clear)
 
-    A worker runs the job, in a store of its own.  Then, once for each checkpoint of the handler and once for the
-    moment before its end is stored, a worker that has come that far is killed, as by ``kill -9``: nothing of the
-    handler runs any more, no ``finally``.  A second worker runs the same job again, id and all, and each time the
+    A worker runs the job, in a store of its own.  Then the run is repeated with a worker that is killed, as by
+    ``kill -9``: once at each checkpoint of the handler, and once just before its end is stored.  Nothing of a killed
+    handler runs any more, no ``finally``.  A second worker runs the same job again, with the same id.  Each time the
     result, and what *observe* answers, must be what they were.  AssertionError names the point and the difference.
 
     *observe* may be left out where the result says it all; TypeError where there is no result either.
 
-    *reset* puts the world back before each run; either may be async.  Handlers find *resources* in
-    ``current_job().resources``, or the value of *lifespan*, which each worker enters for itself, and which is left
-    when it dies: what a dead process had open is closed.  A bound call, ``charge.bind(...)``, can be given in place of
-    task and arguments.  The job's delay and TTL don't count, nor does anybody wait for leases and retries.
+    *reset* puts the world back before each run.  Both *observe* and *reset* may be async.  Handlers find *resources*,
+    or the value of *lifespan*, in ``current_job().resources``.  Each worker enters *lifespan* for itself, and it is
+    left when the worker dies: what a dead process had open is closed.  A bound call, ``charge.bind(...)``, can be given
+    in place of task and arguments.  The job's delay and TTL don't count, and leases and retries take no time.
 
     Plain and sandboxed handlers are killed only before their end is stored.  Cancelled, it cancels the workers.
     """
@@ -58,7 +58,7 @@ async def assert_idempotent(
         raise TypeError("resources and lifespan exclude each other: give one of them")
     scene = Scene(
         queue=queue,
-        # A second run there must be, however many crashes the queue's settings allow.
+        # There must be a second run, however few crashes the queue's settings allow.
         job=call.job.having({"delay": None, "ttl": None, "run_at": 0.0, "max_crashes": 3}),
         observe=observe or (lambda: None),
         lifespan=lifespan or (lambda _: nullcontext(resources)),

@@ -26,7 +26,7 @@ async def check_insert_stores_what_the_pure_stamp_says(make: Make) -> None:
 
 
 async def check_insert_returns_the_known_job_for_a_known_id(make: Make) -> None:
-    """An id that the queue has answers that job as it is now, also after it ended, and stores nothing."""
+    """Inserting an id that the queue has answers that job as it is now, also after it ended, and stores nothing."""
     async with make() as backend:
         [active] = await held(backend, a_job("1", payload=b"first"))
         reply = await backend.insert([a_job("1", payload=b"second", task="other")])
@@ -38,7 +38,7 @@ async def check_insert_returns_the_known_job_for_a_known_id(make: Make) -> None:
 
 
 async def check_insert_returns_the_live_job_for_a_live_unique_key(make: Make) -> None:
-    """A unique key that a live job of the queue has answers that job, and stores nothing."""
+    """Inserting a unique key that a live job of the queue has answers that job, and stores nothing."""
     async with make() as backend:
         first = (await backend.insert([a_job("1", unique_key="k", delay=LONG)])).jobs
         reply = await backend.insert([a_job("2", unique_key="k"), a_job("3")])
@@ -102,7 +102,7 @@ async def check_seqs_grow_and_are_never_used_twice(make: Make) -> None:
 
 
 async def check_an_id_that_comes_back_begins_anew(make: Make) -> None:
-    """Nothing of a removed job clings to a new one of its id: neither its time, nor its priority, nor its past."""
+    """A new job with the id of a removed one inherits nothing from it: no time, no priority, no past."""
     async with make() as backend:
         await backend.insert([a_job("1", priority=-1), a_job("2", ttl=0.0), a_job("3", unique_key="k")])
         assert await backend.remove(QUEUE, ["1", "2", "3"]) == [True, True, True]

@@ -1,4 +1,4 @@
-"""Checks of ``renew``, ``overdue`` and ``workers``: who still has a lease, and who has lost it."""
+"""Checks of ``renew``, ``overdue`` and ``workers``: which worker still has a lease, and which has lost it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def check_renew_extends_a_lease_and_leaves_the_version(make: Make) -> None
         await held(backend, *listed, *others, queues=[QUEUE, OTHER])
         jobs = [await stored(backend, job) for job in [*listed, *others]]
         reply = await backend.renew(presence(lease=LONG * 2), [_lease(job) for job in jobs[:2]])
-        assert reply.lost == {}, "nobody took them"
+        assert reply.lost == {}, "no other worker took them"
         renewed = [job.having({"lease_until": reply.now + LONG * 2}) for job in jobs[:2]]
         found = [await stored(backend, job) for job in jobs]
         assert_same(found, [*renewed, *jobs[2:]], "the listed leases are extended, and nothing else")
@@ -54,12 +54,12 @@ async def check_renew_saves_progress(make: Make) -> None:
 
 
 async def check_renew_extends_a_lease_past_its_deadline(make: Make) -> None:
-    """A lease that ran out is still its holder's, until somebody takes it."""
+    """A lease that ran out is still its holder's, until another worker takes it."""
     async with make() as backend:
         [job] = await held(backend, a_job())
         await lose(backend, job)
         reply = await backend.renew(presence(lease=LONG), [_lease(job)])
-        assert reply.lost == {}, "nobody took it"
+        assert reply.lost == {}, "no other worker took it"
         assert (await stored(backend, job)).lease_until == reply.now + LONG, "it is extended"
         assert list((await backend.overdue(10)).jobs) == [], "it is not overdue any more"
 
@@ -105,7 +105,7 @@ async def check_a_stale_renewal_revives_nothing(make: Make) -> None:
 
 
 async def check_renew_names_the_leases_that_were_not_listed(make: Make) -> None:
-    """The reply names what the store holds in this worker's name that it did not list, and nothing else."""
+    """The reply names the jobs that this worker holds and the renewal did not list, and nothing else."""
     async with make() as backend:
         jobs = await held(backend, *some_jobs(4), a_job("2", queue=OTHER), queues=[QUEUE, OTHER])
         await backend.insert([a_job("theirs")])
@@ -117,9 +117,9 @@ async def check_renew_names_the_leases_that_were_not_listed(make: Make) -> None:
 
 
 async def check_workers_lists_who_has_renewed(make: Make) -> None:
-    """A worker is listed with what it last said of itself, and no more once its lease is over."""
+    """A worker is listed, with what it last said of itself, until its lease is over."""
     async with make() as backend:
-        assert await backend.workers() == [], "nobody has renewed"
+        assert await backend.workers() == [], "no worker has renewed"
         await backend.renew(presence(ADA), [])
         await backend.renew(presence(BOB), [])
         here = sorted(await backend.workers(), key=lambda seen: seen.worker)
@@ -132,7 +132,7 @@ async def check_workers_lists_who_has_renewed(make: Make) -> None:
 
 
 async def check_overdue_names_what_ran_out(make: Make) -> None:
-    """Overdue are active jobs past their lease and unclaimed ones past their TTL, of all queues, paused ones too."""
+    """``overdue`` names active jobs past their lease and unclaimed ones past their TTL, of all queues, also paused."""
     async with make() as backend:
         [lost, running, _] = await held(backend, a_job("lost"), a_job("running", ttl=0.0), a_job("kept"))
         [done] = await held(backend, a_job("done", ttl=0.0), worker=BOB)
@@ -147,7 +147,7 @@ async def check_overdue_names_what_ran_out(make: Make) -> None:
         )
         await backend.pause(QUEUE)
         await lose(backend, lost)
-        for _ in range(2):  # they are named until somebody settles them
+        for _ in range(2):  # they are named until they are settled
             jobs = (await backend.overdue(10)).jobs
             assert sorted(job.id for job in jobs) == ["lost", "ready", "timed"], [job.id for job in jobs]
             assert_same(jobs, [await stored(backend, job) for job in jobs], "overdue answers the records as they are")

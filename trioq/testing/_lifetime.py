@@ -1,4 +1,4 @@
-"""Checks of a backend's lifetime: who may enter and leave, in which order, and what stays."""
+"""Checks of a backend's lifetime: its users enter and leave in any order, and what is stored stays."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def check_users_may_leave_in_any_order(make: Make) -> None:
             nursery.start_soon(use, number)
             await entered[number].wait()
         for number in (0, 2, 1):  # the one that opened it leaves first
-            assert backend.opened, "somebody still uses it"
+            assert backend.opened, "another user still uses it"
             leave[number].set()
             await left[number].wait()
     assert not backend.opened, "the last user has left"
@@ -111,7 +111,7 @@ async def check_one_run_at_a_time(make: Make) -> None:
 async def check_verbs_belong_to_the_run_that_opened_it(make: Make) -> None:
     """A verb that is called in another ``trio.run`` than the one that has it open raises BackendBusy, and does nothing.
 
-    After a run has ended without leaving, nobody has it open: BackendNotOpen.
+    After a run has ended without leaving, the backend is not open: verbs raise BackendNotOpen.
     """
     async with make() as backend:
         await backend.insert([a_job()])

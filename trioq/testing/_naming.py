@@ -1,4 +1,4 @@
-"""What the factory of a backend is called on a command line, ``module:factory``, and which one is called so."""
+"""Names of backend factories on a command line, ``module:factory``: from a name to its factory, and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of ``get``, ``find``, ``counts`` and ``queues``: what a look at the store shows."""
+"""Checks of ``get``, ``find``, ``counts`` and ``queues``: what the read verbs show of the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ async def check_get_answers_each_id_in_order(make: Make) -> None:
     """A get answers each id in turn, repeats too, with its job, or None where its queue has none of that id."""
     async with make() as backend:
         jobs = list((await backend.insert([*some_jobs(3), a_job("other", queue=OTHER)])).jobs)
-        found = (await backend.get(QUEUE, ["2", "nobody", "0", "other", "2"])).jobs
+        found = (await backend.get(QUEUE, ["2", "unknown", "0", "other", "2"])).jobs
         assert_same(found, [jobs[2], None, jobs[0], None, jobs[2]], "get answers in order")
 
 
@@ -53,9 +53,9 @@ async def check_find_reaches_the_end_of_a_large_queue(make: Make) -> None:
 
 
 async def check_counts_are_exact_for_every_state(make: Make) -> None:
-    """Counts name every state, with as many jobs as a full find shows, after every move."""
+    """Counts name every state, with as many jobs as a full find shows, after every step."""
     async with make() as backend:
-        assert await backend.counts("nobody's") == dict.fromkeys(State, 0), "every state is there"
+        assert await backend.counts("unknown") == dict.fromkeys(State, 0), "every state is there"
         active = await held(backend, *some_jobs(5, ttl=0.0))
         await backend.insert([a_job("a"), a_job("b"), a_job("c", delay=LONG), a_job("d", queue=OTHER)])
         commands: list[Command] = [Complete(), Reject("no"), Expire(), Cancel()]
@@ -74,7 +74,7 @@ async def _counted(backend: Backend) -> dict[State, int]:
 
 
 async def check_queues_names_what_has_a_record_or_is_paused(make: Make) -> None:
-    """A queue is listed while it has a record or is paused; looking at one does not make it."""
+    """A queue is listed while it has a record or is paused; reading from one does not create it."""
     async with make() as backend:
         await backend.insert([a_job("1"), a_job("2", queue=OTHER)])
         await backend.pause("empty")

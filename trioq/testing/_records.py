@@ -1,4 +1,4 @@
-"""Checks that a record comes back as it went in: bytes, names, numbers, texts, and fields that nobody knows."""
+"""Checks that a record comes back as it went in: bytes, names, numbers, texts, and unknown fields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._given import LONG, OTHER, Make, a_job, all_ids, assert_same, claim, held,
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
-#: What a store might take for something else: a pattern, a quote, a path, a key of its own, an end.
+#: Names that a store might take for something else: a pattern, a quote, a path, a key of its own, an end.
 _NAMES = (
     _PRINTABLE,
     " ",
@@ -53,10 +53,10 @@ async def check_payloads_and_results_are_opaque_bytes(make: Make) -> None:
     """Payloads and results come back as the bytes that they were, whatever these are, up to a mebibyte."""
     async with make() as backend:
         jobs = [a_job(str(number), payload=payload) for number, payload in enumerate(_BYTES)]
-        await _survive(backend, jobs, "a payload is bytes that nobody reads")
+        await _survive(backend, jobs, "a payload is bytes that no store reads")
         for job, result in zip((await claim(backend)).jobs, _BYTES, strict=True):
             done = await move(backend, job, Complete(result))
-            assert_same([await stored(backend, job)], [done], "a result is bytes that nobody reads")
+            assert_same([await stored(backend, job)], [done], "a result is bytes that no store reads")
 
 
 async def check_names_may_have_every_printable_character(make: Make) -> None:

@@ -1,4 +1,4 @@
-"""Backends whose verbs all go through one method: what stands between a program and its store overrides that."""
+"""Backends whose verbs all go through one method, which a class between a program and its store overrides."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ T = TypeVar("T")
 
 
 class Relay(Backend):
-    """A subclass writes `ask`, to which every verb leads; and ``watch``, which is no verb like the others."""
+    """Passes every verb to `ask`, which a subclass writes; it also writes ``watch``, which is no such verb."""
 
     @abstractmethod
     async def ask(self, verb: str, *args: Any) -> Any:
         """Do what the verb, such as ``"claim"``, does."""
 
     async def call(self, verb: Callable[Concatenate[Backend, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`ask`, with the types of the verb."""
+        """Call `ask`, with the types of the verb."""
         self.require_open()
         assert not kwargs, "all arguments are passed by position"
         answer: T = await self.ask(verb.__name__, *args)
@@ -92,7 +92,7 @@ class Relay(Backend):
 
 
 class FaultInjector(Relay):
-    """Another backend, *inner*, around which a subclass lets calls go wrong, in its `ask`.
+    """A backend around another one, *inner*: a subclass lets calls go wrong in its `ask`.
 
     If that raises at once, the request never leaves.  If it raises after ``await super().ask(verb, *args)``, the
     request has had its effect, and its answer is lost.

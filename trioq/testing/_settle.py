@@ -123,7 +123,7 @@ async def check_a_repeat_answers_stored_though_its_job_came_due(make: Make) -> N
         assert await _verdicts(backend, change) == [STORED]
         await wait_until(backend, job.after(change).run_at)
         assert await claimed_ids(backend, limit=0) == [], "a look at what is due takes nothing"
-        assert await _verdicts(backend, change) == [STORED], "nobody has touched the job since"
+        assert await _verdicts(backend, change) == [STORED], "no other write has touched the job since"
 
 
 async def check_each_change_of_a_batch_stands_alone(make: Make) -> None:
@@ -168,7 +168,7 @@ async def check_a_requeue_loses_its_key_to_a_live_job(make: Make) -> None:
 async def check_a_reclaim_loses_to_a_renewal(make: Make) -> None:
     """A Reclaim is stored only if the lease is still the one that was read: a renewal in between saves the job.
 
-    That is so as well where the Reclaim would end it.
+    The same holds where the Reclaim would end the job.
     """
     for last_life in (False, True):
         await _reclaim_beside_a_renewal(make, a_job(max_crashes=1) if last_life else a_job(), last_life)
@@ -185,7 +185,7 @@ async def _reclaim_beside_a_renewal(make: Make, new: Job, last_life: bool) -> No
         assert_same([await stored(backend, job)], [renewed], "the renewed job is left alone")
         late = await lose(backend, job)
         again = await move(backend, late, Reclaim())
-        assert_same([await stored(backend, job)], [again], "a lease that nobody renewed is reclaimed")
+        assert_same([await stored(backend, job)], [again], "a lease that was not renewed is reclaimed")
 
 
 async def check_progress_can_be_noted_with_a_step(make: Make) -> None:
@@ -198,7 +198,7 @@ async def check_progress_can_be_noted_with_a_step(make: Make) -> None:
 
 
 async def _couple(backend: Backend) -> tuple[Change, Job]:
-    """A step that belongs together with another queue's and with a new job; and that other job."""
+    """Make a change that has a step of another queue's job and a new job beside its own; answers the other job, too."""
     [parent, child] = await held(backend, a_job("p"), a_job("c", queue=OTHER), queues=[QUEUE, OTHER])
     now = await store_time(backend)
     change = attrs.evolve(

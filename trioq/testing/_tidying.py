@@ -33,7 +33,7 @@ async def check_remove_refuses_active_jobs(make: Make) -> None:
         active, done = await held(backend, a_job("active"), a_job("done"))
         await move(backend, done, Complete())
         await backend.insert([a_job("waiting"), a_job("delayed", delay=LONG), a_job("1", queue=OTHER)])
-        asked = ["waiting", "active", "delayed", "nobody", "done", "waiting", "1"]
+        asked = ["waiting", "active", "delayed", "unknown", "done", "waiting", "1"]
         answers = await backend.remove(QUEUE, asked)
         assert list(answers) == [True, False, True, False, True, False, False], f"the answers were {answers}"
         assert await all_ids(backend) == ["active"], "what was removed is gone"
@@ -63,7 +63,7 @@ async def check_prune_drops_what_ended_too_long_ago(make: Make) -> None:
 
 
 async def check_prune_drops_the_oldest_of_too_many(make: Make) -> None:
-    """Of ended jobs of each kind, prune leaves a queue so many: those that ended last, whatever was written first."""
+    """Prune leaves a queue so many ended jobs of each kind: those that ended last, whatever was written first."""
     async with make() as backend:
         await _ended(
             backend,
@@ -104,7 +104,7 @@ async def check_prune_leaves_what_was_requeued(make: Make) -> None:
 
 
 async def check_a_pruned_job_leaves_nothing_behind(make: Make) -> None:
-    """A pruned job gives back its id and its unique key, and the counts know nothing of it."""
+    """A pruned job gives back its id and its unique key, and is counted no more."""
     async with make() as backend:
         await backend.insert(some_jobs(1, unique_key="k"))
         [job] = (await backend.claim([QUEUE], 1, "ada-1", LONG, idle=False)).jobs

@@ -35,13 +35,13 @@ _MOST_RUNS: Final = 1_000
 #: Seconds of Trio's time that a second worker gets.  Long, for under an autojump clock they pass while a thread works.
 _PATIENCE: Final = 3_600.0
 
-#: Where no line of a handler is: what carries it out.
+#: The packages that run a handler, and so hold no line of it.
 _OURS: Final = frozenset({"trio", "trioq"})
 
 
 @attrs.frozen(kw_only=True)
 class Scene:
-    """What is tried, and how the user looks at it."""
+    """The job that is tried, and the functions that the user gave for it."""
 
     queue: Queue
     job: Job
@@ -71,10 +71,10 @@ class Aftermath:
 
 
 class Trial(trio.abc.Instrument):
-    """One way through the job: undisturbed, or its first worker is killed at a point, and a second one follows.
+    """Runs the job once: undisturbed, or its first worker is killed at a point, and a second one follows.
 
-    The points are counted as they come: each time when the handler would go on from a checkpoint, and each time when
-    how a run of it ended would be stored.
+    A point comes each time the handler would go on from a checkpoint, and each time the end of a run would be stored.
+    Points are counted as they come.
     """
 
     def __init__(self, scene: Scene, fatal: int | None) -> None:
@@ -91,7 +91,7 @@ class Trial(trio.abc.Instrument):
         self._failure: Exception | None = None
 
     async def run(self) -> Aftermath:
-        """Run the job until it has ended, and look at what that left.  Nothing of a killed worker moves until then."""
+        """Run the job until it has ended, and answer what that left.  Nothing of a killed worker moves until then."""
         aftermath: Aftermath | None = None
         async with self._store, self._queue, trio.open_nursery() as nursery:
             try:
@@ -133,7 +133,7 @@ class Trial(trio.abc.Instrument):
     async def _live(self, worker: Worker) -> None:
         try:
             await self._run_to_the_end(worker)
-        except Exception as error:  # what the user's lifespan or store raises; of a dead worker nobody wants to know
+        except Exception as error:  # of the user's lifespan or store; those of a dead worker don't count
             if not self._first.dead:
                 self._failure = error
         finally:
@@ -152,7 +152,7 @@ class Trial(trio.abc.Instrument):
     async def _worker(self, name: str) -> AsyncIterator[Worker]:
         """A worker with resources of its own.
 
-        They are entered and left out here: what a killed process had open, the system closes.
+        They are entered and left here, outside of the worker: the system closes what a killed process had open.
         """
         settings = attrs.evolve(
             self._queue.settings,
@@ -176,7 +176,7 @@ class Trial(trio.abc.Instrument):
             yield worker
 
     async def _reclaim(self) -> None:
-        """What the sweep of any other worker does, once the lease has run out."""
+        """Reclaim the job once its lease has run out, as the sweep of any other worker does."""
         self._jump_to((await self._job()).lease_until or 0.0)
         found = await self._store.overdue(1)
         await self._store.settle([step(job, Reclaim(), found.now) for job in found.jobs])
@@ -197,15 +197,15 @@ class Trial(trio.abc.Instrument):
         return time.time() + self._ahead
 
     def _jump_to(self, at: float) -> None:
-        """Make it a little later than *at* in the store: nobody waits for a lease, or for a retry."""
+        """Set the store's clock a little past *at*, so that a trial never waits for a lease or a retry."""
         self._ahead += max(0.0, at - self._now()) + 1
 
     # --- the points ---
 
     def come_to(self, point: Callable[[], str]) -> None:
-        """The first worker is at a point where it can be killed."""
+        """Count a point where the first worker can be killed, and kill it at the fatal one."""
         if self._over.is_set():
-            return  # a dead one, which is buried; or the second one; or the caller was cancelled
+            return  # a dead worker that is being buried, the second worker, or a cancelled caller
         self.points += 1
         if self.points == self._fatal:
             self._point = point  # called later: from within a step of the task, its frames can't be seen
@@ -222,9 +222,9 @@ class Trial(trio.abc.Instrument):
             trio.lowlevel.remove_instrument(self)
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        """Let a task that the handler starts for others, say in a pool's nursery, not be one of its process.
+        """Disown a task that the handler starts in a nursery of others, say a pool's, so that the kill spares it.
 
-        That nursery is closed when the worker has died, and would wait for it.
+        That nursery is closed when the worker has died, and would wait for the task.
         """
         if process_of(task) is not self._first or task.parent_nursery is None:
             return
@@ -232,7 +232,7 @@ class Trial(trio.abc.Instrument):
             disown(task)
 
     def task_scheduled(self, task: trio.lowlevel.Task) -> None:
-        """A task is to take its next step: one of the handler's, maybe."""
+        """Come to a point if this task, which is to take its next step, is one of the handler's."""
         if self._scene.has_checkpoints and running_job in task.context and process_of(task) is self._first:
             self.come_to(lambda: f"when it would have gone on from {_place(task, self._scene.fn)}")
 
@@ -248,12 +248,12 @@ class _Line(FaultInjector):
         """Ask the store; a worker may die on its way to settle."""
         if verb == "settle":
             self._trial.come_to(lambda: "when it had ended, before that was stored")
-            await trio.lowlevel.cancel_shielded_checkpoint()  # who was killed stays here
+            await trio.lowlevel.cancel_shielded_checkpoint()  # a killed worker stays here
         return await super().ask(verb, *args)
 
 
 async def _observed(observe: Callable[[], Any]) -> Any:
-    """What the user sees now, as a copy: what it shows may live on."""
+    """Answer a copy of what *observe* answers now, for that value may change later."""
     value = await called(observe)
     try:
         return deepcopy(value)
@@ -265,7 +265,7 @@ async def _observed(observe: Callable[[], Any]) -> Any:
 
 
 async def called(fn: Callable[[], Any]) -> Any:
-    """What a function answers, sync or async."""
+    """Call a function, sync or async."""
     value = fn()
     return await value if inspect.isawaitable(value) else value
 

@@ -1,4 +1,4 @@
-"""Checks of ``watch``: hints come for what happens while somebody watches.  That none is needed, others check."""
+"""Checks of ``watch``: hints come for what happens during a watch.  Other checks show that no hint is needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..lifecycle import Cancel, Complete, Fail, Release
 from ._given import OTHER, PATIENCE, QUEUE, Make, a_job, claimed_ids, held, move, some_jobs
 
 
-async def _hear(hints: trio.abc.ReceiveChannel[Hint], wanted: Hint, why: str) -> None:
+async def _receive(hints: trio.abc.ReceiveChannel[Hint], wanted: Hint, why: str) -> None:
     """Wait until all of the *wanted* hints have come, in one or several."""
     missing = wanted
     with trio.move_on_after(PATIENCE):
@@ -24,7 +24,7 @@ async def check_each_kind_of_hint_comes(make: Make) -> None:
     """A hint comes when work may be ready, a held job was cancelled or jobs ended, and at a pause and a resume."""
     async with make() as backend, backend.watch([OTHER, QUEUE]) as hints:
         jobs = await held(backend, *some_jobs(4))
-        await _hear(hints, Hint.READY, "jobs were inserted")
+        await _receive(hints, Hint.READY, "jobs were inserted")
         events: list[tuple[str, Hint, Callable[[], Awaitable[object]]]] = [
             ("a job was released", Hint.READY, lambda: move(backend, jobs[0], Release())),
             ("a retry was planned", Hint.READY, lambda: move(backend, jobs[1], Fail("no", 1.0))),
@@ -35,17 +35,17 @@ async def check_each_kind_of_hint_comes(make: Make) -> None:
         ]
         for why, wanted, happen in events:
             await happen()
-            await _hear(hints, wanted, why)
+            await _receive(hints, wanted, why)
 
 
 async def check_hints_wait_for_a_slow_reader(make: Make) -> None:
-    """Hints are level-triggered: each watcher that was busy when something happened hears of it once it asks."""
+    """Hints are level-triggered: each watcher that was busy when something happened gets the hint once it receives."""
     async with make() as backend, backend.watch([QUEUE]) as first, backend.watch([QUEUE]) as second:
         await backend.insert(some_jobs(3))
         await backend.pause(QUEUE)
         await backend.insert([a_job("more")])
         for hints in (first, second):
-            await _hear(hints, Hint.READY | Hint.PAUSED, "both happened before anybody asked")
+            await _receive(hints, Hint.READY | Hint.PAUSED, "both happened before the first receive")
 
 
 async def check_a_watcher_that_waits_is_woken(make: Make) -> None:
@@ -56,13 +56,13 @@ async def check_a_watcher_that_waits_is_woken(make: Make) -> None:
             await hints.receive()
         assert scope.cancelled_caught, "a receive can be cancelled"
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_hear, hints, Hint.READY, "a job was inserted while somebody waited")
+            nursery.start_soon(_receive, hints, Hint.READY, "a job was inserted while the watcher waited")
             await trio.lowlevel.checkpoint()
             await backend.insert([a_job()])
 
 
 async def check_a_watch_before_a_claim_misses_nothing(make: Make) -> None:
-    """Whoever watches first, and then claims whenever a hint comes, gets every job without ever polling."""
+    """A worker that watches first, and then claims whenever a hint comes, gets every job without ever polling."""
     async with make() as backend, trio.open_nursery() as nursery, backend.watch([QUEUE]) as hints:
         nursery.start_soon(_insert_one_by_one, backend)
         found: list[str] = []
@@ -73,7 +73,7 @@ async def check_a_watch_before_a_claim_misses_nothing(make: Make) -> None:
 
 
 async def check_a_watcher_of_some_hints_hears_of_them(make: Make) -> None:
-    """Who watches for one kind of hint hears of that kind, whatever else happens."""
+    """A watcher of one kind of hint receives that kind, whatever else happens."""
     async with make() as backend:
         for wanted in (Hint.READY, Hint.FINISHED, Hint.CANCELLED, Hint.PAUSED):
             async with backend.watch_only(wanted, [QUEUE]) as hints:
@@ -82,7 +82,7 @@ async def check_a_watcher_of_some_hints_hears_of_them(make: Make) -> None:
                 await move(backend, cancelled, Cancel())
                 await backend.pause(QUEUE)
                 await backend.resume(QUEUE)
-                await _hear(hints, wanted, "that happened, among other things")
+                await _receive(hints, wanted, "that happened, among other things")
 
 
 def _none(_: Hint) -> list[str]:

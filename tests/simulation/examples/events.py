@@ -140,7 +140,7 @@ def a_job_is_lost_by_who_has_settled_it(made: MadeHistory, wrong: bool) -> None:
     made.requeue("j1").lose("w1.1", "j1")
 
 
-@shows(rules.outages_and_shifts_are_told_in_turn)
+@shows(rules.outages_and_worker_states_are_told_in_order)
 def an_outage_begins_twice(made: MadeHistory, wrong: bool) -> None:
     made.tell_of_worker("w1.1", events.BackendLost, error="away")
     if not wrong:
@@ -148,26 +148,26 @@ def an_outage_begins_twice(made: MadeHistory, wrong: bool) -> None:
     made.tell_of_worker("w1.1", events.BackendLost, error="away")
 
 
-@shows(rules.outages_and_shifts_are_told_in_turn)
+@shows(rules.outages_and_worker_states_are_told_in_order)
 def an_outage_ends_that_never_began(made: MadeHistory, wrong: bool) -> None:
     if not wrong:
         made.tell_of_worker("w1.1", events.BackendLost, error="away")
     made.tell_of_worker("w1.1", events.BackendRecovered, outage=1.0)
 
 
-@shows(rules.outages_and_shifts_are_told_in_turn)
+@shows(rules.outages_and_worker_states_are_told_in_order)
 def a_worker_drains_before_it_starts(made: MadeHistory, wrong: bool) -> None:
     if wrong:
         del made.entries[1]
     made.stop("w1.1")
 
 
-@shows(rules.outages_and_shifts_are_told_in_turn)
+@shows(rules.outages_and_worker_states_are_told_in_order)
 def a_worker_tells_something_after_its_end(made: MadeHistory, wrong: bool) -> None:
     made.stop("w1.1").tell_of_worker("w1.1" if wrong else "w2.1", events.BackendLost, error="away")
 
 
-@shows(rules.outages_and_shifts_are_told_in_turn)
+@shows(rules.outages_and_worker_states_are_told_in_order)
 def a_worker_drains_twice(made: MadeHistory, wrong: bool) -> None:
     if wrong:
         made.tell_of_worker("w1.1", events.WorkerDraining, grace=5.0)

@@ -32,35 +32,35 @@ def a_job_that_is_released_runs_on(made: MadeHistory, wrong: bool) -> None:
 # --- the end of a worker ------------------------------------------------------------------------
 
 
-@shows(rules.who_stops_leaves_nothing_behind)
+@shows(rules.a_stopped_worker_leaves_nothing_behind)
 def a_slot_is_not_given_back(made: MadeHistory, wrong: bool) -> None:
     made.stop("w1.1", borrowed=int(wrong))
 
 
-@shows(rules.who_stops_leaves_nothing_behind)
+@shows(rules.a_stopped_worker_leaves_nothing_behind)
 def a_token_is_not_given_back(made: MadeHistory, wrong: bool) -> None:
     made.stop("w1.1", tokens=int(wrong))
 
 
-@shows(rules.who_drains_begins_nothing)
+@shows(rules.a_draining_worker_begins_nothing)
 def a_handler_begins_in_a_worker_that_drains(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").claim("w1.1", "j1")
     made.drain("w1.1" if wrong else "w2.1").begin("w1.1", "j1")
 
 
-@shows(rules.who_stops_leaves_nothing_behind)
+@shows(rules.a_stopped_worker_leaves_nothing_behind)
 def a_worker_leaves_what_the_store_would_take(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1").end("w1.1", "j1").at(5).hurt("w2.1" if wrong else "w1.1", "settle")
     made.stop("w1.1", unsettled=("j1",))
 
 
-@shows(rules.who_stops_leaves_nothing_behind)
+@shows(rules.a_stopped_worker_leaves_nothing_behind)
 def a_job_is_left_under_its_lease(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1").end("w1.1", "j1").at(5).hurt("w1.1", "settle")
     made.stop("w1.1", unsettled=() if wrong else ("j1",))
 
 
-@shows(rules.who_stops_leaves_nothing_behind)
+@shows(rules.a_stopped_worker_leaves_nothing_behind)
 def a_handler_outlives_its_worker(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1")
     if not wrong:

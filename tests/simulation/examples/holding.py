@@ -18,7 +18,7 @@ def a_stranger_completes_a_job(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1").end("w1.1", "j1").store("w2.1" if wrong else "w1.1", "j1", Complete(b"1"))
 
 
-@shows(rules.only_who_is_asked_cancels_and_requeues)
+@shows(rules.only_clients_that_were_asked_cancel_and_requeue)
 def a_worker_cancels_of_its_own_accord(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1")
     if not wrong:
@@ -83,19 +83,19 @@ def a_claim_that_was_not_answered_is_given_back(made: MadeHistory, wrong: bool) 
     made.at(LEASE).store("w2.1", "j1", Reclaim()).at(30).heal()
 
 
-@shows(rules.who_was_cut_off_takes_nobody_for_dead)
+@shows(rules.a_worker_that_was_cut_off_takes_no_other_for_dead)
 def an_outage_turns_jobs_into_crashes(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1").at(1).hurt("w2.1", "renew").at(LEASE + (0 if wrong else 2))
     made.store("w2.1", "j1", Reclaim())
 
 
-@shows(rules.who_was_cut_off_takes_nobody_for_dead)
+@shows(rules.a_worker_that_was_cut_off_takes_no_other_for_dead)
 def only_a_write_that_left_before_the_outage_may_come_through(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1").at(LEASE + 1).hurt("w2.1", "renew", 0.0).at(LEASE + 2)
     made.hurt("w2.1", "renew" if wrong else "settle", 2.0).at(LEASE + 3).store("w2.1", "j1", Reclaim())
 
 
-@shows(rules.who_was_cut_off_takes_nobody_for_dead)
+@shows(rules.a_worker_that_was_cut_off_takes_no_other_for_dead)
 def when_the_dead_decided_it_nobody_can_tell(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1").at(LEASE + 1).hurt("w2.1", "renew", 0.0).at(LEASE + 2)
     if not wrong:
@@ -103,13 +103,13 @@ def when_the_dead_decided_it_nobody_can_tell(made: MadeHistory, wrong: bool) -> 
     made.at(LEASE + 3).store("w2.1", "j1", Reclaim())
 
 
-@shows(rules.who_was_cut_off_takes_nobody_for_dead)
+@shows(rules.a_worker_that_was_cut_off_takes_no_other_for_dead)
 def who_stood_still_takes_others_for_dead(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1").at(0.5).freeze("w2.1").at(4 if wrong else 1).thaw("w2.1")
     made.at(LEASE + 1.5).store("w2.1", "j1", Reclaim())
 
 
-@shows(rules.who_was_cut_off_takes_nobody_for_dead)
+@shows(rules.a_worker_that_was_cut_off_takes_no_other_for_dead)
 def who_stood_still_before_it_worked_cannot_know(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1").at(TICK * wrong).freeze("w2.1").at(4).thaw("w2.1")
     made.at(LEASE + 1.5).store("w2.1", "j1", Reclaim())

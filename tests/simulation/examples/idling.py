@@ -11,12 +11,12 @@ from trioq.testing.simulation.plan import HintFault, Hints, Partition
 TICK = 1 / 64
 
 
-@shows(rules.nobody_idles_beside_ready_work)
+@shows(rules.no_worker_idles_beside_ready_work)
 def a_ready_job_lies_there(made: MadeHistory, wrong: bool) -> None:
     made.at(20).enqueue("j1").at(25 + TICK * wrong).run("w1.1", "j1").at(70).heal()
 
 
-@shows(rules.nobody_idles_beside_ready_work)
+@shows(rules.no_worker_idles_beside_ready_work)
 def everybody_is_busy(made: MadeHistory, wrong: bool) -> None:
     made.at(45).enqueue("j1", "j2").take("w1.1", "j1").take("w1.1", "j2").at(50).stop("w2.1")
     if wrong:
@@ -24,13 +24,13 @@ def everybody_is_busy(made: MadeHistory, wrong: bool) -> None:
     made.at(50.5).enqueue("j3").at(70).end("w1.1", "j1").take("w1.1", "j3").at(80).heal()
 
 
-@shows(rules.nobody_idles_beside_ready_work)
+@shows(rules.no_worker_idles_beside_ready_work)
 def who_was_in_trouble_comes_to_itself(made: MadeHistory, wrong: bool) -> None:
     made.stop("w2.1").at(10).enqueue("j1").at(20).hurt("w1.1", "claim", 9.0).at(28 if wrong else 27).take("w1.1", "j1")
     made.at(70).heal()
 
 
-@shows(rules.nobody_idles_beside_ready_work)
+@shows(rules.no_worker_idles_beside_ready_work)
 def a_token_comes_back(made: MadeHistory, wrong: bool) -> None:
     made.stop("w2.1").at(10).enqueue("j1", "j2", "j3").run("w1.1", "j1").run("w1.1", "j2")
     made.at(16 + TICK * wrong).take("w1.1", "j3").at(70).heal()

@@ -22,30 +22,30 @@ def taken(made: MadeHistory, run_spec: RunSpec | None = None, **options: Any) ->
     return made.enqueue("j1", **options).take("w1.1", "j1")
 
 
-@shows(rules.who_has_lost_a_job_stops)
+@shows(rules.a_handler_that_lost_its_job_stops)
 def a_handler_goes_on_and_on(made: MadeHistory, wrong: bool) -> None:
     taken(made).at(1).cancel("j1").at(2 + LEASE / 4 + TICK * wrong).end("w1.1", "j1", "cancelled").at(20).heal()
 
 
-@shows(rules.who_has_lost_a_job_stops)
+@shows(rules.a_handler_that_lost_its_job_stops)
 def a_job_that_was_taken_away_goes_on(made: MadeHistory, wrong: bool) -> None:
     taken(made).at(LEASE).store("w2.1", "j1", Reclaim()).at(LEASE + (4 if wrong else 3))
     made.end("w1.1", "j1", "cancelled").at(20).heal()
 
 
-@shows(rules.who_has_lost_a_job_stops)
+@shows(rules.a_handler_that_lost_its_job_stops)
 def a_frozen_process_cannot_hear(made: MadeHistory, wrong: bool) -> None:
     taken(made).at(1).freeze("w1.1").cancel("j1").at(5 if wrong else 30).thaw("w1.1")
     made.at(31).end("w1.1", "j1", "cancelled").at(50).heal()
 
 
-@shows(rules.who_has_lost_a_job_stops)
+@shows(rules.a_handler_that_lost_its_job_stops)
 def only_a_lost_renewal_keeps_a_cancel_from_its_handler(made: MadeHistory, wrong: bool) -> None:
     taken(made).at(1).cancel("j1").at(5).hurt("w1.1", "claim" if wrong else "renew", 2.0).at(7)
     made.end("w1.1", "j1", "cancelled").at(20).heal()
 
 
-@shows(rules.who_has_lost_a_job_stops)
+@shows(rules.a_handler_that_lost_its_job_stops)
 def only_who_resists_takes_longer(made: MadeHistory, wrong: bool) -> None:
     run_spec = RunSpec(Does.HANG if wrong else Does.RESIST, 20.0)
     taken(made, run_spec).at(1).cancel("j1").at(20).end("w1.1", "j1", "cancelled").at(40).heal()

@@ -1,4 +1,4 @@
-"""``python -m trioq.testing.simulation SEED``: tells what happens in the world of that seed, and judges it."""
+"""``python -m trioq.testing.simulation SEED``: reports what happens in the world of that seed, and judges it."""
 
 from __future__ import annotations
 

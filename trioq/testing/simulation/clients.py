@@ -1,4 +1,4 @@
-"""Those who use trioq in a simulated world, by its public API: clients that ask, and handlers that do their turns."""
+"""The clients and the handlers of a simulated world, which use trioq by its public API."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .history import Answered, Asked, Began, Broke, Ended, Unanswered, Write
 from .plan import Does, JobSpec, Operation, RunSpec, Verb
 from .processes import Process, current_process, now
 
-#: A client that was told that the store is away asks again, so often, and after so many seconds.
+#: How often a client asks while the store is away, and how many seconds it waits before it asks again.
 TRIES: Final = 8
 PAUSE: Final = 2.0
 
 
 class Handlers:
-    """What all tasks do, of every queue and in all processes: each run of a job is its next turn."""
+    """The handlers of all tasks, in every queue and process: each run of a job does what its next RunSpec says."""
 
     def __init__(self, job_specs: Iterable[JobSpec], write: Write) -> None:
         self._job_specs = {spec.id: spec for spec in job_specs}
@@ -36,7 +36,7 @@ class Handlers:
         self._begun: Counter[str] = Counter()
 
     def queue(self, name: str, backend: Backend) -> Queue:
-        """A queue whose tasks differ in nothing but how many crashes they bear, which is no option of a job."""
+        """A queue whose tasks differ only in ``max_crashes``, which is no option of a job."""
         queue = Queue(name, backend=backend, settings=Settings())
 
         async def work(id: str) -> str:
@@ -71,7 +71,7 @@ _HOW: Final = {Retry: "retry", Snooze: "snooze", Reject: "rejected"}
 
 
 async def _take(run_spec: RunSpec, process: Process) -> str:
-    """Do what the turn says; what it doesn't raise is how it ended."""
+    """Do what *run_spec* says; answers how that ended, unless it raises."""
     if run_spec.does is Does.HANG:
         await trio.sleep_forever()
     with trio.CancelScope(shield=run_spec.does is Does.RESIST):
@@ -94,7 +94,7 @@ async def _take(run_spec: RunSpec, process: Process) -> str:
 
 
 class Client:
-    """Somebody who enqueues, cancels, requeues, waits for results, pauses and resumes."""
+    """A client, which enqueues, cancels, requeues, waits for results, pauses and resumes."""
 
     def __init__(
         self, process: Process, queues: Mapping[str, Queue], job_specs: Iterable[JobSpec], write: Write
@@ -115,7 +115,7 @@ class Client:
         await self._open.aclose()  # noqa: ASYNC102  its parts shield themselves, with a deadline
 
     async def do(self, operation: Operation) -> None:
-        """Ask, and ask again while the store is away; what is asked can be repeated safely."""
+        """Ask, and ask again while the store is away; every operation can be repeated safely."""
         for _ in range(TRIES):
             self._write(Asked(now(), self._name, operation))
             try:

@@ -1,4 +1,4 @@
-"""Draws a plan from a seed: a world like no other, and the same one each time.  What plans are is in ``plan``."""
+"""Draws a plan from a seed: the same plan each time for the same seed.  What plans are is in ``plan``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from .plan import (
-    EVERYBODY,
+    EVERY_PROCESS,
     TICK,
     Clock,
     Crash,
@@ -37,7 +37,7 @@ def draw_plan(seed: int) -> Plan:
 
 
 class _Dice:
-    """Draws a plan.  Each draws but some kinds of faults and options: a bug that needs one may be hidden by another."""
+    """Draws a plan, with some kinds of faults and options only: a bug that needs one may be hidden by another."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -78,7 +78,7 @@ class _Dice:
     def worker_spec(self, name: str) -> WorkerSpec:
         queues = self.queues if self.random.random() < 0.7 else (self.random.choice(self.queues),)
         if name == "w1":
-            queues = self.queues  # somebody serves each of them
+            queues = self.queues  # so that each of them has a worker
         return WorkerSpec(
             name=name,
             queues=queues,
@@ -144,7 +144,7 @@ class _Dice:
     ) -> Iterator[Fault]:
         for _ in range(self.random.randint(1, 4)):
             member, at, restart = self.random.choice(worker_specs), self.moment(), self.seconds(4)
-            worker, anybody = member.name, self.random.choice([member.name, member.name, *clients])
+            worker, process = member.name, self.random.choice([member.name, member.name, *clients])
             call = 1 + int(self.random.expovariate(1 / 20))
             match kind:
                 case "crash":
@@ -161,25 +161,25 @@ class _Dice:
                     yield from self.nap(member, worker_specs, self.random.choice(operations).at + self.seconds(2))
                 case "slow verb":
                     there, back = self.random.choice([(self.seconds(4), 0.0), (0.0, self.seconds(4)), (0.0, inf)])
-                    verb, lasts = self.random.choice(_DRAGGED), 1 + self.seconds(20)
+                    verb, lasts = self.random.choice(_SLOWED), 1 + self.seconds(20)
                     at = self.or_at_once(at)
                     yield SlowVerb(process=worker, at=at, seconds=lasts, verb=verb, there=there, back=back)
                 case "slow call":
                     for number in range(self.random.randint(1, 4)):
                         there, back = self.random.choice([(0.0, inf), (inf, 0.0), (self.seconds(12), self.seconds(4))])
                         reset = self.random.random() < 0.5
-                        yield SlowCall(process=anybody, call=call + number, there=there, back=back, reset=reset)
+                        yield SlowCall(process=process, call=call + number, there=there, back=back, reset=reset)
                 case "cut":
-                    everybody = self.random.random() < 0.3
+                    cuts_all = self.random.random() < 0.3
                     silent = self.random.random() < 0.5
-                    process = EVERYBODY if everybody else anybody
+                    process = EVERY_PROCESS if cuts_all else process
                     yield Partition(process=process, at=at, seconds=self.seconds(20), silent=silent)
                 case "hints":
                     what = self.random.choice(list(HintFault))
-                    yield Hints(process=anybody, at=at, seconds=self.seconds(40), what=what)
+                    yield Hints(process=process, at=at, seconds=self.seconds(40), what=what)
                 case "clock":
                     at = self.or_at_once(at)
-                    yield Clock(process=anybody, at=at, by=self.random.choice([-3600.0, -1.0, 1.0, 3600.0]))
+                    yield Clock(process=process, at=at, by=self.random.choice([-3600.0, -1.0, 1.0, 3600.0]))
 
     def or_at_once(self, at: float) -> float:
         """That moment, or the first one, when a worker hardly knows anything yet."""
@@ -199,8 +199,8 @@ class _Dice:
             yield Leave(process=member.name, at=woken, grace=0.0, restart=self.seconds(4))
 
 
-#: The calls that workers live by.
-_DRAGGED: Final = ("claim", "settle", "renew", "overdue", "get")
+#: The calls that workers depend on.
+_SLOWED: Final = ("claim", "settle", "renew", "overdue", "get")
 
 _FAULTS: Final = (
     "crash",

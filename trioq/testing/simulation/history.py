@@ -1,8 +1,8 @@
-"""What happened, in the order in which it happened: what ``rules`` judges, and ``story`` tells of a simulated world.
+"""What happened, in the order in which it happened: ``rules`` judges it, and ``report`` prints a simulated world's.
 
 Values only.  Real processes note what they do and what trioq tells them, with the times of the system's monotonic
-clock.  A simulated world has the store's time, and the store's own entries: they are written where it acts, so they
-are the truth, and what a client or a worker believes stands beside them.
+clock.  A simulated world has the store's time, and the store's own entries.  The store writes these as it acts, so they
+are the truth; what a client or a worker believes stands beside them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Entry:
     by: str
 
 
-#: Whom a fault of the store strikes, where real processes are broken.
+#: The name of the store, where an experiment with real processes breaks it.
 STORE: Final = "store"
 
 #: Notes what happened, at the end of the history.
@@ -148,7 +148,7 @@ class Ended(Entry):
 
 @attrs.frozen
 class Stopped(Entry):
-    """A worker has stopped as it should: all that it held is settled or given back, or it says that it isn't."""
+    """A worker has stopped as it should: all that it held is settled or given back, or named as unsettled."""
 
     borrowed: int = 0  #: slots that it has not given back
     tokens: int = 0  #: rate tokens that it still holds
@@ -158,7 +158,7 @@ class Stopped(Entry):
 
 @attrs.frozen
 class Broke(Entry):
-    """A worker ended in an error, or a client met one that it can't make sense of: that must not be."""
+    """A worker ended in an error, or a client met an unexpected one; neither may happen."""
 
     error: str
 
@@ -202,7 +202,7 @@ class Struck(Entry):
 
 @attrs.frozen
 class Healed(Entry):
-    """The fault that an experiment called so is over; in a simulated world all are, and what is paused is resumed."""
+    """The fault of this name is over; in a simulated world all faults are, and paused queues are resumed."""
 
     fault: str = ""
 
@@ -212,7 +212,7 @@ class Healed(Entry):
 
 @attrs.frozen
 class Told(Entry):
-    """A process told of something.  *by* is the client's or worker's name, as far as the event tells; else ``?``."""
+    """A process told an event.  *by* is the name of the client or worker, where it is known; else ``?``."""
 
     event: Event
 
@@ -224,13 +224,13 @@ E = TypeVar("E", bound=Entry)
 
 @attrs.frozen(kw_only=True, eq=False)
 class History:
-    """All that was seen to happen, and what was in the store at the end.  Each is another, so it can be a key."""
+    """All that was seen to happen, and what was in the store at the end.  Compared by identity, so it can be a key."""
 
     began: float  #: the time at the beginning
     entries: tuple[Entry, ...]
     records: Mapping[str, Job]  #: by id, as the store has them at the end; ids are unique
     drained: bool  #: whether everything had ended before the history did
-    slack: float = 0.0  #: seconds by which two entries may be nearer to each other than what they are about
+    slack: float = 0.0  #: seconds by which two entries may be nearer to each other than the events behind them
 
     def all(self, kind: type[E]) -> list[E]:
         """The entries of one kind, in order."""
@@ -239,6 +239,6 @@ class History:
 
 @attrs.frozen(kw_only=True, eq=False)
 class SimulatedHistory(History):
-    """One that has the store's own entries, and the plan that it came from."""
+    """A history that has the store's own entries, and the plan that it came from."""
 
     plan: Plan

@@ -1,4 +1,4 @@
-"""What breaks a simulated world: each fault of its plan, when its time has come."""
+"""Breaks a simulated world: each fault of its plan happens at its time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trio
 
 from .history import Froze, Struck, Thawed, Write
 from .network import End, Wire
-from .plan import EVERYBODY, Clock, Crash, Fault, Freeze, Hints, Leave, Partition, Plan, SlowCall, SlowVerb
+from .plan import EVERY_PROCESS, Clock, Crash, Fault, Freeze, Hints, Leave, Partition, Plan, SlowCall, SlowVerb
 from .processes import Process, now, process_of
 from .supervisor import Supervisor
 
@@ -106,7 +106,7 @@ class Nemesis:
 
     async def _partition(self, fault: Partition) -> None:
         self._write(Struck(now(), fault.process, fault))
-        names = list(self._wires) if fault.process == EVERYBODY else [fault.process]
+        names = list(self._wires) if fault.process == EVERY_PROCESS else [fault.process]
         for name in names:
             self._wires[name].partitions.append(fault)
             end = self._end(name)
@@ -135,7 +135,7 @@ class Nemesis:
 
 
 class _Steps(trio.abc.Instrument):
-    """Counts the steps of the processes of each worker, and crashes one when its number comes up."""
+    """Counts the steps of the processes of each worker, and crashes one at the step that a fault names."""
 
     def __init__(self, plan: Plan, crash: Callable[[Crash], None]) -> None:
         crashes = [fault for fault in plan.faults if isinstance(fault, Crash) and fault.step is not None]

@@ -1,6 +1,6 @@
 """The wires of a simulated world, on which requests to its store, and the replies, are slow, or get lost.
 
-A request travels in a task of no process: what has left takes effect, whatever becomes of its sender.
+A request travels in a task of no process: once it has left it takes effect, even if its sender dies.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _SMOOTH: Final = SlowCall(process="", call=0)
 
 
 class Wire:
-    """What connects the processes of one name, one after another, with the store; and all that is wrong with it."""
+    """The wire between the store and the processes of one name, one after another; and all that is wrong with it."""
 
     def __init__(self, faults: Sequence[Fault], dice: Random) -> None:
         self.calls = 0
         self.slow_calls = {fault.call: fault for fault in faults if isinstance(fault, SlowCall)}
         self.crashes = {fault.call: fault for fault in faults if isinstance(fault, Crash) and fault.call is not None}
-        self.slow_verbs: list[SlowVerb] = []  #: those that last
+        self.slow_verbs: list[SlowVerb] = []  #: those in force
         self.partitions: list[Partition] = []  #: likewise
         self.hint_faults: list[HintFault] = []  #: likewise
         self.skew = 0.0  #: seconds by which the wall clock at this end is ahead
@@ -43,12 +43,12 @@ class Wire:
         self._dice = dice
 
     def heal(self) -> None:
-        """Nothing is wrong any more, for good."""
+        """End all faults, for good."""
         self.slow_calls, self.crashes = {}, {}
         self.slow_verbs, self.partitions, self.hint_faults = [], [], []
 
     def next_call(self, verb: str) -> tuple[SlowCall | SlowVerb, Crash | None]:
-        """What is to be wrong with this call."""
+        """The faults of this call, which is the next one."""
         self.calls += 1
         slow_verb = next((slow_verb for slow_verb in self.slow_verbs if slow_verb.verb == verb), _SMOOTH)
         return self.slow_calls.pop(self.calls, slow_verb), self.crashes.pop(self.calls, None)
@@ -77,7 +77,7 @@ class _Request:
 
 
 class _HintWire(HintChannel):
-    """Hints at the end of a wire; it breaks when that is cut."""
+    """The hints at the end of a wire; receiving fails when the wire is cut."""
 
     broken = False
 
@@ -113,7 +113,7 @@ class Connection(Relay):
     # --- calls ---
 
     async def ask(self, verb: str, *args: Any) -> Any:
-        """Ask the store; a write that has left is waited for, as long as this connection's patience lasts."""
+        """Ask the store; wait for a write that has left, as long as this connection's patience lasts."""
         await trio.lowlevel.checkpoint()
         request = _Request(verb, args, *self._wire.next_call(verb))
         begun = now()
@@ -151,7 +151,7 @@ class Connection(Relay):
         return request.reply
 
     async def _deliver(self, request: _Request) -> None:
-        """The way there, the effect, and the way back."""
+        """Carry the request to the store, have it done, and carry the reply back."""
         slow_call, wire = request.slow_call, self._wire
         if slow_call.there == inf:
             return self._lose(request)
@@ -186,56 +186,56 @@ class Connection(Relay):
 
     @asynccontextmanager
     async def watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
-        """The store's hints, as far as they come through."""
+        """The hints of the store that come through."""
         self.require_open()
         await trio.lowlevel.checkpoint()
         if self._closed or self._wire.partitions:
             raise BackendUnavailable("no way to the store")
-        line = _HintWire(queues)
+        hint_wire = _HintWire(queues)
         opened, scope = trio.Event(), trio.CancelScope()
-        self._hint_wires.add(line)
-        self._server.post(partial(self._forward, line, queues, opened, scope))
+        self._hint_wires.add(hint_wire)
+        self._server.post(partial(self._forward, hint_wire, queues, opened, scope))
         try:
             await opened.wait()
-            yield line
+            yield hint_wire
         finally:
-            self._hint_wires.discard(line)
+            self._hint_wires.discard(hint_wire)
             scope.cancel()
-            line.close()
+            hint_wire.close()
 
     async def _forward(
-        self, line: _HintWire, queues: Sequence[str], opened: trio.Event, scope: trio.CancelScope
+        self, hint_wire: _HintWire, queues: Sequence[str], opened: trio.Event, scope: trio.CancelScope
     ) -> None:
         try:
             with scope:
                 async with self._server.backend.watch(queues) as hints:
                     opened.set()
                     async for hint in hints:
-                        self._pass_on(line, hint)
+                        self._pass_on(hint_wire, hint)
         finally:
-            line.snap()
+            hint_wire.snap()
             opened.set()
 
-    def _pass_on(self, line: _HintWire, hint: Hint) -> None:
+    def _pass_on(self, hint_wire: _HintWire, hint: Hint) -> None:
         hint_faults = self._wire.hint_faults
         if self._wire.partitions or HintFault.DROPPED in hint_faults:
             return
         if HintFault.LATE not in hint_faults:
-            line.notify(hint)
+            hint_wire.notify(hint)
         if hint_faults:  # late, or once more
-            self._server.post(partial(_notify_later, line, hint))
+            self._server.post(partial(_notify_later, hint_wire, hint))
 
     # --- the wire is cut ---
 
     def snap(self) -> None:
-        """Whoever waits at this end learns at once that the connection is gone."""
+        """Let all that wait at this end know at once that the connection is gone."""
         for request in self._requests:
             request.answer(error=BackendUnavailable("the connection was reset"))
-        for line in self._hint_wires:
-            line.snap()
+        for hint_wire in self._hint_wires:
+            hint_wire.snap()
 
     def close(self) -> None:
-        """Nothing leads to the store any more."""
+        """Cut this connection to the store for good."""
         self._closed = True
         self.snap()
 
@@ -247,9 +247,9 @@ LATE: Final = 1.5
 SLOW: Final = 0.25
 
 
-async def _notify_later(line: _HintWire, hint: Hint) -> None:
+async def _notify_later(hint_wire: _HintWire, hint: Hint) -> None:
     await trio.sleep(LATE)
-    line.notify(hint)
+    hint_wire.notify(hint)
 
 
 @attrs.frozen(eq=False)
@@ -260,6 +260,6 @@ class End:
     connection: Connection
 
     def close(self) -> None:
-        """Let what is left of it end: nothing that it does counts any more."""
+        """End what is left of the process: nothing that it does counts any more."""
         self.connection.close()
         self.process.bury()

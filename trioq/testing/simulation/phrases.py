@@ -1,4 +1,4 @@
-"""How to say to people what a plan has, and what a history has: each thing in a few words, without its time."""
+"""The phrases of a report: each part of a plan, and each entry of a history, in a few words, without its time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .history import (
 )
 from .plan import Fault, JobSpec, Operation, RunSpec
 
-#: How to say what an entry says; where it is None, that is noise.
+#: The phrase for each kind of entry; None where the entry is noise.
 PHRASES: Final[Mapping[type[Entry], Callable[[Any], str] | None]] = {
     Asked: lambda entry: f"asks: {say_operation(entry.operation)}",
     Answered: lambda entry: f"is answered: {say_operation(entry.operation)}: {', '.join(map(_answer, entry.answer))}",
@@ -86,13 +86,13 @@ def _run_spec(run_spec: RunSpec) -> str:
 
 
 def say_fault(fault: Fault) -> str:
-    """Its kind, whom it strikes, and when."""
+    """Its kind, which process it strikes, and when."""
     kind = re.sub(r"\B[A-Z]", r" \g<0>", type(fault).__name__).lower()
     return f"{kind} of {fault.process}: {_differences(fault, None)}"
 
 
 def _differences(one: Any, plain: Any) -> str:
-    """The fields that are set: those which are not as in *plain*, or not at their defaults."""
+    """The fields that differ from those of *plain*, or from their defaults."""
     shown = []
     for field in attrs.fields(type(one)):
         value = getattr(one, field.name)

@@ -1,6 +1,6 @@
-"""What is to happen in one simulated world: who enqueues what, how the handlers behave, and what breaks when.
+"""What is to happen in one simulated world: what clients ask, how the handlers behave, and what breaks when.
 
-Values only, written by hand or drawn by ``draw``.  How they come true is in ``world``.
+Values only, written by hand or drawn by ``draw``.  ``world`` carries them out.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import attrs
 #: All times of a plan are multiples of this: sums of them are exact, so that deadlines are met to the very tick.
 TICK: Final = 1 / 64
 
-#: A cut of this process cuts off all of them.
-EVERYBODY: Final = "*"
+#: A partition of this process cuts off all of them.
+EVERY_PROCESS: Final = "*"
 
 
 # --- jobs ---------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ class JobSpec:
     unique_key: str | None = None
 
 
-# --- people -------------------------------------------------------------------------------------
+# --- clients and workers ------------------------------------------------------------------------
 
 
 class Verb(StrEnum):
@@ -166,7 +166,7 @@ class SlowVerb:
 
 @attrs.frozen(kw_only=True)
 class Partition:
-    """A process, or everybody, can't reach the store for a while: refused at once, or met with silence."""
+    """A process, or all of them, can't reach the store for a while: calls are refused at once, or meet with silence."""
 
     process: str
     at: float
@@ -175,7 +175,7 @@ class Partition:
 
 
 class HintFault(StrEnum):
-    """What becomes of hints on their way."""
+    """What goes wrong with hints on their way."""
 
     DROPPED = "dropped"
     DOUBLED = "doubled"
@@ -217,7 +217,7 @@ class Plan:
     operations: tuple[Operation, ...]
     faults: tuple[Fault, ...] = ()
     horizon: float = 30.0  #: seconds until the faults stop
-    #: Whether faults stop at the horizon, and everything is to end soon; else the world ends there, in the midst of it.
+    #: Whether the faults stop at the horizon, and all work is to end soon after; else the world itself ends there.
     heals: bool = True
 
     @property
@@ -227,9 +227,9 @@ class Plan:
 
     @property
     def clients(self) -> tuple[str, ...]:
-        """The names of all others that something is said of; ``c1`` is always there."""
+        """The names of all other processes in the plan; ``c1`` is always there."""
         named = {"c1", *(operation.by for operation in self.operations), *(fault.process for fault in self.faults)}
-        return tuple(sorted(named - {EVERYBODY, *self.workers}))
+        return tuple(sorted(named - {EVERY_PROCESS, *self.workers}))
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -238,5 +238,5 @@ class Plan:
         return tuple(sorted(served | {spec.queue for spec in self.job_specs}))
 
     def faults_of(self, process: str) -> tuple[Fault, ...]:
-        """What strikes that one, and not everybody."""
+        """The faults that strike that process by name."""
         return tuple(fault for fault in self.faults if fault.process == process)

@@ -1,7 +1,7 @@
 """Processes within one ``trio.run``: groups of tasks that are stopped, continued and killed as a kernel would do it.
 
 Trio has no such thing: a cancelled task still runs its ``finally`` blocks.  Here a task that must not run is kept out
-of Trio's run queue.  That queue and the scheduler's dice are private to Trio; nobody else in trioq touches them, and
+of Trio's run queue.  That queue and the scheduler's dice are private to Trio; no other module touches them, and
 tests/simulation/test_processes.py fails loudly where a new Trio has them elsewhere.
 """
 
@@ -46,7 +46,7 @@ def now() -> float:
 
 
 class Process:
-    """Some tasks, and all that they start, which run, stand still and die together.
+    """A group of tasks, and all that they start, which run, stand still and die together.
 
     Only within `processes`.  Each of its tasks stops between two steps; one that is in the midst of a step, or due in
     the scheduler's present round, ends that step first.

@@ -1,4 +1,4 @@
-"""Who writes down the history of a simulated world while it happens, and who listens for the events of that."""
+"""Records the history of a simulated world while it happens: what is written to it, and the events that are told."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class Recorder:
         self._closed = False
 
     def write(self, entry: Entry) -> None:
-        """Note what happened, unless a dead man says so."""
+        """Note what happened, unless a dead process says so."""
         process = current_process()
         if not self._closed and (process is None or not process.dead):
             self.entries.append(entry)
 
     def close(self) -> None:
-        """Note nothing more: what becomes of a world that is taken down is no part of its history."""
+        """Note nothing more: what happens while a world is taken down is no part of its history."""
         self._closed = True
 
 
 class EventRecorder(Subscription):
-    """Hears each event at the moment at which, and in the process in which, it is told."""
+    """Notes each event as it is told, and by which process."""
 
     def __init__(self, write: Write) -> None:
         super().__init__("*", 1)

@@ -1,4 +1,4 @@
-"""A history told to people: what was planned, what happened, which rules it breaks, and how to see it again."""
+"""The report of a history: what was planned, what happened, which rules it breaks, and how to see it again."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from .phrases import PHRASES, say_fault, say_job_spec, say_operation
 from .plan import Plan
 from .rules import LIVENESS, SAFETY
 
-#: A story of no more entries than this leaves none out but the noise.
+#: A report of no more entries than this leaves out only the noise.
 SHORT: Final = 40
 
 
 def report(history: SimulatedHistory, broken: Sequence[str], again: str) -> str:
-    """The story of *history*, which breaks these rules; *again* is the command that repeats it.
+    """Write the report of *history*, which breaks these rules; *again* is the command that repeats it.
 
-    Of a long one, entries about jobs that no broken rule names are left out.
+    A long report leaves out entries about jobs that no broken rule names.
     """
     parts = [
         _planned(history.plan),
@@ -80,7 +80,7 @@ def _happened(history: SimulatedHistory, broken: Sequence[str]) -> Iterator[str]
 
 
 def _without_echoes(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Of the calls that fail one after another in an outage, the first."""
+    """Keep only the first of the calls that fail one after another in an outage."""
     failed: set[tuple[str, str, str]] = set()
     for entry in entries:
         match entry:

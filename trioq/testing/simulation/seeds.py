@@ -1,4 +1,4 @@
-"""From a seed to a verdict: the world of that seed is simulated and judged, and what breaks a rule is told."""
+"""Simulates and judges the world of a seed, and reports one that breaks a rule."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .world import simulate
 
 
 def check_seed(seed: int, make: Make) -> SimulatedHistory:
-    """What happens in the world of this seed, over the store that *make* answers; it breaks no rule.
+    """Simulate the world of this seed over the store that *make* answers; answers its history, which breaks no rule.
 
-    AssertionError tells the story of a smaller world that breaks the same rule, and the command that tells it again.
+    AssertionError has the report of a smaller world that breaks the same rule, and the command that repeats it.
     """
     plan = draw_plan(seed)
     try:
@@ -36,7 +36,7 @@ def check_seed(seed: int, make: Make) -> SimulatedHistory:
 def _breaks(plan: Plan, make: Make, names: set[str]) -> bool:
     try:
         return not names.isdisjoint(_names(broken(simulate(plan, make))))
-    except Exception:  # another fault, for another day
+    except Exception:  # an error is not the broken rule that we look for
         return False
 
 
@@ -45,7 +45,7 @@ def _names(lines: list[str]) -> set[str]:
 
 
 def command(seed: int, make: Make) -> str:
-    """What tells the story of this seed again: a command, where one can name *make*, and else a call."""
+    """How to repeat the world of this seed: by a command, where *make* has a name; else by a call."""
     name = name_of(make)
     if name is None:
         return f"trioq.testing.spec(make, seed={seed}, histories=1)"

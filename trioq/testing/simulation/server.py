@@ -1,4 +1,4 @@
-"""The store of a simulated world: a real backend, which does one thing after another, and is watched at it.
+"""The store of a simulated world: a real backend that does one thing after another, and notes each in the history.
 
 How requests get there is in ``network``.
 """
@@ -19,22 +19,22 @@ from .history import Write
 
 
 class Server:
-    """Does what it is asked for, and writes down the effect of it."""
+    """Does each request, one at a time, and writes its effect into the history."""
 
     def __init__(self, backend: Backend, nursery: trio.Nursery, write: Write) -> None:
         self.backend = backend
         self.records: dict[tuple[str, str], Job] = {}  #: as they should be, by all that was done
         self._nursery = nursery
         self._write = write
-        self.lock = trio.Lock()  #: held by whoever does something
-        self._nobody = Context()  #: in which no process is the current one
+        self.lock = trio.Lock()  #: held by the request that is being done
+        self._no_process = Context()  #: in which no process is the current one
 
     def post(self, deliver: Callable[[], Awaitable[None]]) -> None:
-        """Let something happen on the store's side of the wire."""
-        self._nobody.run(self._nursery.start_soon, deliver)
+        """Run *deliver* at the store's end of the wire, in a task of no process."""
+        self._no_process.run(self._nursery.start_soon, deliver)
 
     async def do(self, by: str, verb: str, args: tuple[Any, ...]) -> Any:
-        """What the backend answers; the effect is in the history at once."""
+        """Ask the backend, and note the effect in the history at once."""
         async with self.lock:
             reply = await getattr(self.backend, verb)(*args)
             match reply:
@@ -72,7 +72,7 @@ class Server:
             if verdict is not Verdict.STORED:
                 self._write(history.Refused(reply.now, by, change, verdict, before))
             elif before is None or not _is_there(change, before):
-                # Whether it should have been stored over that, the rules say.
+                # The rules say whether it should have been stored over that.
                 before = before or Job(id=change.id, queue=change.queue, task="?")
                 job = before.after(change)
                 self._put(job)
@@ -82,8 +82,8 @@ class Server:
         for lease in leases:
             job = self.records.get((lease.queue, lease.id))
             if job is not None and lease not in reply.lost:
-                news = {"lease_until": reply.now + worker.lease}
-                job = job.having(news if lease.progress is None else {**news, "progress": lease.progress})
+                fields = {"lease_until": reply.now + worker.lease}
+                job = job.having(fields if lease.progress is None else {**fields, "progress": lease.progress})
                 self._put(job)
                 self._write(history.Renewed(reply.now, by, job))
 

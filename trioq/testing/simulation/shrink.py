@@ -1,4 +1,4 @@
-"""Makes a plan that breaks a rule smaller, for as long as it breaks one: what is left is what it takes."""
+"""Makes a plan that breaks a rule smaller, for as long as it breaks one: what is left is needed to break it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from .plan import EVERYBODY, TICK, JobSpec, Operation, Plan
+from .plan import EVERY_PROCESS, TICK, JobSpec, Operation, Plan
 
 Fails = Callable[[Plan], bool]
 
@@ -42,7 +42,7 @@ def _faults(plan: Plan) -> Iterator[Plan]:
 
 
 def _jobs(plan: Plan) -> Iterator[Plan]:
-    for job_specs in filter(None, _fewer(plan.job_specs)):  # a world needs somebody, and something to do
+    for job_specs in filter(None, _fewer(plan.job_specs)):  # a world needs at least one job
         yield attrs.evolve(plan, job_specs=job_specs, operations=_among(plan.operations, job_specs))
 
 
@@ -52,7 +52,7 @@ def _operations(plan: Plan) -> Iterator[Plan]:
 
 
 def _workers(plan: Plan) -> Iterator[Plan]:
-    gone = {EVERYBODY} | {operation.by for operation in plan.operations}
+    gone = {EVERY_PROCESS} | {operation.by for operation in plan.operations}
     for worker_specs in filter(None, _fewer(plan.worker_specs)):
         names = gone | {each.name for each in worker_specs}
         yield attrs.evolve(
@@ -91,7 +91,7 @@ def _fewer(things: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
 
 
 def _among(operations: tuple[Operation, ...], job_specs: tuple[JobSpec, ...]) -> tuple[Operation, ...]:
-    """What is asked of these orders, and of the queues that they are on."""
+    """The operations on these jobs, and on the queues that they are in."""
     there = {spec.id for spec in job_specs} | {spec.queue for spec in job_specs}
     kept = (
         attrs.evolve(operation, targets=tuple(one for one in operation.targets if one in there))
@@ -104,7 +104,7 @@ def _plainer(spec: JobSpec) -> Iterator[JobSpec]:
     for runs in _fewer(spec.runs):
         yield attrs.evolve(spec, runs=runs)
     for option in attrs.fields(JobSpec):
-        optional = option.name != "turns" and option.default is not attrs.NOTHING
+        optional = option.name != "runs" and option.default is not attrs.NOTHING
         if optional and getattr(spec, option.name) != option.default:
             plain: dict[str, Any] = {option.name: option.default}
             yield attrs.evolve(spec, **plain)

@@ -1,4 +1,4 @@
-"""Who keeps the workers of a simulated world running: when one has died or left, a new process takes its place."""
+"""Keeps the workers of a simulated world running: when one has died or left, a new process takes its place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .plan import WorkerSpec
 from .processes import Process, current_process, now
 from .server import Server
 
-#: Seconds that a worker gives its handlers when everybody is sent home.
+#: Seconds that a worker gives its handlers when the world stops all workers.
 GRACE: Final = 5.0
 
 
@@ -45,7 +45,7 @@ class Supervisor:
         last_words: Mapping[str, str],
     ) -> None:
         self.at_work: dict[str, Life] = {}  #: by the worker's name
-        self.lives: list[Life] = []  #: of all who ever worked, the dead among them
+        self.lives: list[Life] = []  #: every process that ever worked, the dead ones too
         self._server = server
         self._wires = wires
         self._handlers = handlers
@@ -55,7 +55,7 @@ class Supervisor:
         self._closing = False
 
     async def keep(self, spec: WorkerSpec) -> None:
-        """Let one process after another do this worker's work."""
+        """Run this worker in one process after another."""
         wire, number = self._wires[spec.name], 0
         while not self._closing:
             number += 1
@@ -69,13 +69,13 @@ class Supervisor:
             await trio.sleep(wire.restart)
 
     def close(self) -> None:
-        """Send everybody home; nobody follows them."""
+        """Stop all workers; no new process takes over."""
         self._closing = True
         for life in self.at_work.values():
             self.stop(life, GRACE)
 
     def stop(self, life: Life, grace: float) -> None:
-        """Tell a worker to stop, as a signal would: it hears of it in its own process, once that can run."""
+        """Tell a worker to stop, as a signal would: the call happens in its own process, once that can run."""
 
         async def deliver() -> None:  # noqa: ASYNC124  only a task can belong to a process
             life.worker.stop(grace)
@@ -130,7 +130,7 @@ class _LastWords(logging.Handler):
 
 @contextmanager
 def last_words() -> Iterator[Mapping[str, str]]:
-    """Around a world: what its workers log as left behind, by process.  Nobody else hears of its thousand outages."""
+    """Around a world: what its workers log as left behind, by process.  Its many log records reach no other handler."""
     logger, handler = logging.getLogger("trioq"), _LastWords()
     before = logger.propagate, logger.level
     logger.propagate = False

@@ -25,7 +25,7 @@ from .clients import Client, Handlers
 from .history import Broke, Healed, SimulatedHistory, Write
 from .nemesis import Nemesis
 from .network import Connection, End, Wire
-from .plan import EVERYBODY, TICK, Operation, Plan, Verb
+from .plan import EVERY_PROCESS, TICK, Operation, Plan, Verb
 from .processes import EPOCH, Process, now, processes, repeatable_scheduling, wall_clocks
 from .recorder import EventRecorder, Recorder
 from .server import Server
@@ -39,14 +39,14 @@ ON_THE_WAY: Final = 15.0
 
 
 def simulate(plan: Plan, make: Make) -> SimulatedHistory:
-    """What happens when *plan* comes true over the store that *make* answers."""
+    """Run *plan* over the store that *make* answers, and answer its history."""
     with _loaded_dice(plan.seed), repeatable_scheduling(plan.seed), wall_clocks(), last_words() as said:
         return trio.run(_simulate, plan, make, said, clock=MockClock(autojump_threshold=0))
 
 
 @contextmanager
 def _loaded_dice(seed: int) -> Iterator[None]:
-    """Let the dice of workers fall the same way for the same seed: those of jitter, and those of their identities."""
+    """Make the random numbers of workers the same for the same seed: for jitter, and for their identities."""
     dice, token = random.getstate(), secrets.token_hex
     random.seed(seed)
     secrets.token_hex = lambda nbytes=None: random.randbytes(nbytes or 8).hex()
@@ -67,7 +67,7 @@ async def _simulate(plan: Plan, make: Make, last_words: Mapping[str, str]) -> Si
             world = _World(plan, server, nursery, recorder.write, last_words)
             try:
                 drained = await world.live()
-                async with server.lock:  # nothing changes any more between the last entry and the last look
+                async with server.lock:  # nothing changes any more between the last entry and this read
                     records = await _read(backend, plan)
                     recorder.close()
             finally:
@@ -93,13 +93,13 @@ async def _read(backend: Backend, plan: Plan) -> dict[str, Job]:
 
 @attrs.frozen(eq=False)
 class _ClientProcess(End):
-    """A client."""
+    """A client in its process."""
 
     client: Client
 
 
 class _World:
-    """Who is in a world, and what they live through."""
+    """The processes of a world, and its course from the first step to the last."""
 
     def __init__(
         self, plan: Plan, server: Server, nursery: trio.Nursery, write: Write, last_words: Mapping[str, str]
@@ -123,14 +123,14 @@ class _World:
         return _ClientProcess(process, connection, Client(process, queues, self._plan.job_specs, self._write))
 
     async def live(self) -> bool:
-        """From the first step until the end that the plan has for it; whether everything has ended by then."""
+        """Run the world until the end of its plan; answers whether everything has ended by then."""
         self._begin()
         with trio.move_on_after(self._plan.horizon):
             await self._nemesis.break_things()
         return self._plan.heals and await self._end_well()
 
     def bury(self) -> None:
-        """Let the processes end, the dead ones, too."""
+        """End all processes, the dead ones, too."""
         for end in (*self._supervisor.lives, *self._clients.values()):
             end.close()
 
@@ -157,19 +157,19 @@ class _World:
     # --- the end ---
 
     async def _end_well(self) -> bool:
-        """Let nothing break any more, all work be done, and everybody go home; whether the work is done in time."""
+        """Stop the faults, wait for all work, and stop the workers; answers whether the work was done in time."""
         self._nemesis.heal()
         await self._recover(self._clients["c1"])
         drained = await self._drain()
-        await self._go_home()
+        await self._stop_workers()
         return drained
 
     async def _recover(self, client: _ClientProcess) -> None:
-        """Let what is under way arrive, and resume what is paused: then nothing is wrong any more."""
+        """Wait for requests that are under way, and resume paused queues: then nothing is wrong any more."""
         await self._until(self._all_asked, LONGEST)
         await trio.sleep(ON_THE_WAY)
         await client.client.do(Operation(trio.current_time(), client.process.name, Verb.RESUME, self._plan.queues))
-        self._write(Healed(now(), EVERYBODY))
+        self._write(Healed(now(), EVERY_PROCESS))
 
     def _all_asked(self) -> bool:
         return not any(left for verb, left in self._open_operations.items() if verb is not Verb.RESULT)
@@ -183,7 +183,7 @@ class _World:
             LONGEST + handlers + deaths,
         )
 
-    async def _go_home(self) -> None:
+    async def _stop_workers(self) -> None:
         at_work = self._supervisor.at_work
         self._supervisor.close()
         if not await self._until(lambda: not at_work, LONGEST):

@@ -1,11 +1,12 @@
 """The rules that every history keeps: what trioq promises, each in a sentence and in code.
 
-Those of `ANY` judge the histories of real processes, too: what they saw, what trioq told them, and the records at the
-end is all that such a rule needs.  The others need the store's own entries, or the plan, of a simulated world.
+The rules of `ANY` judge the histories of real processes, too.  Such a rule needs only what the processes saw, what
+trioq told them, and the records at the end.  The other rules need the store's own entries, or the plan, of a simulated
+world.
 
-The first paragraph of a rule's docstring is the promise, as the specification prints it.  The code decides without
-trioq's own table of transitions: it would say of its own mistakes that they are right.  Times that a store has kept
-are compared to within `ROUNDING`.
+The first paragraph of a rule's docstring is the promise, as the specification prints it.  No rule uses trioq's own
+table of transitions, which would approve its own mistakes.  Times that a store has kept are compared to within
+`ROUNDING`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 from ..history import History, SimulatedHistory
 from .announcing import (
     every_handler_is_told,
-    outages_and_shifts_are_told_in_turn,
+    outages_and_worker_states_are_told_in_order,
     what_is_lost_is_told,
     what_is_told_as_lost_is_lost,
 )
@@ -41,23 +42,23 @@ from .contents import (
     progress_is_what_was_reported,
 )
 from .handling import (
+    a_draining_worker_begins_nothing,
     a_job_runs_in_one_place,
+    a_stopped_worker_leaves_nothing_behind,
     no_worker_breaks,
     what_begins_was_claimed,
-    who_drains_begins_nothing,
-    who_stops_leaves_nothing_behind,
 )
 from .holding import (
     a_healthy_worker_keeps_its_jobs,
     a_job_is_taken_back_only_once_its_lease_ran_out,
+    a_worker_that_was_cut_off_takes_no_other_for_dead,
+    only_clients_that_were_asked_cancel_and_requeue,
     only_its_holder_settles_a_run,
-    only_who_is_asked_cancels_and_requeues,
-    who_was_cut_off_takes_nobody_for_dead,
 )
 from .idling import (
     a_cancel_is_heard_at_once,
     hints_spare_the_wait,
-    nobody_idles_beside_ready_work,
+    no_worker_idles_beside_ready_work,
     what_is_claimed_begins_at_once,
 )
 from .limits import (
@@ -88,8 +89,8 @@ from .settling import a_run_is_settled_as_its_handler_ended, what_a_handler_did_
 from .stopping import (
     a_handler_ends_by_its_timeout,
     a_handler_ends_with_the_grace,
+    a_handler_that_lost_its_job_stops,
     no_handler_is_cut_short_without_a_reason,
-    who_has_lost_a_job_stops,
 )
 from .telling import (
     an_event_tells_what_was_stored,
@@ -98,10 +99,10 @@ from .telling import (
     what_is_stored_is_told,
 )
 
-#: It answers a line for each time that the history breaks it.
+#: A rule yields a line for each time that the history breaks it.
 Rule = Callable[[SimulatedHistory], Iterator[str]]
 
-#: One that needs nothing of a simulated world.
+#: A rule that needs nothing of a simulated world.
 RuleOfAny = Callable[[History], Iterator[str]]
 
 _STORE: Final[tuple[Rule, ...]] = (
@@ -129,10 +130,10 @@ _STORE: Final[tuple[Rule, ...]] = (
 _WORKERS: Final[tuple[Rule, ...]] = (
     what_begins_was_claimed,
     what_is_claimed_begins_at_once,
-    nobody_idles_beside_ready_work,
+    no_worker_idles_beside_ready_work,
     hints_spare_the_wait,
     a_job_runs_in_one_place,
-    who_has_lost_a_job_stops,
+    a_handler_that_lost_its_job_stops,
     a_cancel_is_heard_at_once,
     a_handler_ends_by_its_timeout,
     a_handler_ends_with_the_grace,
@@ -144,13 +145,13 @@ _WORKERS: Final[tuple[Rule, ...]] = (
     an_error_says_what_went_wrong,
     progress_is_what_was_reported,
     a_delay_is_as_asked,
-    only_who_is_asked_cancels_and_requeues,
+    only_clients_that_were_asked_cancel_and_requeue,
     a_job_is_taken_back_only_once_its_lease_ran_out,
     a_lease_that_ran_out_is_noticed,
     a_healthy_worker_keeps_its_jobs,
-    who_was_cut_off_takes_nobody_for_dead,
-    who_drains_begins_nothing,
-    who_stops_leaves_nothing_behind,
+    a_worker_that_was_cut_off_takes_no_other_for_dead,
+    a_draining_worker_begins_nothing,
+    a_stopped_worker_leaves_nothing_behind,
     no_worker_breaks,
 )
 _LIMITS: Final[tuple[Rule, ...]] = (
@@ -169,7 +170,7 @@ _EVENTS: Final[tuple[Rule, ...]] = (
     every_handler_is_told,
     what_is_lost_is_told,
     what_is_told_as_lost_is_lost,
-    outages_and_shifts_are_told_in_turn,
+    outages_and_worker_states_are_told_in_order,
 )
 
 #: What any history is judged by, be it of a simulated world or of real processes.
@@ -179,8 +180,8 @@ ANY: Final[tuple[RuleOfAny, ...]] = (
     *(a_job_runs_in_one_place, a_healthy_worker_keeps_its_jobs, what_is_lost_is_told),
     *(a_run_is_settled_as_its_handler_ended, a_result_is_what_was_returned, no_job_has_more_attempts_than_it_may),
     *(no_worker_runs_more_than_it_has_slots_for, no_window_has_more_starts_than_the_rate),
-    *(a_job_on_its_last_life_runs_alone, who_drains_begins_nothing, who_stops_leaves_nothing_behind, no_worker_breaks),
-    *(every_handler_is_told, no_step_is_told_twice, outages_and_shifts_are_told_in_turn),
+    *(a_job_on_its_last_life_runs_alone, a_draining_worker_begins_nothing, a_stopped_worker_leaves_nothing_behind),
+    *(no_worker_breaks, every_handler_is_told, no_step_is_told_twice, outages_and_worker_states_are_told_in_order),
 )
 
 #: What no fault can break, at any moment.
@@ -200,10 +201,10 @@ GROUPS: Final[Mapping[str, tuple[Rule, ...]]] = MappingProxyType(
 )
 
 
-#: One mistake may break many rules.  These, in this order, say best which it was; the others come after them.
+#: One mistake may break many rules.  These, in this order, say best which mistake it was; the others follow.
 _TELLING: Final[tuple[Rule, ...]] = (
     *(nothing_acknowledged_is_lost, a_job_is_taken_back_only_once_its_lease_ran_out, a_healthy_worker_keeps_its_jobs),
-    *(who_was_cut_off_takes_nobody_for_dead, only_its_holder_settles_a_run, no_stale_write_is_accepted),
+    *(a_worker_that_was_cut_off_takes_no_other_for_dead, only_its_holder_settles_a_run, no_stale_write_is_accepted),
     *(a_job_runs_in_one_place, what_begins_was_claimed, a_run_is_settled_as_its_handler_ended, every_step_is_legal),
     no_worker_breaks,
 )
@@ -214,7 +215,7 @@ _ORDER: Final = tuple(dict.fromkeys((*_TELLING, *_WORKERS, *_LIMITS, *_STORE, *_
 def broken(history: History, *, without: Collection[Rule] = ()) -> list[str]:
     """Which rules the history breaks, and how: ``"rule_name: line"`` for each time, the most telling rules first.
 
-    An experiment that breaks some on purpose is judged without them.
+    *without* names the rules that an experiment breaks on purpose.
     """
     if isinstance(history, SimulatedHistory):
         rules = [rule for rule in _ORDER if history.plan.heals or rule not in LIVENESS]

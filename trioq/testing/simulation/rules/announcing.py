@@ -1,4 +1,4 @@
-"""What events tell beside steps: handlers that begin, jobs that are lost, outages, and the worker's own day."""
+"""What events tell beside steps: handlers that begin, jobs that are lost, outages, and the run of the worker."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..history import Began, Entry, History, SimulatedHistory, Stopped, Told
 from .lives import lives
 from .reading import end_of, handlers, is_reclaim, outcomes_told, process_of, runs, told_of_jobs, when
 
-#: What a worker tells of its own day.
-_SHIFT: Final = ("worker:started", "worker:draining", "worker:stopped")
+#: What a worker tells of its own run, in this order.
+_RUN_EVENTS: Final = ("worker:started", "worker:draining", "worker:stopped")
 
 
 def every_handler_is_told(history: History) -> Iterator[str]:
-    """A handler that begins is told as started, just before, and once."""
+    """A worker tells once that a handler starts, just before it begins."""
     started: Counter[tuple[str, str, int]] = Counter()
     for entry in history.entries:
         match entry:
@@ -30,9 +30,9 @@ def every_handler_is_told(history: History) -> Iterator[str]:
 
 
 def what_is_lost_is_told(history: History) -> Iterator[str]:
-    """A worker tells of a job that was taken from it, or cancelled, once it can have heard of that, or as it stops.
+    """A worker tells of a job that was taken from it, or cancelled, once it can know of that, or as it stops.
 
-    Of a handler that shields itself from its timeout it tells once that has ended.
+    Where the handler shields itself from its timeout, the worker tells it once the handler has ended.
     """
     lost = {(e.by, e.event.job.id, e.event.run) for e in history.all(Told) if isinstance(e.event, JobLost)}
     cancelled = {(e.by, e.event.job.id) for e in history.all(Told) if isinstance(e.event, JobCancelled)}
@@ -44,7 +44,7 @@ def what_is_lost_is_told(history: History) -> Iterator[str]:
         if run.over is None or life is None or (id, number) not in begun:
             continue
         was_cancelled = run.over.change.event.name == JobCancelled.name
-        # A job that was taken away may be cancelled then, and that is what its worker hears of.
+        # A job that was taken away may be cancelled then, and its worker learns only of the cancel.
         told = (run.process, id, number) in lost or (run.process, id) in cancelled
         if told or not (was_cancelled or is_reclaim(run.over)):
             continue
@@ -76,7 +76,7 @@ def _taken_unnoticed(history: History) -> Iterator[str]:
 
 
 def what_is_told_as_lost_is_lost(history: History) -> Iterator[str]:
-    """A job is told as lost once, by the worker that held it, after somebody else has moved it on."""
+    """A job is told as lost once, by the worker that held it, after another process has moved it on."""
     found = runs(history)
     told: set[tuple[str, str, int]] = set()
     for number, entry in enumerate(history.entries):
@@ -98,15 +98,15 @@ def _answer_was_lost(history: History, settled: Entry) -> bool:
     return life is None or not life.heard("settle")
 
 
-def outages_and_shifts_are_told_in_turn(history: History) -> Iterator[str]:
-    """A worker tells first that it starts, then that it drains, last that it stops; and of outages, also their ends."""
+def outages_and_worker_states_are_told_in_order(history: History) -> Iterator[str]:
+    """A worker tells in order that it starts, drains and stops, and of outages in between their start and their end."""
     told: defaultdict[str, list[str]] = defaultdict(list)
     away: set[str] = set()
     for entry in history.all(Told):
         if not isinstance(entry.event, WorkerEvent):
             continue
         worker, name = entry.event.worker, entry.event.name
-        at_work = _SHIFT[0] in told[worker] and _SHIFT[-1] not in told[worker]
+        at_work = _RUN_EVENTS[0] in told[worker] and _RUN_EVENTS[-1] not in told[worker]
         if isinstance(entry.event, BackendLost):
             in_turn = at_work and worker not in away
             away.add(worker)
@@ -115,6 +115,6 @@ def outages_and_shifts_are_told_in_turn(history: History) -> Iterator[str]:
             away.discard(worker)
         else:
             told[worker].append(name)
-            in_turn = tuple(told[worker]) == _SHIFT[: len(told[worker])]
+            in_turn = tuple(told[worker]) == _RUN_EVENTS[: len(told[worker])]
         if not in_turn:
             yield f"{when(history, entry.at)} {process_of(worker)} tells {name} out of turn"

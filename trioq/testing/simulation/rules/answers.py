@@ -31,7 +31,7 @@ class Answer:
 def an_enqueue_is_answered_truly(history: History) -> Iterator[str]:
     """An enqueue says whether its record is new; if not, it is an earlier try's, or a live job's with the same key.
 
-    However often it is repeated, one answer at most says so.
+    However often it is repeated, one answer at most says that the record is new.
     """
     pasts = _pasts(history)
     stored = {(entry.by, entry.job.id): number for number, entry in _numbered(history, Inserted)}
@@ -60,7 +60,7 @@ def a_cancel_is_answered_truly(history: History) -> Iterator[str]:
 
 
 def a_requeue_is_answered_truly(history: History) -> Iterator[str]:
-    """A requeue says yes exactly if the job went round again just then.
+    """A requeue says yes exactly if the job was requeued just then.
 
     It says no only where there was no ended job, or a live one had its key.
     """
@@ -90,7 +90,7 @@ def _key_was_taken(pasts: defaultdict[str, Past], id: str, answer: Answer) -> bo
 
 
 def a_result_is_answered_truly(history: History) -> Iterator[str]:
-    """Who waits for a result hears how the job ended: it had ended so when the answer was given."""
+    """A client that waits for a result is told how the job ended: it had ended so when the answer was given."""
     pasts = _pasts(history)
     enqueued = _answers(history, Verb.ENQUEUE)
     for answer in _answers(history, Verb.RESULT):
@@ -140,7 +140,7 @@ def _answers(history: History, verb: Verb) -> list[Answer]:
 
 
 def _pasts(history: History) -> defaultdict[str, Past]:
-    """What became of each record."""
+    """All versions of each record, in order."""
     pasts: defaultdict[str, Past] = defaultdict(lambda: [(-1, None)])
     for number, entry in enumerate(history.entries):
         if isinstance(entry, (Inserted, Claimed, Stored)):

@@ -31,7 +31,7 @@ def nothing_is_claimed_before_its_time(history: History) -> Iterator[str]:
 def the_first_in_line_is_claimed_first(history: History) -> Iterator[str]:
     """A claim takes the ready jobs of a queue by priority, then by time of readiness, then by age.
 
-    Jobs on their last life stand in a line of their own.
+    Jobs on their last life have an order of their own.
     """
     for _, entry, records in states(history):
         if isinstance(entry, Claimed) and not is_last_life(entry.before):

@@ -127,7 +127,7 @@ def _delays(entry: Stored, handler: Handler, spec: JobSpec, run_spec: RunSpec) -
     backoff = min(60.0, spec.backoff * 2 ** (entry.job.failures - 1))
     if handler.how not in ("snooze", "retry"):
         return backoff / 2, backoff
-    # In the very moment of its timeout what it asked for may come too late.
+    # What a handler asks for at the very moment of its timeout may come too late.
     return (
         (min(run_spec.delay, backoff / 2), max(run_spec.delay, backoff))
         if handler.timed_out

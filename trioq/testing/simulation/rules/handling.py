@@ -32,7 +32,7 @@ def what_begins_was_claimed(history: History) -> Iterator[str]:
 def a_job_runs_in_one_place(history: History) -> Iterator[str]:
     """Two handlers of one job are under way at once only where the first lost its job, by its lease or by a cancel.
 
-    Of real processes it is enough that the first one was in trouble, so that it may have lost it.
+    Of real processes it is enough that the first one was in trouble, so that it may have lost its job.
     """
     may_have_lost = _losses(history)
     by_job: defaultdict[str, list[Handler]] = defaultdict(list)
@@ -45,7 +45,7 @@ def a_job_runs_in_one_place(history: History) -> Iterator[str]:
 
 
 def _losses(history: History) -> Callable[[Handler, Handler], bool]:
-    """What tells whether a handler had lost its job when another one began."""
+    """Answer a function that says whether a handler had lost its job when another one began."""
     if isinstance(history, SimulatedHistory):
         found = runs(history)
         return lambda handler, other: was_lost(found.get(handler.key), other.first)
@@ -53,7 +53,7 @@ def _losses(history: History) -> Callable[[Handler, Handler], bool]:
     return lambda handler, other: health.in_trouble(handler.began.by, other.began.at)
 
 
-def who_drains_begins_nothing(history: History) -> Iterator[str]:
+def a_draining_worker_begins_nothing(history: History) -> Iterator[str]:
     """Once a worker is told to stop, no handler begins in it."""
     draining: set[str] = set()
     for entry in history.entries:
@@ -64,11 +64,11 @@ def who_drains_begins_nothing(history: History) -> Iterator[str]:
                 yield f"{when(history, entry.at)} {by} begins {job.id}, though it drains"
 
 
-def who_stops_leaves_nothing_behind(history: History) -> Iterator[str]:
+def a_stopped_worker_leaves_nothing_behind(history: History) -> Iterator[str]:
     """A worker that has stopped runs no handler, has given back its slots and tokens, and holds no job under a lease.
 
-    Jobs whose outcome the store did not take in time it names: that happens only when the store can't be reached.  A
-    claim that was never answered it doesn't know of.  Its process has no thread, task, open file or child that it did
+    It names the jobs whose outcome the store did not take in time, which happens only when the store can't be reached.
+    It doesn't know of a claim that was never answered.  Its process has no thread, task, open file or child that it did
     not have at its start.
     """
     all_handlers, known = handlers(history), lives(history)

@@ -1,4 +1,4 @@
-"""Who may move a job that somebody holds: its holder, who is asked to, and who finds its lease run out."""
+"""Which processes may move a held job: its holder, a client that is asked to, and one that finds its lease run out."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .reading import ROUNDING, Run, end_of, handlers, is_reclaim, process_of, ru
 
 
 def only_its_holder_settles_a_run(history: History) -> Iterator[str]:
-    """How a run ended is written by the process that holds it at that moment, and by nobody else.
+    """How a run ended is written only by the process that holds it at that moment.
 
-    Others may cancel it, or take it back once its lease ran out.
+    Other processes may cancel it, or take it back once its lease ran out.
     """
     for entry in history.all(Stored):
         holder, kind = process_of(entry.before.worker), entry.change.event.name
@@ -26,7 +26,7 @@ def only_its_holder_settles_a_run(history: History) -> Iterator[str]:
             yield f"{when(history, entry.at)} {entry.by} {what}"
 
 
-def only_who_is_asked_cancels_and_requeues(history: History) -> Iterator[str]:
+def only_clients_that_were_asked_cancel_and_requeue(history: History) -> Iterator[str]:
     """A job is cancelled or requeued only by a client that was asked to, and no more often than it was asked."""
     asked: Counter[tuple[str, str, str]] = Counter()
     kinds = {Verb.CANCEL: "job:cancelled", Verb.REQUEUE: "job:requeued"}
@@ -61,9 +61,9 @@ def a_job_is_taken_back_only_once_its_lease_ran_out(history: History) -> Iterato
 def a_healthy_worker_keeps_its_jobs(history: History) -> Iterator[str]:
     """No job is taken from a worker that lives, does not stand still, and reaches the store.
 
-    Nor may one renewal that got lost cost it a job: there is time for another before the lease runs out.  A claim
-    whose answer got lost is given back, if its worker reaches the store for half a lease.  A real process is well two
-    leases after its last trouble.
+    A single lost renewal costs it no job either: there is time for another before the lease runs out.  A claim whose
+    answer got lost is given back, if its worker reaches the store for half a lease.  A real process is well two leases
+    after its last trouble.
     """
     if not isinstance(history, SimulatedHistory):
         yield from _taken_from_the_healthy(history)
@@ -99,8 +99,8 @@ def _taken_from_the_healthy(history: History) -> Iterator[str]:
 def _kept_from_renewing(life: Life, run: Run, since: float) -> float:
     """Seconds in which no renewal of this job could be sent: it stood still, waited for an answer, or for the next try.
 
-    In a quarter of a lease without any of these one is sent.  Nothing else that a worker asks the store keeps it from
-    that; but a job is renewed only once its claim is answered.
+    In a quarter of a lease without any of these a renewal is sent.  No other request of the worker delays it, but a job
+    is renewed only once its claim is answered.
     """
     assert run.over is not None
     end, pause = run.over.at, min(2.0, life.worker.lease / 4)
@@ -113,15 +113,15 @@ def _kept_from_renewing(life: Life, run: Run, since: float) -> float:
     return kept
 
 
-def who_was_cut_off_takes_nobody_for_dead(history: History) -> Iterator[str]:
+def a_worker_that_was_cut_off_takes_no_other_for_dead(history: History) -> Iterator[str]:
     """A worker that could not reach the store, or stood still, takes no job from another for one lease after that.
 
-    For what kept it from renewing may have kept the others, too.
+    What kept it from renewing may have kept the others from it, too.
     """
     known = lives(history)
     for entry in history.all(Stored):
         life = known.get(entry.by)
-        if not is_reclaim(entry) or life is None or entry.at > life.ends:  # when the dead decided it, nobody can tell
+        if not is_reclaim(entry) or life is None or entry.at > life.ends:  # when a dead worker decided it is unknown
             continue
         # It was decided just now; or before, where the write took long, or came through after its sender gave up.
         slow = [each.begins for each in life.troubles if each.verb == "settle" and each.begins <= entry.at]
@@ -134,7 +134,7 @@ def who_was_cut_off_takes_nobody_for_dead(history: History) -> Iterator[str]:
 def _in_doubt(life: Life, moment: float) -> float:
     """When the last trouble ended that may have kept others from renewing, too; 0 if none did within a lease.
 
-    That it stood still before it began to work, nobody in it can know.
+    A worker can't know that its process stood still before it began to work.
     """
     lease = life.worker.lease
     return max(
@@ -142,7 +142,7 @@ def _in_doubt(life: Life, moment: float) -> float:
             each.ends
             for each in life.troubles
             if (each.verb or each.begins > life.begins)
-            and moment - lease < each.ends < moment - 0.25  # a later one may have come between thought and deed
+            and moment - lease < each.ends < moment - 0.25  # a later one may have come after the decision
             and (each.unknown if each.verb else each.ends - each.begins >= lease / 4)
             and each.verb in ("", "claim", "renew", "settle", "overdue")
         ),

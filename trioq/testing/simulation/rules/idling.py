@@ -1,4 +1,4 @@
-"""How soon a worker does what it can do, where nothing is wrong: it claims, begins, and hears of cancels."""
+"""How soon a worker does what it can do, where nothing is wrong: it claims, begins, and notices cancels."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..plan import TICK, Does
 from .lives import CALM, Life, lives
 from .reading import SOON, Handler, end_of, handlers, is_last_life, run_spec_of, runs, when
 
-#: Seconds that nobody may idle beside ready work, should every hint get lost: two polls.  A number of its own, for it
-#: is a promise, and a slower poll would break it.
+#: Seconds for which a worker may idle beside ready work, should every hint get lost: two polls.  It is a number of its
+#: own, not computed from the poll: it is a promise, and a slower poll would break it.
 IDLE: Final = 5.0
 
 #: The calls that a worker makes before a job begins, or is given back: while outcomes wait, nothing is claimed.
 _CLAIMING: Final = ("claim", "settle", "get")
 
 
-def nobody_idles_beside_ready_work(history: History) -> Iterator[str]:
+def no_worker_idles_beside_ready_work(history: History) -> Iterator[str]:
     """A ready job is claimed within five seconds wherever a slot and a token are free, and nothing is wrong.
 
-    Hints that get lost are nothing wrong: nothing but speed depends on them.
+    Lost hints don't count as wrong, for only speed depends on them.
     While a job on its last life is ready or runs there, others may wait for it, and it waits for an empty worker.
-    That another worker has taken it is noticed at the next poll.
+    A worker notices at its next poll that another worker has taken that job.
     """
     for life, job, begin in _left_lying(history, IDLE):
         yield f"{when(history, begin + IDLE)} {life.process} leaves {job.id} unclaimed for {IDLE:g} s"
@@ -36,7 +36,7 @@ def nobody_idles_beside_ready_work(history: History) -> Iterator[str]:
 def hints_spare_the_wait(history: History) -> Iterator[str]:
     """A ready job is claimed within a second wherever a slot and a token are free, and hints come through.
 
-    It need not be where something is wrong, or a job on its last life is ready or runs.
+    It may take longer where something is wrong, or a job on its last life is ready or runs.
     """
     for life, job, begin in _left_lying(history, SOON):
         if life.hears_hints(begin, begin + SOON):
@@ -46,7 +46,7 @@ def hints_spare_the_wait(history: History) -> Iterator[str]:
 def what_is_claimed_begins_at_once(history: History) -> Iterator[str]:
     """A job that is claimed begins, or is given back, within a second, unless its worker is in trouble.
 
-    A claim that was never answered its worker doesn't know of, and it may take effect when all is well again.
+    A worker doesn't know of a claim that was never answered, which may take effect when all is well again.
     """
     begun, known = {handler.key: handler for handler in handlers(history)}, lives(history)
     for key, run in runs(history).items():
@@ -61,7 +61,7 @@ def what_is_claimed_begins_at_once(history: History) -> Iterator[str]:
 def a_cancel_is_heard_at_once(history: SimulatedHistory) -> Iterator[str]:
     """A handler whose job is cancelled ends within a second where hints come through, and nothing is wrong.
 
-    A handler that shields itself is waited for.
+    The worker waits for a handler that shields itself.
     """
     found, known, end = runs(history), lives(history), end_of(history)
     for handler in handlers(history):
@@ -76,7 +76,7 @@ def a_cancel_is_heard_at_once(history: SimulatedHistory) -> Iterator[str]:
             yield f"{when(history, cancelled + SOON)} {life.process} has hints, and still runs {what}"
 
 
-# --- who might have claimed what ----------------------------------------------------------------
+# --- which worker might have claimed which job --------------------------------------------------
 
 
 @attrs.frozen
@@ -105,7 +105,7 @@ def _left_lying(history: History, seconds: float) -> Iterator[tuple[Life, _Ready
 
 
 def _changes(life: Life, mine: list[Handler], served: list[_Ready]) -> set[float]:
-    """The moments at which it may become free: something ends that has kept it from a claim."""
+    """The moments at which the worker may become free: something ends that has kept it from a claim."""
     found = {life.begins, *(each.until for each in mine), *(job.ends + CALM + TICK for job in served if job.last_life)}
     found |= {each.began.at + life.worker.rate_interval for each in mine}
     return found | {each.ends + CALM + TICK for each in (*life.troubles, *life.deaf)}

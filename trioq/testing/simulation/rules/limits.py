@@ -12,7 +12,7 @@ from .reading import ROUNDING, Handler, end_of, handlers, is_last_life, runs, wh
 
 
 def no_worker_runs_more_than_it_has_slots_for(history: History) -> Iterator[str]:
-    """Never are more handlers under way in a worker than its ``concurrency``."""
+    """A worker never has more handlers under way than its ``concurrency``."""
     known = lives(history)
     for process, begun in _by_process(history).items():
         under_way: list[Handler] = []
@@ -24,7 +24,7 @@ def no_worker_runs_more_than_it_has_slots_for(history: History) -> Iterator[str]
 
 
 def no_window_has_more_starts_than_the_rate(history: History) -> Iterator[str]:
-    """In no window of ``rate_interval`` seconds, wherever it begins, are there more than ``rate_limit`` starts."""
+    """No window of ``rate_interval`` seconds, wherever it begins, has more than ``rate_limit`` starts."""
     known = lives(history)
     for process, begun in _by_process(history).items():
         spec = known[process].worker if process in known else None
@@ -38,7 +38,7 @@ def no_window_has_more_starts_than_the_rate(history: History) -> Iterator[str]:
 
 
 def a_job_on_its_last_life_runs_alone(history: History) -> Iterator[str]:
-    """While a worker runs a job that one more crash would end, it runs nothing else: no other can be taken down."""
+    """While a worker runs a job that one more crash would end, it runs nothing else, so that no other is taken down."""
     for process, begun in _by_process(history).items():
         under_way: list[Handler] = []
         for handler in begun:
@@ -68,7 +68,7 @@ def no_job_has_more_attempts_than_it_may(history: History) -> Iterator[str]:
 
 
 def _more_than_counted(history: History) -> Iterator[str]:
-    """What began and raised, beside what the records at the end count; real experiments requeue nothing."""
+    """Compare what began and raised with the counters of the records at the end; real experiments requeue nothing."""
     began = Counter(handler.key[0] for handler in handlers(history))
     raised = Counter(handler.key[0] for handler in handlers(history) if handler.how == "raised")
     for job in history.records.values():
@@ -80,7 +80,7 @@ def _more_than_counted(history: History) -> Iterator[str]:
 def nothing_begins_after_its_ttl(history: History) -> Iterator[str]:
     """No handler begins at or after its job's ``expires_at``, however long a reply took, or its process stood still.
 
-    Only of its first replies a worker can't know how long they were on their way: they tell it the time as of then.
+    The exception: a worker learns the time from its first replies, and can't know how long these were on their way.
     """
     found, known = runs(history), lives(history)
     for handler in handlers(history):
@@ -95,7 +95,7 @@ def nothing_begins_after_its_ttl(history: History) -> Iterator[str]:
 
 
 def _knew_the_time(life: Life, at: float) -> bool:
-    """Whether it had an answer at once before: it asks as it starts, and at each renewal."""
+    """Whether it had a quick answer before that time: it asks as it starts, and at each renewal."""
     period, until = 0.0, life.begins
     for each in sorted(life.in_trouble(life.begins, at), key=lambda each: each.begins):
         if each.begins > until + period + SLOW:

@@ -12,10 +12,10 @@ import attrs
 from ...._core.events import WorkerDraining
 from ....backends._base import PATIENCE
 from ..history import Broke, Died, Froze, History, Hurt, Started, Stopped, Struck, Thawed, Told
-from ..plan import EVERYBODY, Hints, Leave, Partition, WorkerSpec
+from ..plan import EVERY_PROCESS, Hints, Leave, Partition, WorkerSpec
 from .reading import SOON, end_of, process_of
 
-#: Seconds after its last trouble from which on a worker does its work again: it waits two before the next try, at most.
+#: Seconds after its last trouble from which on a worker works again: it waits at most two before the next try.
 CALM: Final = 2.5
 
 
@@ -26,7 +26,7 @@ class Trouble:
     begins: float
     ends: float
     verb: str = ""  #: of the call; none where it stood still
-    unknown: bool = False  #: whether it never heard what became of the call
+    unknown: bool = False  #: whether it never learned the outcome of the call
 
 
 @attrs.define
@@ -37,13 +37,13 @@ class Life:
     worker: WorkerSpec
     begins: float
     draining: float = inf  #: when it was told to stop
-    #: No handler is cut short before the one, and none goes on after the other: the end of the grace, by those who
-    #: told it to stop, and by itself, for it may have heard of that later.
+    #: The end of the grace, counted from when it was told to stop, and from when it may have received that.
+    #: No handler is cut short before the first, and none goes on after the second.
     cut_from: float = inf
     cut_by: float = inf
     ends: float = inf
-    #: Until when its troubles are known: a call that was under way when it died, or when the world ended, is no trouble
-    #: that anybody wrote down.
+    #: Until when its troubles are known: a call that was under way when it died, or when the world ended, was never
+    #: written down.
     told_until: float = inf
     troubles: list[Trouble] = attrs.Factory(list)
     deaf: list[Trouble] = attrs.Factory(list)  #: when hints may not have reached it, or too late
@@ -65,12 +65,12 @@ class Life:
         return self._lived(begin, end) and not any(each.verb in ("", *verbs) for each in troubles)
 
     def sure(self, begin: float, end: float) -> bool:
-        """Whether it lived all that time, and had no reason to doubt that it knows who else does."""
+        """Whether it lived all that time, and had no reason to doubt which other workers live."""
         doubts = [each for each in self.in_trouble(begin, end) if each.unknown or each.verb in ("", "renew", "overdue")]
         return self._lived(begin, end) and not doubts
 
     def hears_hints(self, begin: float, end: float) -> bool:
-        """Whether hints came through, those of a moment before among them."""
+        """Whether hints came through to it, those of a moment before included."""
         return not any(each.begins <= end and begin - CALM <= each.ends for each in self.deaf)
 
     def awake_at(self, moment: float) -> float:
@@ -89,13 +89,13 @@ class Life:
         return moment + quarter
 
     def hear_stop(self, at: float, grace: float) -> None:
-        """It is told to stop, which it hears as soon as it can, unless it has not even begun to work."""
+        """Note that it is told to stop; it learns that as soon as it can, unless it has not begun to work."""
         self.cut_from = min(self.cut_from, at + grace)
         if at > self.awake_at(self.begins):
             self.cut_by = min(self.cut_by, self.awake_at(at) + grace)
 
     def hears_by(self, lost: float) -> float:
-        """When it can have heard of what was lost: the first moment after that with a lease of peace behind it."""
+        """When it can know of the loss: the first moment after it that has a lease without trouble behind it."""
         moment = lost
         for each in sorted(self.troubles, key=lambda each: each.begins):
             if each.begins <= moment + self.worker.lease:
@@ -103,7 +103,7 @@ class Life:
         return moment
 
     def heard(self, *verbs: str) -> bool:
-        """Whether it heard what became of every call of these verbs."""
+        """Whether it learned the outcome of every call of these verbs."""
         return not any(trouble.unknown and trouble.verb in verbs for trouble in self.troubles)
 
 
@@ -128,7 +128,7 @@ def lives(history: History) -> dict[str, Life]:
                 found[by].hear_stop(entry.at, grace)
             case Struck(fault=Partition(process=name) | Hints(process=name) as fault):
                 for life in found.values():
-                    if name in (life.worker.name, EVERYBODY):
+                    if name in (life.worker.name, EVERY_PROCESS):
                         life.deaf.append(Trouble(entry.at, entry.at + fault.seconds))
             case Told(event=WorkerDraining(worker=worker, grace=grace)) if process_of(worker) in found:
                 life = found[process_of(worker)]

@@ -25,7 +25,7 @@ def nothing_acknowledged_is_lost(history: History) -> Iterator[str]:
 
 
 def what_is_stored_was_asked_for(history: History) -> Iterator[str]:
-    """A record comes from an enqueue that somebody asked for, and however often that is repeated, there is but one."""
+    """A record comes from an enqueue that a client asked for, and however often that is repeated, there is only one."""
     asked: set[tuple[str, str]] = set()
     stored: set[str] = set()
     for entry in history.entries:
@@ -56,7 +56,7 @@ def a_new_record_is_as_ordered(history: History) -> Iterator[str]:
 
 
 def what_was_ordered_never_changes(history: History) -> Iterator[str]:
-    """No step changes what was enqueued: the arguments, the options, the place in line."""
+    """No step changes what was enqueued: the arguments, the options, the place in the queue."""
     for entry in history.entries:
         if isinstance(entry, (Claimed, Stored)):
             for name in _FIXED:

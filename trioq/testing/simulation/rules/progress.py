@@ -19,7 +19,7 @@ def everything_ends(history: History) -> Iterator[str]:
 def a_lease_that_ran_out_is_noticed(history: History) -> Iterator[str]:
     """A job whose worker died is taken back within half a lease and two seconds of the end of its own lease.
 
-    That is, wherever another worker lives, and for a lease has reached the store, renewed in time, and not stood still.
+    That needs another worker which for a lease has lived, reached the store, renewed in time, and not stood still.
     """
     known = lives(history)
     for (id, number), run in runs(history).items():

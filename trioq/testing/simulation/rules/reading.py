@@ -1,6 +1,6 @@
-"""What a history says of records, runs and handlers.  Asked by all rules; it judges nothing.
+"""What a history says of records, runs and handlers.  All rules ask this; it judges nothing.
 
-What many rules ask is found once for a history.
+What many rules ask is computed once for a history.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SOON: Final = 1.0
 #: than a thousandth of a tick of a plan.
 ROUNDING: Final = 1e-5
 
-#: How a worker tells what became of a handler that has ended, or that it has lost its job.
+#: The events by which a worker tells how a handler has ended, or that it has lost its job.
 _OUTCOMES: Final = tuple(f"job:{end}" for end in "completed retrying snoozed failed cancelled lost".split())
 
 #: The states that only a requeue leaves.
@@ -45,7 +45,7 @@ FINAL: Final = ("completed", "failed", "expired", "cancelled")
 
 
 def when(history: History, at: float) -> str:
-    """A time of the store, as it is told to people."""
+    """A time of the store, as reports print it."""
     return f"{at - history.began:9.3f}"
 
 
@@ -120,7 +120,7 @@ def is_last_life(job: Job) -> bool:
 
 @attrs.define
 class Run:
-    """One claim of a job, and what became of it in the store."""
+    """One claim of a job, and how it ended in the store."""
 
     claimed: Claimed
     first: int  #: its number among the entries
@@ -130,7 +130,7 @@ class Run:
 
     @property
     def process(self) -> str:
-        """Who holds it."""
+        """The process that holds it."""
         return process_of(self.claimed.job.worker)
 
     @property
@@ -157,7 +157,7 @@ def runs(history: History) -> dict[tuple[str, int], Run]:
 
 
 def was_lost(run: Run | None, number: float) -> bool:
-    """Whether somebody had cancelled the job, or taken it away, by this entry."""
+    """Whether the job had been cancelled, or taken away, by this entry."""
     if run is None or run.over is None or run.last > number:
         return False
     return is_reclaim(run.over) or run.over.change.event.name == "job:cancelled"

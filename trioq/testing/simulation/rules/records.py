@@ -1,4 +1,4 @@
-"""What must be true of the records in the store, whoever wrote them."""
+"""What must be true of the records in the store, whichever process wrote them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ...._core.job import Job
 from ..history import Claimed, History, Inserted, Refused, Renewed, SimulatedHistory, Stored
 from .reading import FINAL, ROUNDING, end_of, same, snapshots, states, told_of_jobs, when
 
-#: What may become of a job: how that is told, from where, to where, and by how much the counters of runs, failures,
-#: crashes and snoozes grow.  A requeue, which sets two of them back, and a claim have rules of their own.
+#: The legal steps of a job: the event, the state before, the state after, and by how much the counters of runs,
+#: failures, crashes and snoozes grow.  A claim, and a requeue, which sets two of them back, have rules of their own.
 STEPS: Final[frozenset[tuple[str, str, str, tuple[int, int, int, int]]]] = frozenset(
     {
         ("job:completed", "active", "completed", (0, 0, 0, 0)),
@@ -44,7 +44,7 @@ _MOVES: Final = frozenset(
 #: Steps that end a run.  Where two of them are told of one run, the second was stale.
 _ENDS: Final = {name for name, before, _, _ in STEPS if before == "active"} - {"job:cancelled", "job:expired"}
 
-#: Events whose record is as the teller knows it, which need not be as it is stored.
+#: Events with the record that the telling process knows, which need not be the stored one.
 _BELIEFS: Final = ("job:lost", "job:cancelled", "job:progress")
 
 _COUNTERS: Final = ("run", "failures", "crashes", "snoozes")
@@ -70,7 +70,7 @@ def every_step_is_legal(history: History) -> Iterator[str]:
 
 
 def _illegal_moves_told(history: History) -> Iterator[str]:
-    """From one version that was told of to the next one; the record at the end is the last.  Nothing is requeued."""
+    """Steps from one version that was told of to the next; the last is the record at the end.  Nothing is requeued."""
     told: defaultdict[str, dict[int, str]] = defaultdict(dict)
     for _, event in told_of_jobs(history):
         if event.name not in _BELIEFS:
@@ -104,7 +104,7 @@ def _step(history: History, entry: Claimed | Stored, what: str, grown: tuple[int
 
 
 def no_stale_write_is_accepted(history: History) -> Iterator[str]:
-    """A step is stored only over the very version that it was made from, and makes the next one; nothing else does."""
+    """A step is stored only over the version that it was made from, and it alone makes the next version."""
     for _, entry, records in states(history):
         if isinstance(entry, (Claimed, Stored)):
             current = records.get(entry.job.id)
@@ -143,7 +143,7 @@ def a_repeated_write_is_recognised(history: History) -> Iterator[str]:
 
 
 def a_record_says_one_thing(history: History) -> Iterator[str]:
-    """A record has a lease exactly while it is active, an end exactly when it is final, and no more deaths than it may.
+    """A record has a lease exactly while it is active, an end exactly when it is final, and no counter past its limit.
 
     A job that may still run has failed no more than ``max_retries`` times and crashed less than ``max_crashes`` times.
     """

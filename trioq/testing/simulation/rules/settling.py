@@ -1,4 +1,4 @@
-"""What is written of a run, and when: how its handler has ended, at once."""
+"""What is written of a run, and when: how its handler ended, at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..network import SLOW
 from .lives import Life, lives
 from .reading import ROUNDING, SOON, Handler, Run, end_of, handlers, is_reclaim, outcomes_told, runs, told_of_jobs, when
 
-#: How a handler must have ended for what is then written by its worker; a timeout makes any of them but a return fail.
+#: How a handler must have ended for the event that its worker writes.  After a timeout, all but a return may fail.
 _MEANS: Final = {
     "job:completed": ("returned",),
     "job:retrying": ("raised", "retry"),
@@ -21,10 +21,10 @@ _MEANS: Final = {
 
 
 def a_run_is_settled_as_its_handler_ended(history: History) -> Iterator[str]:
-    """What is written of a run is how its handler ended before: nothing completes that has not returned.
+    """A run is settled as its handler ended before: no job completes whose handler has not returned.
 
     A run fails only if its handler raised, rejected its job, asked for a retry, or took longer than its timeout.
-    It is given back only if its handler was cancelled, as the grace ended, or never began.
+    A job is given back only if its handler was cancelled, as the grace ended, or never began.
     """
     begun, known = {handler.key: handler for handler in handlers(history)}, lives(history)
     for key, run in runs(history).items():
@@ -58,7 +58,7 @@ def _contradictions_told(history: History) -> Iterator[str]:
 
 
 def _contradicts(run: Run, over: Stored, handler: Handler, life: Life) -> str:
-    """What is wrong with how a run is settled, whose handler has begun."""
+    """What is wrong with how a run whose handler has begun is settled."""
     kind, how = over.change.event.name, handler.how if handler.last < run.last else "goes on"
     means = how in _MEANS.get(kind, ())
     if kind == "job:cancelled":
@@ -74,7 +74,7 @@ def _contradicts(run: Run, over: Stored, handler: Handler, life: Life) -> str:
 
 
 def _misses(run: Run, over: Stored, life: Life) -> str:
-    """What is wrong with how a run is settled, whose handler never began."""
+    """What is wrong with how a run whose handler never began is settled."""
     kind = over.change.event.name
     if kind in ("job:cancelled", "job:expired"):
         return ""
@@ -82,13 +82,13 @@ def _misses(run: Run, over: Stored, life: Life) -> str:
         return "and its handler never began"
     expires_at = over.job.expires_at
     too_late = expires_at is not None and over.at > expires_at - SLOW  # or so it seems to its worker
-    well = life.calm(run.claimed.at, over.at, "claim") and life.heard("claim")  # of one that got lost it doesn't know
+    well = life.calm(run.claimed.at, over.at, "claim") and life.heard("claim")  # it knows of no claim that got lost
     might_begin = well and over.at < life.draining and not too_late
     return "though nothing kept its handler from its work" if might_begin else ""
 
 
 def what_a_handler_did_is_stored_at_once(history: History) -> Iterator[str]:
-    """When a handler has ended, that is stored within a second, unless its process is in trouble."""
+    """The end of a handler is stored within a second, unless its process is in trouble."""
     found, known = runs(history), lives(history)
     for handler in handlers(history):
         run, life = found.get(handler.key), known.get(handler.began.by)

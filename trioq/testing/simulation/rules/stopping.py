@@ -11,11 +11,11 @@ from .lives import Life, lives
 from .reading import ROUNDING, SOON, Handler, end_of, handlers, run_spec_of, runs, was_lost, when
 
 
-def who_has_lost_a_job_stops(history: SimulatedHistory) -> Iterator[str]:
+def a_handler_that_lost_its_job_stops(history: SimulatedHistory) -> Iterator[str]:
     """A handler whose job was cancelled or taken away ends within a quarter of a lease and a second.
 
-    Its worker hears of it as it renews: later where it stood still, or where a renewal came late or got lost.
-    A handler that shields itself is waited for.
+    Its worker learns of it as it renews: later where it stood still, or where a renewal came late or got lost.
+    The worker waits for a handler that shields itself.
     """
     found, known = runs(history), lives(history)
     for handler in handlers(history):
@@ -31,7 +31,7 @@ def who_has_lost_a_job_stops(history: SimulatedHistory) -> Iterator[str]:
 def a_handler_ends_by_its_timeout(history: SimulatedHistory) -> Iterator[str]:
     """A handler that takes longer than its timeout is stopped within a second, unless its process stands still.
 
-    A handler that shields itself is waited for.
+    The worker waits for a handler that shields itself.
     """
     known = lives(history)
     for handler in handlers(history):
@@ -46,7 +46,7 @@ def a_handler_ends_by_its_timeout(history: SimulatedHistory) -> Iterator[str]:
 def a_handler_ends_with_the_grace(history: SimulatedHistory) -> Iterator[str]:
     """A handler that goes on in a worker which is told to stop ends within a second of the end of the grace.
 
-    That is, unless its process stands still.  A handler that shields itself is waited for.
+    It may end later where its process stands still.  The worker waits for a handler that shields itself.
     """
     known = lives(history)
     for handler in handlers(history):
@@ -72,7 +72,7 @@ def no_handler_is_cut_short_without_a_reason(history: History) -> Iterator[str]:
 
 
 def _goes_on(history: SimulatedHistory, handler: Handler, life: Life, deadline: float) -> bool:
-    """Whether it has not ended by then, as far as one can tell, and may not take longer."""
+    """Whether the handler surely goes on at the deadline, and may not take longer."""
     run_spec = run_spec_of(history, handler)
     if run_spec.does is Does.RESIST:
         stood = sum(each.ends - each.begins for each in life.troubles if not each.verb)

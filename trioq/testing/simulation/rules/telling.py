@@ -18,7 +18,7 @@ _NO_STEP: Final = ("job:started", "job:progress", "job:lost")
 #: Steps that two processes may make at once, each from the same record: the same change, which both see stored.
 _SHARED: Final = ("job:cancelled", "job:requeued", "job:stalled", "job:expired", "job:failed")
 
-#: A step, as those who tell of it name it: the job, its version after the step, and the name of the event.
+#: A step, as events name it: the job, its version after the step, and the name of the event.
 Step = tuple[str, int, str]
 
 
@@ -71,9 +71,9 @@ def _may_share(by: str, maker: Stored, asked: set[tuple[str, str]]) -> bool:
 
 
 def what_is_stored_is_told(history: History) -> Iterator[str]:
-    """A worker that stores how a run ended tells it, if it lives to hear the answer, and so does one that sweeps.
+    """A worker tells each step that it stores at the end of a run, or as it sweeps, if it lives until the answer.
 
-    Where the answer got lost and the job has moved on since, it is told as lost instead.
+    Where the answer got lost and the job has moved on since, the worker tells it as lost instead.
     """
     told = {(e.by, *_step_of(e.event)) for e in history.all(Told) if isinstance(e.event, JobEvent)}
     refused = {(entry.by, entry.change.id, entry.change.version) for entry in history.all(Refused)}
@@ -102,7 +102,7 @@ def _step_of(event: JobEvent) -> Step:
 
 
 def what_is_answered_was_told(history: History) -> Iterator[str]:
-    """A client that is told that it has enqueued, cancelled or requeued a job has told of it by then, itself."""
+    """By the time a client is told that it has enqueued, cancelled or requeued a job, it has told of that itself."""
     told: set[tuple[str, str, str]] = set()
     kinds = {Verb.ENQUEUE: "job:enqueued", Verb.CANCEL: "job:cancelled", Verb.REQUEUE: "job:requeued"}
     for entry in history.entries:
