@@ -1,7 +1,7 @@
-"""``make soak MINUTES=20``: worlds that nobody has seen yet, for so long; their number is added to a stored total.
+"""``make soak MINUTES=20``: new worlds, for so long; their number is added to a stored total.
 
 The total, and the next seed, stand in ``docs/spec/soak.json``; the page beside it shows them.  A world that breaks a
-rule ends the run, with its story.
+rule ends the run, with a report.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def page(total: Total) -> str:
         "workers that were killed": f"{total.crashes:,}",
         "workers that were frozen": f"{total.freezes:,}",
         "calls that failed, or were slow": f"{total.failed_calls:,}",
-        "other faults: cuts, restarts, hints, clocks": f"{total.other_faults:,}",
+        "other faults: partitions, restarts, hints, clocks": f"{total.other_faults:,}",
         "simulated time": f"{total.seconds / DAY:,.1f} days ({total.seconds / DAY / 365.25:.3f} years)",
     }
     table = "\n".join(f"   * - {name}\n     - {value}" for name, value in rows.items())
@@ -80,16 +80,16 @@ _PAGE: Final = """\
 How far it was tried
 ====================
 
-``make soak MINUTES=20`` simulates worlds that nobody has seen yet, over each backend in turn, and adds them to this
-total. None of them broke a rule of its day; those that did, and what was mended, are told in :doc:`found`.
+``make soak MINUTES=20`` simulates worlds that are new, over each backend in turn, and adds them to this total.
+None of them broke a rule of its day. Those that did, and what was mended, are in :doc:`found`.
 
 .. list-table::
    :widths: 60 40
 
 {table}
 
-CI repeats the first 60 seeds on each backend, ``make test`` the first 15. A story can be told again by
-its seed: ``python -m trioq.testing.simulation 4711``. One seed makes another history over another backend.
+CI repeats the first 60 seeds on each backend, ``make test`` the first 15. A world can be repeated by its
+seed: ``python -m trioq.testing.simulation 4711``. One seed makes another history over another backend.
 """
 
 

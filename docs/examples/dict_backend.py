@@ -1,4 +1,4 @@
-"""A whole backend: correct, and as slow as it is short, for each verb looks at every job."""
+"""A whole backend: correct, and as slow as it is short, for each verb reads every job."""
 
 import time
 from collections import Counter
@@ -29,13 +29,13 @@ from trioq.lifecycle import Change, Claim, IllegalStep, Job, Shelf, State, advan
 Jobs = dict[tuple[str, str], Job]
 
 
-class Bell:
+class HintChannel:
     """The hints of one watcher: those that it has not read yet are one."""
 
     def __init__(self) -> None:
         self.send, self.receive = trio.open_memory_channel[Hint](1)
 
-    def ring(self, hint: Hint) -> None:
+    def notify(self, hint: Hint) -> None:
         try:
             hint |= self.receive.receive_nowait()
         except trio.WouldBlock:
@@ -51,7 +51,7 @@ class DictBackend(Backend):
         self.seq = 0
         self.paused: set[str] = set()
         self.present: dict[str, tuple[float, Presence]] = {}
-        self.bells: dict[Bell, frozenset[str]] = {}
+        self.hint_channels: dict[HintChannel, frozenset[str]] = {}
         self.latest = 0.0
 
     # --- time: the wall clock when it is opened, then Trio's; a checkpoint for each verb ---
@@ -70,20 +70,20 @@ class DictBackend(Backend):
     @asynccontextmanager
     async def watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
         await self.now()
-        bell = Bell()
-        self.bells[bell] = frozenset(queues)
+        channel = HintChannel()
+        self.hint_channels[channel] = frozenset(queues)
         try:
-            with bell.send, bell.receive:
-                yield bell.receive
+            with channel.send, channel.receive:
+                yield channel.receive
         finally:
-            del self.bells[bell]
+            del self.hint_channels[channel]
 
-    def ring(self, hint: Hint, queue: str) -> None:
-        for bell, queues in self.bells.items():
+    def notify(self, hint: Hint, queue: str) -> None:
+        for channel, queues in self.hint_channels.items():
             if queue in queues:
-                bell.ring(hint)
+                channel.notify(hint)
 
-    # --- moving jobs ---
+    # --- insert, claim, settle ---
 
     async def insert(self, jobs: Sequence[Job]) -> Inserted:
         now = await self.now()
@@ -92,7 +92,7 @@ class DictBackend(Backend):
             known = self.jobs.get((job.queue, job.id)) or owner_of_key(self.jobs, job)
             stored.append(known or self.add(self.jobs, job, now))
             created.append(known is None)
-            self.ring(Hint.READY, job.queue)
+            self.notify(Hint.READY, job.queue)
         return Inserted(now, stored, created)
 
     def add(self, jobs: Jobs, job: Job, now: float) -> Job:
@@ -110,14 +110,14 @@ class DictBackend(Backend):
                 here = sorted(self.of(queue), key=lambda job: (job.priority, job.run_at, job.seq))
                 ready += [job for job in here if may(job, command, now)]
                 timed += [job.run_at for job in here if job.state.shelf is Shelf.TIMED and job.run_at > now]
-        alone = [job for job in ready if job.last_life]
-        if alone and idle and limit:
-            chosen, alone = alone[:1], alone[1:]
+        last_lives = [job for job in ready if job.last_life]
+        if last_lives and idle and limit:
+            chosen, last_lives = last_lives[:1], last_lives[1:]
         else:
             chosen = [job for job in ready if not job.last_life][:limit]
         claimed = [advance(job, command, now) for job in chosen]
         self.jobs.update(((job.queue, job.id), job) for job in claimed)
-        return Claimed(now, claimed, min(timed, default=None), self.paused.intersection(queues), bool(alone))
+        return Claimed(now, claimed, min(timed, default=None), self.paused.intersection(queues), bool(last_lives))
 
     async def settle(self, changes: Sequence[Change]) -> Settled:
         now = await self.now()
@@ -144,11 +144,11 @@ class DictBackend(Backend):
             self.add(draft, job, now)
         for part in parts:
             held = self.jobs[part.queue, part.id].state is State.ACTIVE
-            self.ring(Hint.FINISHED if part.state.final else Hint.READY, part.queue)
+            self.notify(Hint.FINISHED if part.state.final else Hint.READY, part.queue)
             if held and part.state is State.CANCELLED:
-                self.ring(Hint.CANCELLED, part.queue)
+                self.notify(Hint.CANCELLED, part.queue)
         for job in change.inserts:
-            self.ring(Hint.READY, job.queue)
+            self.notify(Hint.READY, job.queue)
         self.jobs = draft
         return Verdict.STORED
 
@@ -180,7 +180,7 @@ class DictBackend(Backend):
         now = await self.now()
         return [worker for at, worker in self.present.values() if at + worker.lease > now]
 
-    # --- looking ---
+    # --- read verbs ---
 
     def of(self, queue: str) -> Iterator[Job]:
         return (job for job in self.jobs.values() if job.queue == queue)
@@ -208,13 +208,13 @@ class DictBackend(Backend):
     async def pause(self, queue: str) -> float:
         now = await self.now()
         self.paused.add(queue)
-        self.ring(Hint.PAUSED, queue)
+        self.notify(Hint.PAUSED, queue)
         return now
 
     async def resume(self, queue: str) -> float:
         now = await self.now()
         self.paused.discard(queue)
-        self.ring(Hint.PAUSED | Hint.READY, queue)
+        self.notify(Hint.PAUSED | Hint.READY, queue)
         return now
 
     async def is_queue_paused(self, queue: str) -> bool:
@@ -281,7 +281,7 @@ def is_stored(job: Job | None, change: Change) -> bool:
 
 
 def is_overdue(job: Job, now: float) -> bool:
-    """Whether the lease has run out, or the TTL of what nobody claims."""
+    """Whether the lease has run out, or the TTL of a job that no worker has claimed."""
     if job.state.shelf is Shelf.HELD:
         return job.lease_until <= now
     return job.state.shelf in (Shelf.READY, Shelf.TIMED) and job.expires_at is not None and job.expires_at <= now

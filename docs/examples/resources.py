@@ -18,7 +18,7 @@ class Connection:
 
 
 class Pool:
-    """Connections that handlers borrow, one each; who finds none waits."""
+    """Connections that handlers borrow, one each; a handler that finds none waits."""
 
     def __init__(self, size: int) -> None:
         self._back, self._free = trio.open_memory_channel[Connection](size)

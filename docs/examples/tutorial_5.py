@@ -1,4 +1,4 @@
-"""Watching: what becomes of each job, told by events."""
+"""Watching: events tell what happens to each job."""
 
 import sys
 from functools import partial
@@ -24,7 +24,7 @@ def note(event: JobEvent) -> None:
 
 async def alert(event: JobFailed) -> None:
     await trio.sleep(0.1)  # a pager takes its time, and keeps no job waiting
-    print(f"wake somebody up: {event.error.splitlines()[-1]}")
+    print(f"wake an operator: {event.error.splitlines()[-1]}")
 
 
 trioq.event_emitter.on("job:*", note)

@@ -33,7 +33,7 @@ async def a_frozen_worker_wakes_up(bench: Bench) -> Result:
         await trial.produce(arguments=[[2.5, 0.1], [60, 5]], count=jobs)
         await trial.until_begun(jobs, within=60)
         zombie.freeze()
-        while bench.store.is_locked(trial.folder):  # in the middle of a commit: then nobody else can do anything
+        while bench.store.is_locked(trial.folder):  # in the middle of a commit: then no other process can write
             zombie.thaw()
             await trio.sleep(0.05)
             zombie.freeze()

@@ -78,7 +78,7 @@ async def silence(bench: Bench) -> Result:
 
 
 @experiment(
-    promise="Jobs begin all the same when workers look themselves: every 2.5 s, and half a second.",
+    promise="Jobs begin all the same, since workers poll the store: every 2.5 s, and half a second.",
     stores=SERVERS,
     sample=2,
     goal=25,

@@ -1,4 +1,4 @@
-"""What jobs may contain: too much, what nobody can read, and what means something to a database, or to a browser."""
+"""What jobs may contain: too much, what no worker can read, and what means something to a database, or to a browser."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _UNREADABLE: Final = {
     "no arguments": b'{"a": 1}',
     "three parts": b"[[],{},{}]",
     "too many": b"[[1,2,3],{}]",
-    "unknown keyword": b'[[],{"nobody": 1}]',
+    "unknown keyword": b'[[],{"unknown": 1}]',
     "nested": b"[[" + b"[" * 100_000 + b"]" * 100_000 + b"],{}]",
     "another type": b'[["soon"],{}]',
 }
@@ -52,8 +52,8 @@ class _Touch:
     sample=1,
     goal=5,
 )
-async def jobs_that_nobody_can_read(bench: Bench) -> Result:
-    """Arguments that are no JSON, of another shape, nested 100,000 deep, or pickled; and tasks that nobody has."""
+async def jobs_that_no_worker_can_read(bench: Bench) -> Result:
+    """Arguments that are no JSON, of another shape, nested 100,000 deep, or pickled; and tasks that no worker has."""
     async with bench.trial() as trial:
         await trial.start_worker()
         trap = trial.folder / "trap"
@@ -61,7 +61,7 @@ async def jobs_that_nobody_can_read(bench: Bench) -> Result:
         jobs = [
             Job(id=name.replace(" ", "-"), queue=NAME, task="work", payload=each) for name, each in payloads.items()
         ]
-        jobs += [Job(id="unknown", queue=NAME, task="nobody-has-it", max_retries=0)]
+        jobs += [Job(id="unknown", queue=NAME, task="unknown", max_retries=0)]
         await _insert(trial, jobs)
         await trial.produce(arguments=[[0.01]], count=20)
         history = await trial.history(within=30)

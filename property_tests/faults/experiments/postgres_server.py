@@ -101,7 +101,7 @@ async def the_server_is_read_only(bench: Bench) -> Result:
     bars=(Bar("pick-up in the last ten seconds", 0.99, 0.25),),
 )
 async def a_transaction_is_left_open(bench: Bench) -> Result:
-    """For a minute somebody has a snapshot, so that no old version of any row can be cleared away.
+    """For a minute another client has a snapshot, so that no old version of any row can be cleared away.
 
     Meanwhile 200 jobs a second are enqueued, claimed and settled, each in a new version of its row.
     """
@@ -110,9 +110,9 @@ async def a_transaction_is_left_open(bench: Bench) -> Result:
     async with bench.trial() as trial:
         for _ in range(2):
             await trial.start_worker()
-        with closing(psycopg.connect(bench.store.server.url)) as somebody:
-            somebody.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            somebody.execute("SELECT 1")
+        with closing(psycopg.connect(bench.store.server.url)) as other_client:
+            other_client.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            other_client.execute("SELECT 1")
             began = time.monotonic()
             await trial.produce(arguments=[[0.0]], count=seconds * rate, every=1 / rate, hands=8)
             ended = time.monotonic()

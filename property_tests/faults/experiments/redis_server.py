@@ -26,7 +26,7 @@ from property_tests.faults.trial import Trial
 async def the_server_is_full(bench: Bench) -> Result:
     """For two seconds, ``maxmemory`` is below what it has, with ``noeviction``.
 
-    Meanwhile a worker is killed, which has outcomes that were refused; and somebody tries to cancel jobs, in vain.
+    Meanwhile a worker is killed, which has outcomes that were refused; and a client tries to cancel jobs, in vain.
     """
     assert isinstance(bench.store, OwnServer)
     async with steady_work(bench, 7) as trial:
@@ -55,7 +55,7 @@ async def _cancel_in_vain(trial: Trial, ids: list[str]) -> list[str]:
 
 
 @experiment(
-    promise="Whoever opens the store is warned that it will throw jobs away.",
+    promise="Each process that opens the store is warned that it will throw jobs away.",
     stores=("redis",),
     sample=1,
     goal=5,
@@ -69,4 +69,4 @@ async def the_server_would_evict(bench: Bench) -> Result:
         await trial.start_worker()
         warned = "THROW JOBS AWAY" in trial.log()
         history = await trial.history(within=10)
-        return judge(history) + Result.wrong([] if warned else ["nobody was warned"]) + Result(faults=1)
+        return judge(history) + Result.wrong([] if warned else ["there was no warning"]) + Result(faults=1)

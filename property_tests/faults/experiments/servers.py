@@ -1,4 +1,4 @@
-"""What happens to any server: its process is killed, once or again and again, or somebody empties it."""
+"""What happens to any server: its process is killed, once or again and again, or a client empties it."""
 
 from __future__ import annotations
 

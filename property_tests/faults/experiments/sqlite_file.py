@@ -109,14 +109,14 @@ async def the_disk_is_full(bench: Bench) -> Result:
     goal=25,
     bars=(Bar("recovery", 0.99, 3),),
 )
-async def somebody_keeps_the_lock(bench: Bench) -> Result:
-    """For seven seconds, longer than any call waits, somebody else has begun to write, and does not end."""
+async def another_process_keeps_the_lock(bench: Bench) -> Result:
+    """For seven seconds, longer than any call waits, another process has begun to write, and does not end."""
     async with steady_work(bench, 12) as trial:
-        with closing(sqlite3.connect(trial.folder / "jobs.db", isolation_level=None)) as somebody:
-            somebody.execute("BEGIN IMMEDIATE")  # waits for a commit of the others, at most
+        with closing(sqlite3.connect(trial.folder / "jobs.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # waits for a commit of the others, at most
             trial.note_fault("locked")
             await trio.sleep(7)
-            somebody.execute("ROLLBACK")
+            other.execute("ROLLBACK")
             trial.note_end_of_fault("locked")
         history = await trial.history(within=60)
         refused = Result(counts={"refused": len(history.all(Unanswered))})
@@ -124,7 +124,7 @@ async def somebody_keeps_the_lock(bench: Bench) -> Result:
 
 
 @experiment(
-    promise="Whoever can't write hears so at once, from `trioq.BackendError`; all others go on.",
+    promise="The process that can't write gets `trioq.BackendError` at once; all others go on.",
     stores=("sqlite",),
     sample=1,
     goal=5,

@@ -1,4 +1,4 @@
-"""Workers that hardly get the CPU that they ask for: what becomes of the times that are promised."""
+"""Workers that hardly get the CPU that they ask for, and whether the promised times hold then."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PROGRAMS: Final = 4
 
 
 @experiment(
-    promise="Nobody healthy is taken for dead, and the jobs of the dead begin elsewhere within 20 s.",
+    promise="No healthy worker is taken for dead, and the jobs of the dead begin elsewhere within 20 s.",
     stores=EVERY,
     sample=1,
     goal=10,

@@ -51,7 +51,7 @@ PHRASES: Final[Mapping[type[Entry], Callable[[Any], str] | None]] = {
     Renewed: None,
     Paused: lambda entry: f"{'pauses' if entry.paused else 'resumes'} queue {entry.queue!r}",
     Started: lambda _: "starts",
-    Began: lambda entry: f"begins {_run(entry.job)}, its run {entry.nth_run + 1}",
+    Began: lambda entry: f"begins {_run(entry.job)}, planned run {entry.nth_run + 1}",
     Ended: lambda entry: f"ends {_run(entry.job)}: {entry.how}",
     Stopped: lambda entry: (
         f"has stopped, with {entry.borrowed} slots, {entry.tokens} tokens"
