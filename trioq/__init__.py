@@ -83,11 +83,11 @@ from .backends.sqlite import SQLiteBackend as SQLiteBackend
 
 _publish(__name__, globals())
 
-# After the names above have found their home, so that `trioq.lifecycle.Job` says that it is `trioq.Job`.
+# Imported after the line above has set `__module__`, so that `trioq.lifecycle.Job` says that it is `trioq.Job`.
 from . import abc as abc  # noqa: E402
 from . import events as events  # noqa: E402
 from . import lifecycle as lifecycle  # noqa: E402
 from . import sandbox as sandbox  # noqa: E402
 
-# An application decides where log records go; without this line Python would print its own.
+# An application decides where log records go.  Without this handler, Python would print warnings to stderr.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

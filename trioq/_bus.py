@@ -1,7 +1,7 @@
-"""The event bus: fan-out within this process, off the hot path.  What the events are, ``_core.events`` says.
+"""The event bus: delivers events to subscribers in this process, off the hot path.  ``_core.events`` defines them.
 
-Whoever changes a job emits, after the change is stored.  Delivery never waits and never raises: each subscriber has
-a mailbox of its own, which loses its oldest events when it is full, and counts them.
+The code that changes a job emits its event once the change is stored.  Delivery never waits and never raises.  Each
+subscriber has a mailbox of its own: a full one loses its oldest events, and counts them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ._core.job import Job
 
 logger: Final = logging.getLogger("trioq.events")
 
-#: Seconds that callbacks get for what is in their mailboxes when the last user leaves.
+#: Seconds that callbacks get for the events in their mailboxes when the last queue is left.
 DRAIN: Final = 1.0
 
-#: Seconds for which a subscriber may read before others have their turn: what it does with each event counts.
+#: Seconds for which a subscriber may read before other tasks have their turn, its work on each event included.
 TURN: Final = 0.01
 
-#: It takes the event class that its pattern lets through, which no type can say.
+#: A callback takes the event classes that its pattern matches, which no type can express.
 Callback = Callable[[Any], Awaitable[object] | object]
 
 
@@ -36,23 +36,23 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
     """The events of one subscriber, oldest first: ``async for event in events``."""
 
     def __init__(self, pattern: str, buffer: int) -> None:
-        self.names = _matching(pattern, buffer)  #: of the events that its pattern lets through
+        self.names = _matching(pattern, buffer)  #: of the events that the pattern matches
         self.pattern = pattern
         self.dropped = 0  #: how many events were lost because the subscriber was too slow
         self._buffer = buffer
         self._waiting: OrderedDict[object, Event] = OrderedDict()
         self._number = count()
-        self._in_turn = 0  #: how many of those that wait may be read before others have their turn
+        self._in_turn = 0  #: how many waiting events may be read before other tasks have their turn
         self._turn_ends = 0.0
         self._wake = trio.Event()
         self._closed = False
 
     def put(self, event: Event) -> None:
-        """Keep *event* for the subscriber.  Progress replaces the job's progress that it has not read yet."""
+        """Keep *event* for the subscriber.  Progress replaces unread progress of the same job."""
         if self._closed:
             return
         key = (event.queue, event.job.id) if isinstance(event, JobProgress) else next(self._number)
-        self._waiting.pop(key, None)  # it comes where it belongs in time, not where the older progress was
+        self._waiting.pop(key, None)  # the new progress goes to the end, not to the place of the older one
         if len(self._waiting) >= self._buffer:
             self._waiting.popitem(last=False)
             self.dropped += 1
@@ -60,9 +60,9 @@ class Subscription(trio.abc.ReceiveChannel[Event]):
         self._wake.set()
 
     async def receive(self) -> Event:
-        """The next event.  What lies ready when its turn comes is read in that turn, lest it fall behind.
+        """The next event.  All that wait when a reader's turn begins are read in that turn, so that it keeps up.
 
-        A reader that takes its time over each lets others have their turn after ten milliseconds all the same.
+        A reader that is slow with each event still lets other tasks have their turn after ten milliseconds.
         """
         if self._in_turn and self._waiting and perf_counter() < self._turn_ends:
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -104,7 +104,7 @@ class _Pump:
         self._leave = trio.Event()
 
     async def run(self) -> None:
-        """Be the system task that the callbacks live under; nothing but a cancellation leaves it."""
+        """Run the callbacks, as a system task; it raises nothing but a cancellation."""
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -141,13 +141,13 @@ class _Pump:
 
 
 class _Handler:
-    """One ``on()``."""
+    """A callback and its pattern, as one ``on()`` has given them."""
 
     def __init__(self, pattern: str, callback: Callback, buffer: int) -> None:
-        # Here, where they were given: its mailbox is made later, when something happens.
+        # Checked here, where the caller gave them: the mailbox is made later, at the first event.
         self.names = _matching(pattern, buffer)
         if not callable(callback):
-            raise TypeError(f"on() takes a pattern and a function, not {callback!r}: on({pattern!r}, tell_somebody)")
+            raise TypeError(f"on() takes a pattern and a function, not {callback!r}: on({pattern!r}, log_event)")
         self.pattern, self.callback, self.buffer = pattern, callback, buffer
 
     async def serve(self, mailbox: Subscription) -> None:
@@ -169,27 +169,27 @@ class _Handler:
             logger.exception("a subscriber of %s raised", event.name)
 
 
-#: Who listens to events of one name: mailboxes with the run that each is read in, and callbacks.
+#: The subscribers to events of one name: mailboxes, each with the ``trio.run`` that reads it, and callbacks.
 _Audience = tuple[Sequence[tuple[Subscription, trio.lowlevel.TrioToken]], Sequence[_Handler]]
 
 _pump: Final[trio.lowlevel.RunVar[_Pump | None]] = trio.lowlevel.RunVar("trioq event pump", None)
 
 
 class EventEmitter:
-    """Tells subscribers in this process what became of jobs, queues and workers."""
+    """Delivers the events of jobs, queues and workers to subscribers in this process."""
 
     def __init__(self) -> None:
         self._handlers: list[_Handler] = []
         self._subscriptions: dict[Subscription, trio.lowlevel.TrioToken] = {}
-        #: event name -> who listens: asked for each step of each job, so it is remembered.  Replaced when somebody
-        #: comes or goes: another thread may be looking for who listens, and what it finds is then forgotten.
+        #: event name -> its subscribers, cached because each step of each job asks for them.  A new dict replaces it
+        #: when a subscriber comes or goes: another thread may be filling the old one, which is dropped with its answer.
         self._audiences: dict[str, _Audience] = {}
 
     def on(self, pattern: str, callback: Callback, *, buffer: int = 1000) -> Callable[[], None]:
-        """Call *callback* with each event whose name matches (``"job:failed"``, ``"job:*"``); answers how to stop it.
+        """Call *callback* with each event whose name matches (``"job:failed"``, ``"job:*"``).
 
-        It may be async.  It runs in a task that lives while a queue is open, and gets one second to finish when the
-        last one is left.  What it raises is logged, and hurts no job.
+        Returns a function that stops it.  The callback may be async.  It runs in a task that lasts while a queue is
+        open, and gets one second to finish when the last queue is left.  What it raises is logged, and harms no job.
         """
         handler = _Handler(pattern, callback, buffer)
         self._handlers.append(handler)
@@ -209,14 +209,14 @@ class EventEmitter:
     async def subscribe(self, pattern: str = "*", *, buffer: int = 1000) -> AsyncIterator[Subscription]:
         """A channel of the events whose names match: ``async with emitter.subscribe("job:*") as events``.
 
-        A slow subscriber loses the oldest beyond *buffer*; ``events.dropped`` counts them.
+        A slow subscriber loses the oldest events beyond *buffer*; ``events.dropped`` counts them.
         """
         async with self.listening(Subscription(pattern, buffer)) as subscription:
             yield subscription
 
     @asynccontextmanager
     async def listening(self, subscription: Subscription) -> AsyncIterator[Subscription]:
-        """Put into *subscription* what its pattern lets through, for as long as the block runs."""
+        """Deliver the events that match its pattern to *subscription*, for as long as the block runs."""
         self._subscriptions[subscription] = trio.lowlevel.current_trio_token()
         self._audiences = {}
         try:
@@ -228,7 +228,7 @@ class EventEmitter:
             subscription.close()
 
     def wants(self, name: str) -> bool:
-        """Whether anybody listens to events of this name: where nobody does, none is built."""
+        """Whether there is a subscriber to events of this name: without one, the caller builds no event."""
         if not self._handlers and not self._subscriptions:
             return False
         return any(self._audience(name))
@@ -256,7 +256,7 @@ class EventEmitter:
                 pump.put(handler, event)
 
     def tell(self, kind: type[JobEvent], job: Job, at: float) -> None:
-        """Emit the event of this kind about *job*, if anybody listens."""
+        """Emit the event of this kind about *job*, if there is a subscriber."""
         if self.wants(kind.name):
             self.emit(kind.of(job, at))
 

@@ -1,4 +1,4 @@
-"""What a handler may know of its own job, and which jobs run in this process.  Running them is the worker's."""
+"""What a handler may know of its own job, and which jobs run in this process.  The worker runs them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .backends import Backend
 
 
 class RunningJob(Protocol):
-    """A job under way, as far as those outside the worker need it."""
+    """A running job: the part that code outside the worker uses."""
 
     job: Job
     resources: Any
@@ -23,7 +23,7 @@ class RunningJob(Protocol):
         """Keep the progress that the handler reports."""
 
     def cancel_by_user(self) -> None:
-        """Stop the handler: somebody has cancelled the job in the store, and told of it."""
+        """Stop the handler: a caller has cancelled the job in the store, and emitted the event."""
 
 
 #: Bytes of one progress report as JSON, at most: it travels with each renewal.
@@ -79,7 +79,7 @@ class CurrentJob:
     def progress(self, fraction: float, **details: Any) -> None:
         """Report progress: ``progress(0.5, note="connected")``.  Never blocks; the last report is saved in time.
 
-        TypeError for what JSON would lose or change: said here, and not where it would spoil a batch of renewals.
+        TypeError for what JSON would lose or change: raised here, because later it would spoil a batch of renewals.
         """
         report = {"fraction": fraction, **details}
         self._running.report(payload.copy_untyped(report, MAX_PROGRESS, "the progress"))
@@ -111,7 +111,7 @@ def make_running_jobs(backend: Backend) -> dict[tuple[str, str], Any]:
 
 
 def find_running(backend: Backend, queue: str, id: str) -> Iterator[RunningJob]:
-    """This job, where it runs in this process: a cancel need not go round by the store to reach it."""
+    """The runs of this job in this process: a cancel reaches them at once, not by way of the store."""
     for jobs in _here.get(backend, ()):
         if (queue, id) in jobs:
             yield jobs[queue, id]

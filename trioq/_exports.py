@@ -26,7 +26,7 @@ def publish(module_name: str, namespace: Mapping[str, Any]) -> None:
     """Make the public classes and functions in *namespace* say that they live in *module_name*.
 
     The last line of each public module: ``publish(__name__, globals())``.  Only what trioq defines is touched, and
-    only under its own name, so that a pickle finds it; what another public module has published stays there.
+    only under its own name, so that a pickle finds it.  What another public module has published stays there.
     """
     for name, value in namespace.items():
         if name.startswith("_") or not isinstance(value, (type, FunctionType)):
@@ -49,6 +49,6 @@ def _keep_hints(cls: type) -> None:
         return
     try:
         hints = get_type_hints(cls, include_extras=True)
-    except NameError:  # names that only a type checker imports: nobody could evaluate them before, either
+    except NameError:  # names that only a type checker imports: they could not be evaluated before, either
         return
     cls.__annotations__ = {name: hints[name] for name in own}

@@ -1,4 +1,4 @@
-"""A job as seen by whoever enqueued it."""
+"""The handle of a job, for the producer that enqueued it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class JobHandle(Generic[R_co]):
-    """One job in its queue.  It holds no connection and no state: each answer is asked from the store."""
+    """One job in its queue.  It holds no connection and no state: each call asks the store."""
 
     def __init__(self, queue: Queue, id: str, *, created: bool, result: Codec) -> None:
         self._queue = queue
@@ -33,7 +33,7 @@ class JobHandle(Generic[R_co]):
 
     @property
     def created(self) -> bool:
-        """False where the id, or the unique key, existed already: then this is that job.
+        """False where the id, or the unique key, existed already: then this is the handle of that job.
 
         A unique key may be held by a job of another task; its `result` then comes as plain JSON values.
         """

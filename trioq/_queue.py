@@ -66,7 +66,7 @@ class Queue:
 
     def __init__(self, name: str, backend: Backend | str | None = None, settings: Settings | None = None) -> None:
         self.name = check_name("a queue name", name)
-        #: As they were when the queue was made; what is assigned to them counts for this queue alone.
+        #: A copy, made with the queue: assigning to its fields changes this queue alone.
         self.settings: Settings = _snapshot(process_settings if settings is None else settings)
         self._backend = _opened(self.settings.backend if backend is None else backend)
         self.tasks: dict[str, Task[..., Any, Any]] = {}
@@ -106,7 +106,7 @@ class Queue:
         self._results = Results(self._backend, self.name)
 
     def copy_on(self, backend: Backend) -> Queue:
-        """The same tasks, for a worker, over another store.  It is not found by name; a task's enqueue stays here."""
+        """A queue with these tasks over another store, for a worker; not found by name.  Tasks still enqueue here."""
         other = copy(self)
         other._users = 0
         other.backend = backend
@@ -163,8 +163,8 @@ class Queue:
         """Store a job for the task called *name*, for producers that do not have its code.
 
         Where this queue has the task, its options and its signature count.  Else the arguments must survive JSON, and
-        what *options* leave out is this queue's default: the retries, timeout and backoff that the task has elsewhere
-        are not known here.
+        options that are not given have this queue's defaults.  The retries, timeout and backoff that the task has
+        elsewhere are not known here.
         """
         if isinstance(name, Task | Call):
             task = name.name if isinstance(name, Task) else name.job.task
@@ -180,9 +180,9 @@ class Queue:
     async def enqueue_many(self, calls: Iterable[Call[R]], /) -> list[JobHandle[R]]:
         """Store many bound calls, in a round trip for each 1,000 jobs or 4 MiB: ``[send.bind(to) for to in ...]``.
 
-        Each such chunk is stored whole or not at all.  Whatever goes wrong, be it in *calls* itself, once something is
-        stored it becomes NotAllStored, with the handles of what is; before that it comes out as it is.  An id that is
-        taken (IdTaken) keeps no other job of its chunk out.
+        Each such chunk is stored whole or not at all.  Once a job is stored, every error, even one in *calls* itself,
+        becomes NotAllStored, with the handles of the stored jobs.  Before that it is raised as it is.  A taken id
+        (IdTaken) keeps no other job of its chunk out.
         """
         handles: list[JobHandle[R]] = []
         try:
@@ -216,25 +216,25 @@ class Queue:
         return self.handles(calls, reply)
 
     def chunked(self, calls: Iterable[Call[R]]) -> Iterator[list[Call[R]]]:
-        """Bound calls of this queue, as many together as one round trip takes."""
+        """Group bound calls of this queue into chunks, each as large as one round trip takes."""
         return _chunks(calls, self.name)
 
     def handles(self, calls: Sequence[Call[R]], reply: Inserted) -> tuple[list[JobHandle[R]], IdTaken | None]:
-        """The handles of what the store has for these calls; an id that another task has gets none."""
+        """The handles of the jobs that the store has for these calls; an id that another task has gets none."""
         handles: list[JobHandle[R]] = []
         taken: IdTaken | None = None
         for call, job, created in zip(calls, reply.jobs, reply.created, strict=True):
             if not created and job.id == call.job.id and job.task != call.job.task:
                 taken = IdTaken(self.name, job.id, job.task)
                 continue
-            # The holder of a unique key may run another task: its result is not to be read as this one's.
+            # The job that has the unique key may be of another task: its result is not decoded as this task's.
             result = call.result if job.task == call.job.task else payload.UNTYPED
             handles.append(JobHandle(self, job.id, created=created, result=result))
         return handles, taken
 
     @asynccontextmanager
     async def within(self, connection: object) -> AsyncIterator[QueueInTransaction]:
-        """Enqueue as a part of a transaction of your own: with its commit the jobs are there, and without it never.
+        """Enqueue as a part of your own transaction: the jobs exist once it commits, and never without that.
 
         ::
 
@@ -243,10 +243,10 @@ class Queue:
                 await connection.execute("INSERT INTO orders (id) VALUES (%s)", [id])
                 await tx.enqueue(send_receipt.bind(id))
 
-        *connection* is one of `trioq.postgres.connect`, to the database of this queue's `PostgresBackend`, and in a
-        transaction; with any other backend it is Unsupported.  No event tells of these jobs.
+        *connection* must be one of `trioq.postgres.connect`, to the database of this queue's `PostgresBackend`, and be
+        in a transaction.  Any other backend raises Unsupported.  No event is emitted for these jobs.
         """
-        await self.backend.insert_within(connection, ())  # whatever is wrong with it shows before anything is written
+        await self.backend.insert_within(connection, ())  # a bad connection raises before anything is written
         tx = QueueInTransaction(self, connection)
         try:
             yield tx
@@ -267,7 +267,7 @@ class Queue:
             yield job
 
     async def dead_letters(self) -> AsyncIterator[Job]:
-        """The jobs that ended in a state that wants a look: failed and expired."""
+        """The jobs that ended in a state that needs attention: failed and expired."""
         async for job in self._find(Filter(queue=self.name, states=DEAD)):
             yield job
 
@@ -295,7 +295,7 @@ class Queue:
         return True
 
     async def requeue(self, id: str) -> bool:
-        """Send an ended job round again, with all its attempts and a fresh TTL.  False where there is none to send."""
+        """Make an ended job ready again, with all its attempts and a fresh TTL.  False where there is none."""
         return await self._change(id, Requeue()) is not None
 
     async def remove(self, id: str) -> bool:
@@ -308,7 +308,7 @@ class Queue:
         return await self._results.wait(id)
 
     async def _change(self, id: str, command: Command) -> Job | None:
-        """Read, step, compare and swap; again when somebody came first.  None where the table has no such move."""
+        """Read, step, compare and swap; repeat when another client wrote first.  None where no such step is allowed."""
         while True:
             found = await self.backend.get(self.name, [id])
             [job] = found.jobs
@@ -329,7 +329,7 @@ class Queue:
     # --- the queue as a whole ---
 
     async def pause(self) -> None:
-        """Hand out nothing more, to any worker.  What runs goes on; delays and TTLs run on."""
+        """Hand out no more jobs, to any worker.  Running jobs go on; so do delays and TTLs."""
         self._tell(QueuePaused, await self.backend.pause(self.name))
 
     async def resume(self) -> None:
@@ -350,7 +350,7 @@ class Queue:
 
 
 def find_queue(name: str, backend: Backend | None = None) -> Queue:
-    """The newest living Queue of this name in this process, rather one on *backend*; UnknownQueue if there is none."""
+    """The newest living Queue of this name in this process, preferably on *backend*; UnknownQueue if there is none."""
     named = [queue for queue in _living if queue.name == name]
     if not named:
         raise UnknownQueue(name, sorted({queue.name for queue in _living}))

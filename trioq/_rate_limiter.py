@@ -1,4 +1,4 @@
-"""The rate limiter: the bucket of ``_core.rate``, on Trio's clock, with a place to wait."""
+"""The rate limiter: the bucket of ``_core.rate``, on Trio's clock, for tasks that wait for a token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._core.rate import Bucket
 
 @attrs.frozen
 class RateLimiterStatistics:
-    """A look at a `RateLimiter`."""
+    """A snapshot of a `RateLimiter`."""
 
     limit: int
     interval: float
@@ -21,15 +21,15 @@ class RateLimiterStatistics:
 class RateLimiter:
     """At most *limit* starts in any window of *interval* seconds.
 
-    A bucket of *limit* tokens, each coming back *interval* seconds after it was spent: a burst is allowed, and what
-    follows it is spaced so that no window ever holds more.  Share one between workers of this process to limit them
-    together.
+    A bucket of *limit* tokens, each coming back *interval* seconds after it was spent.  A burst is allowed; the starts
+    that follow it are spaced so that no window ever holds more.  Share one between workers of this process to limit
+    them together.
     """
 
     def __init__(self, limit: int, interval: float = 1.0) -> None:
         self._bucket = Bucket(limit, interval)
-        self._changed: trio.Event | None = None  #: set at the next change; there while somebody waits for one
-        self._line = trio.StrictFIFOLock()
+        self._changed: trio.Event | None = None  #: set at the next change; made by the task that waits for one
+        self._lock = trio.StrictFIFOLock()
         self._run: trio.lowlevel.TrioToken | None = None
 
     async def acquire(self) -> None:
@@ -40,12 +40,12 @@ class RateLimiter:
     def acquire_nowait(self) -> None:
         """Spend one token, or raise trio.WouldBlock."""
         now = self._now()
-        if self._line.locked() or not self._bucket.take(1, now):
+        if self._lock.locked() or not self._bucket.take(1, now):
             raise trio.WouldBlock
         self._bucket.spend(now)
 
     def refund(self) -> None:
-        """Undo a spending of the last interval: its start did not happen."""
+        """Give back a token that was spent in the last interval: its start did not happen."""
         self._now()
         self._bucket.unspend()
         self._notify()
@@ -54,20 +54,20 @@ class RateLimiter:
         """How much of the limit is left, and how many wait."""
         now = self._now()
         bucket = self._bucket
-        waiting = self._line.statistics().tasks_waiting + self._line.locked()
+        waiting = self._lock.statistics().tasks_waiting + self._lock.locked()
         return RateLimiterStatistics(bucket.limit, bucket.interval, bucket.available(now), waiting)
 
     # A worker takes tokens before it claims, dates each when its handler starts, and gives back the rest.
 
     def take(self, wanted: int) -> int:
-        """Take up to *wanted* tokens, undated; the answer says how many."""
+        """Take up to *wanted* tokens, undated; returns how many."""
         now = self._now()
         return self._bucket.take(wanted, now)
 
     async def take_in_turn(self) -> None:
         """Take one token, undated, waiting for it in turn."""
         self._now()
-        async with self._line:
+        async with self._lock:
             while not self.take(1):
                 await self.wait_available()
 
@@ -91,11 +91,11 @@ class RateLimiter:
             await self._changed.wait()
 
     def _now(self) -> float:
-        """Trio's time.  Each run counts it from somewhere else, so what another one spent says nothing in this one."""
+        """Trio's time.  Each ``trio.run`` counts from its own zero, so a new run begins with a full bucket."""
         run = trio.lowlevel.current_trio_token()
         if run is not self._run:
             self._bucket = Bucket(self._bucket.limit, self._bucket.interval)
-            self._line, self._changed, self._run = trio.StrictFIFOLock(), None, run
+            self._lock, self._changed, self._run = trio.StrictFIFOLock(), None, run
         return trio.current_time()
 
     def _notify(self) -> None:

@@ -13,11 +13,11 @@ from ._core.job import Job
 from .backends import Backend
 from .backends._base import Hint
 
-#: Seconds between two looks, should every hint get lost.
+#: Seconds between two reads, should every hint get lost.
 POLL: Final = 1.0
 
 
-#: Seconds between two looks, for each job that is waited for: hints come by the hundred where many jobs end.
+#: Seconds between two reads, for each job that is waited for: hints come by the hundred where many jobs end.
 PACE: Final = 20e-6
 
 
@@ -29,17 +29,17 @@ class _Waiter:
 
 
 class Results:
-    """The jobs of one queue that somebody waits for.
+    """Waits for jobs of one queue to end.
 
-    However many wait, the store is asked once for each hint: a system task reads for all of them.  It runs while
-    anybody waits.
+    A system task reads for all waiters: the store is asked once for each hint, however many wait.  It runs while
+    there are waiters.
     """
 
     def __init__(self, backend: Backend, queue: str) -> None:
         self._backend = backend
         self._queue = queue
         self._waiters: dict[str, list[_Waiter]] = {}
-        self._look = trio.Event()  #: set when another look may find something
+        self._wake = trio.Event()  #: set when another read may find something
         self._reader: trio.CancelScope | None = None
 
     async def wait(self, id: str) -> Job | None:
@@ -50,7 +50,7 @@ class Results:
         if self._reader is None:
             self._reader = trio.CancelScope()
             trio.lowlevel.spawn_system_task(self._read, self._reader, name=f"trioq results of {self._queue}")
-        self._look.set()
+        self._wake.set()
         try:
             await waiter.done.wait()
         finally:
@@ -60,7 +60,7 @@ class Results:
         return waiter.job
 
     def close(self) -> None:
-        """End the reader: the backend is about to be left.  Who still waits hears of that."""
+        """End the reader: the backend is about to be left.  Callers that still wait get BackendNotOpen."""
         if self._reader is not None:
             self._reader.cancel()
             self._reader = None
@@ -72,7 +72,7 @@ class Results:
             waiters.remove(waiter)
         if not waiters:
             self._waiters.pop(id, None)
-            self._look.set()  # the reader ends with the last waiter
+            self._wake.set()  # the reader ends with the last waiter
 
     async def _read(self, scope: trio.CancelScope) -> None:
         try:
@@ -87,12 +87,12 @@ class Results:
             async with self._backend.watch_only(Hint.FINISHED, [self._queue]) as hints, trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen, hints)
                 await self._serve()
-                # At once, for whoever comes while this one is leaving needs another.
+                # At once: a caller that comes while this reader ends needs another one.
                 self._leave(scope)
                 nursery.cancel_scope.cancel()
         except BackendUnavailable:
-            await trio.sleep(POLL)  # how long to try is for the waiters to say
-        except Exception as error:  # a system task may not raise: the waiters do
+            await trio.sleep(POLL)  # the waiters decide how long to try
+        except Exception as error:  # a system task may not raise, so the waiters do
             self._leave(scope)
             self._fail(error)
 
@@ -102,18 +102,18 @@ class Results:
 
     async def _serve(self) -> None:
         while self._waiters:
-            self._look = trio.Event()  # before the look: what happens during it makes another
+            self._wake = trio.Event()  # before the read: a hint during it makes another
             await self._answer(list(self._waiters))
             await trio.sleep(len(self._waiters) * PACE)
             with trio.move_on_after(POLL):
-                await self._look.wait()
+                await self._wake.wait()
 
     async def _listen(self, hints: trio.abc.ReceiveChannel[object]) -> None:
         try:
             async for _ in hints:
-                self._look.set()
+                self._wake.set()
         except BackendError:
-            pass  # from here on the poll finds what ends
+            pass  # from here on only the poll finds jobs that ended
 
     def _fail(self, error: Exception) -> None:
         for waiters in self._waiters.values():
@@ -126,7 +126,7 @@ class Results:
         try:
             found = await self._backend.get(self._queue, ids)
         except BackendUnavailable:
-            return  # the next look may find the store again; the waiter's own deadline decides how long
+            return  # the next read may reach the store again; each waiter's own deadline decides how long to try
         except BackendError as error:
             self._fail(error)
             return

@@ -1,4 +1,4 @@
-"""Tasks: named handler functions, and what can be asked of them: a job, a bound call, other options."""
+"""Tasks: named handler functions, from which callers make jobs, bound calls, and tasks with other options."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _metadata(name: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-#: option -> what makes it the field of a job; ValueError for what does not fit.
+#: option -> the function that makes it the field of a job; ValueError for a value that does not fit.
 _CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "delay": _duration,
     "run_at": _run_at,
@@ -121,8 +121,8 @@ class Bound(Generic[P, R_co]):
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R_co]:
         """Store a job that runs this task with these arguments; once this returns, it is not lost.
 
-        TypeError for arguments that do not fit the function or can't be stored, PayloadTooLarge, IdTaken;
-        BackendUnavailable when the store can't be reached (then give an ``id``, and it is safe to try again).
+        TypeError for arguments that do not fit the function or can't be stored, PayloadTooLarge, IdTaken.
+        BackendUnavailable when the store can't be reached: with an ``id`` it is safe to try again.
         """
         return await self.queue.submit(self.bind(*args, **kwargs))
 
@@ -165,7 +165,7 @@ class Task(Bound[P, R_co], Generic[P, R_co, C_co]):
 
 
 class Decorator(Protocol):
-    """What ``@queue.task(...)`` answers."""
+    """What ``@queue.task(...)`` returns."""
 
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
@@ -185,7 +185,7 @@ def with_options(template: Job, options: Options, limit: int) -> Job:
 
 
 def check_function(fn: Any) -> None:
-    """BadTask for what can't be a task, with the way to mend it."""
+    """Raise BadTask for what can't be a task; it says how to mend that."""
     if not callable(fn):
         raise BadTask(fn, "it is not callable. Use the decorator as `@queue.task` or `@queue.task(max_retries=5)`")
     if isinstance(fn, type):
@@ -196,4 +196,4 @@ def check_function(fn: Any) -> None:
     if isinstance(fn, (staticmethod, classmethod)) or (outer and not outer.endswith("<locals>")):
         raise BadTask(fn, "a method has no instance to run on in a worker. Make it a function, and pass it an id")
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-        raise BadTask(fn, "it is a generator, and nobody would iterate over it. Return a list")
+        raise BadTask(fn, "it is a generator, and no worker would iterate over it. Return a list")

@@ -1,4 +1,4 @@
-"""A queue inside of somebody's database transaction.  Which transactions there are, a backend knows."""
+"""A queue inside of the caller's database transaction.  The backend knows what a transaction is."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ R = TypeVar("R")
 
 
 class QueueInTransaction:
-    """What enqueues as a part of a transaction of the caller's; `Queue.within` makes it.
+    """Enqueues jobs as a part of the caller's transaction; `Queue.within` makes it.
 
-    Its jobs are there for everybody once the transaction commits; until then a handle's ``state()`` and ``result()``
-    find no job.  What the database refuses is raised as psycopg raised it, to be handled as in any transaction of
-    yours, and rolls back with it.
+    Other connections see its jobs once the transaction commits; until then a handle's ``state()`` and ``result()``
+    find no job.  Errors of the database are raised as psycopg raised them: handle them, and roll back, as in any
+    transaction of yours.
     """
 
     def __init__(self, queue: Queue, connection: object) -> None:
@@ -28,7 +28,7 @@ class QueueInTransaction:
         self._ended = False
 
     def end(self) -> None:
-        """The block is left: what it could still add would belong to no transaction, or to another."""
+        """Refuse further calls: the block is left, and their jobs would belong to no transaction, or to another."""
         self._ended = True
 
     def __repr__(self) -> str:
@@ -42,7 +42,7 @@ class QueueInTransaction:
     async def enqueue_many(self, calls: Iterable[Call[R]], /) -> list[JobHandle[R]]:
         """Add many bound calls, in a round trip for each 1,000 jobs or 4 MiB.
 
-        An id that is taken (IdTaken) keeps no other job of its chunk out, unless you let it undo the transaction.
+        A taken id (IdTaken) keeps no other job of its chunk out, unless you let the error undo the transaction.
         """
         if self._ended:
             raise RuntimeError(f"the block of {self._queue!r}.within() has been left. Enqueue inside of it")

@@ -1,4 +1,4 @@
-"""Extension points: what to implement for a store of one's own, and what its verbs take and answer."""
+"""Extension points: what to implement for your own store, and what its verbs take and return."""
 
 from ._exports import publish as _publish
 from .backends._base import Backend as Backend

@@ -1,6 +1,7 @@
-"""Connections to PostgreSQL on Trio: for queries and transactions of one's own, beside those of trioq.
+"""Connections to PostgreSQL on Trio: for your own queries and transactions, beside those of trioq.
 
-They are psycopg's, with all that these have.  Importing this module needs the extra: ``pip install "trioq[postgres]"``.
+They are psycopg's connections, with all that these have.  Importing this module needs the extra:
+``pip install "trioq[postgres]"``.
 """
 
 from ._exports import publish as _publish

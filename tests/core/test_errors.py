@@ -66,7 +66,7 @@ def test_every_error_of_the_core_has_the_one_root() -> None:
         (
             errors.NotAllStored([1, 2], errors.BackendUnavailable("gone")),
             None,
-            "2 jobs are stored; whether the chunk after them was, nobody knows, and the rest were not tried: Back",
+            "2 jobs are stored; the chunk after them may be stored or not, and the rest were not tried: Back",
         ),
         (errors.UnknownQueue("q", []), LookupError, "no Queue named 'q' lives in this process; there are: none"),
         (errors.UnknownQueue("q", ["a", "b"]), LookupError, "there are: a, b"),

@@ -1,5 +1,5 @@
 """The pure core: values in, values out.
 
 No trio, no clock, no randomness, no disk: time, dice and ids come in as arguments.
-Everything that decides lives here; everything that does lives above.
+All decisions are made here; the layers above act on them.
 """

@@ -1,7 +1,7 @@
-"""How long to wait before a retry: declarative, serialisable values.  The roll of the dice comes in.
+"""How long to wait before a retry: declarative, serialisable values.  The caller rolls the dice.
 
-Every policy answers ``delay(failures, roll)`` in seconds, with ``failures`` counted from 1 and
-``roll`` in [0, 1).  The answer is never negative and never past ``max_delay``.
+Every policy has ``delay(failures, roll)``, which returns seconds; ``failures`` counts from 1 and ``roll`` is in
+[0, 1).  The delay is never negative and never past ``max_delay``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from attrs import validators
 
 
 def check_seconds(what: str, value: Any) -> float:
-    """*value* as a float that can be added to a time; ValueError, which says *what* it was, for anything else."""
+    """*value* as a float that can be added to a time; ValueError, which names *what* it is, for anything else."""
     real = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not real or not 0 <= value <= float_info.max:  # refuses NaN, and an int that no float can hold
         raise ValueError(f"{what} is a number of seconds, 0 or more, not {value!r}")
@@ -25,7 +25,7 @@ def check_seconds(what: str, value: Any) -> float:
 
 
 def _real(value: float) -> float:
-    # What is no such number stays as it is, for the validators to refuse: they know the name of the field.
+    # Any other value stays as it is: the validators refuse it, because they know the name of the field.
     real = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= float_info.max
     return float(value) if real else value
 

@@ -59,7 +59,7 @@ class SchemaTooNew(BackendError):
 
 
 class NotATrioqDatabase(BackendError):
-    """The file is no SQLite database, or somebody else's."""
+    """The file is no SQLite database, or another program's."""
 
     def __init__(self, path: str, why: str) -> None:
         self.path, self.why = path, why
@@ -75,7 +75,7 @@ class Unsupported(TrioqError):
 
 
 class UnknownScheme(TrioqError, ValueError):
-    """No backend goes by the scheme of this URL."""
+    """No backend has the scheme of this URL."""
 
     def __init__(self, url: str, known: Iterable[str]) -> None:
         self.url, self.known = url, tuple(known)
@@ -163,7 +163,7 @@ class NotAllStored(TrioqError):
     def __init__(self, stored: Sequence[object], error: Exception) -> None:
         self.stored, self.error = tuple(stored), error
         if isinstance(error, BackendUnavailable):
-            rest = "whether the chunk after them was, nobody knows, and the rest were not tried"
+            rest = "the chunk after them may be stored or not, and the rest were not tried"
         else:
             rest = "the others were refused or not tried"
         super().__init__(f"{len(stored):,} jobs are stored; {rest}: {type(error).__name__}: {error}")

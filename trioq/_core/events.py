@@ -1,7 +1,7 @@
 """One frozen class per event.  Delivery lives in the bus.
 
-A job event is made from the job's record after the change that it tells of (``JobFailed.of(job, at)``), so nothing
-is built where nobody listens.
+A job event is made from the job's record after the change (``JobFailed.of(job, at)``).  Where there is no subscriber,
+none is built.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class JobEvent(Event):
 
     @classmethod
     def of(cls, job: Job, at: float) -> Self:
-        """The event that tells of *job* as it is now."""
+        """The event about *job* as it is now."""
         return cls(
             queue=job.queue,
             at=at,
@@ -47,12 +47,12 @@ class JobEvent(Event):
 
     @classmethod
     def _attempt(cls, job: Job) -> int:
-        """The attempt that this kind tells of."""
+        """The attempt that this kind of event is about."""
         return job.attempt
 
     @classmethod
     def _details(cls, job: Job, at: float) -> dict[str, Any]:
-        """What this kind adds."""
+        """The fields that this kind adds."""
         return {}
 
 
@@ -150,7 +150,7 @@ class JobExpired(JobEvent):
 
 @attrs.frozen(kw_only=True)
 class JobCancelled(JobEvent):
-    """Somebody cancelled the job."""
+    """A caller cancelled the job."""
 
     name = "job:cancelled"
     reason: str
@@ -169,7 +169,7 @@ class JobReleased(JobEvent):
 
 @attrs.frozen(kw_only=True)
 class JobLost(JobEvent):
-    """This worker's write came too late: somebody else moved the job to *state* first."""
+    """This worker's write came too late: another worker or a caller moved the job to *state* first."""
 
     name = "job:lost"
     state: str  #: the state that won, or "gone"
@@ -184,7 +184,7 @@ class JobStalled(JobEvent):
 
 @attrs.frozen(kw_only=True)
 class JobRequeued(JobEvent):
-    """Somebody sent an ended job round again."""
+    """A caller requeued an ended job."""
 
     name = "job:requeued"
 

@@ -63,12 +63,12 @@ _SHELF: Final = {
     State.CANCELLED: Shelf.FINAL,
 }
 
-#: The final states that want a look.
+#: The final states that need attention.
 DEAD: Final = frozenset({State.FAILED, State.EXPIRED})
 
 
-# Not slotted, unlike every other value here: a job is copied at each step of its life, and
-# copying one dict costs a tenth of copying forty slots.
+# Not slotted, unlike every other value here.  A job is copied at each step of its life, and copying one dict costs a
+# tenth of copying forty slots.
 @attrs.frozen(kw_only=True, slots=False)
 class Job:
     """One request to run a task: a frozen record with a state.
@@ -85,7 +85,7 @@ class Job:
     version: int = 0  #: grows by one at every change: what compare-and-swap compares
 
     priority: int = 0  #: a 16-bit integer; lower runs first
-    delay: float | None = None  #: as asked for at enqueue; ``run_at`` is what came of it
+    delay: float | None = None  #: as given at enqueue; ``run_at`` follows from it
     ttl: float | None = None  #: how long after ``created_at`` (or a requeue) it may still start
     timeout: float | None = None  #: how long one run of the handler may take
     max_retries: int = 3  #: it fails for good when ``failures`` exceeds this
@@ -105,7 +105,7 @@ class Job:
     crashes: int = 0  #: runs whose lease ran out
     snoozes: int = 0  #: runs that the handler put off
 
-    worker: str | None = None  #: who holds it, or held it last
+    worker: str | None = None  #: the worker that holds it, or held it last
     lease_until: float | None = None  #: set exactly while the job is held
     progress: Any = None  #: what the handler last reported
     result: bytes | None = None  #: what the handler returned, encoded
@@ -133,7 +133,7 @@ class Job:
 
     @property
     def last_life(self) -> bool:
-        """Whether one more crash ends it: such a job is claimed alone, so that it can take no other down."""
+        """Whether one more crash ends it: such a job is claimed alone, so that it can take no other job down."""
         return self.crashes >= self.max_crashes - 1
 
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
@@ -141,7 +141,7 @@ class Job:
         return _payload.read(self.payload)
 
     def after(self, change: Change) -> Job:
-        """The record that storing *change* makes of this one."""
+        """The record after *change* is stored."""
         return self.having(change.fields)
 
     def having(self, fields: dict[str, Any]) -> Job:

@@ -1,7 +1,7 @@
 """The job state machine: one function, ``step(job, command, now)``, over one table.
 
 The only code that moves a job from state to state.  Workers, the command line, the backends and the tests all
-come here; a store compares and stores what `step` answers, and decides nothing.
+call it; a store compares and stores what `step` returns, and decides nothing.
 """
 
 from __future__ import annotations
@@ -85,25 +85,25 @@ class Expire:
 
 @attrs.frozen
 class Cancel:
-    """Somebody does not want the job any more."""
+    """A caller does not want the job any more."""
 
     reason: str = ""
 
 
 @attrs.frozen
 class Reclaim:
-    """The lease ran out: its owner is taken for dead."""
+    """The lease ran out: its worker is taken for dead."""
 
 
 @attrs.frozen
 class Requeue:
-    """Send an ended job round again, with all its lives and a fresh TTL."""
+    """Make an ended job ready again, with all its lives and a fresh TTL."""
 
 
 Command = Claim | Complete | Fail | Reject | Snooze | Release | Expire | Cancel | Reclaim | Requeue
 
 
-# --- what a step answers ------------------------------------------------------------------------
+# --- what a step returns ------------------------------------------------------------------------
 
 #: The fields that a step changes, the new state among them.
 Fields = dict[str, Any]
@@ -118,7 +118,7 @@ class Change:
     seq: int
     version: int  #: the version that was read; the store refuses the change if it has another by now
     fields: Fields
-    event: type[events.JobEvent]  #: what tells of the change, once it is stored
+    event: type[events.JobEvent]  #: emitted once the change is stored
     lease_until: float | None = None  #: a renewal leaves the version, so a Reclaim also compares the lease it read
     also: tuple[Change, ...] = ()  #: stored together with this one, or not at all
     inserts: tuple[Job, ...] = ()  #: new jobs, stored together with this change, or not at all
@@ -204,8 +204,8 @@ def _release(job: Job, command: Release, now: float) -> Fields:
     return {
         "state": State.DELAYED if job.run_at > now else State.WAITING,
         "lease_until": None,
-        # No attempt is spent.  To say so tells the step from a Reclaim, Fail or Snooze that came first: a store that
-        # finds all its fields there already would take it for stored.
+        # No attempt is spent.  These fields tell the step from a Reclaim, Fail or Snooze that came first: a store that
+        # finds all fields of a step there already takes it for stored.
         "failures": job.failures,
         "crashes": job.crashes,
         "snoozes": job.snoozes,
@@ -245,7 +245,7 @@ def _requeue(job: Job, command: Requeue, now: float) -> Fields:
 
 
 def _due(job: Job, now: float) -> bool:
-    return job.run_at <= now or job.state is State.WAITING  # the first is quicker to ask, and true of nearly all
+    return job.run_at <= now or job.state is State.WAITING  # the first test is quicker, and true of nearly all jobs
 
 
 def _past_ttl(job: Job, now: float) -> bool:
@@ -296,7 +296,7 @@ TABLE: Final[Mapping[type[Command], Rule]] = MappingProxyType(
 
 
 def step(job: Job, command: Command, now: float) -> Change:
-    """What *command* makes of *job* at *now*.  IllegalStep where the table has no such move.
+    """The change that *command* makes to *job* at *now*.  IllegalStep where the table does not allow it.
 
     ``job.after(change)`` is the new record.  The only place where a job changes state.
     """
@@ -341,7 +341,7 @@ def stamp(job: Job, seq: int, now: float) -> Job:
 
 
 class Admission(StrEnum):
-    """What is to become of a claimed job whose handler has not begun."""
+    """Whether the handler of a claimed job may begin, and if not, why."""
 
     RUN = "run"
     CANCELLED = "cancelled"
@@ -350,7 +350,7 @@ class Admission(StrEnum):
 
 
 def admit(job: Job, now: float) -> Admission:
-    """Whether a handler may begin at *now*.  Asked once a job has its slot and token; never while a handler runs."""
+    """Whether a handler may begin at *now*.  Called once a job has its slot and token; never while a handler runs."""
     if job.state is State.CANCELLED:
         return Admission.CANCELLED
     if job.expires_at is not None and now >= job.expires_at:
@@ -366,7 +366,7 @@ def next_retry_delay(job: Job, roll: float) -> float:
 
 
 def command_for(outcome: Outcome, job: Job, roll: float) -> Command | None:
-    """The one rule from how a run ended to what is written; None where somebody else has already written."""
+    """The one rule from an outcome to the command to write; None where another worker or a caller has written it."""
     match outcome:
         case Returned():
             return Complete(outcome.result)

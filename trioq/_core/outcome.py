@@ -83,7 +83,7 @@ class Expired:
 
 @attrs.frozen
 class CancelledByUser:
-    """Somebody cancelled the job, and wrote that already."""
+    """A caller cancelled the job, and the store has that already."""
 
 
 @attrs.frozen
@@ -136,10 +136,11 @@ class Reject(Signal):
 
 
 def outcome_of(error: BaseException, cancelled: type[BaseException]) -> Outcome:
-    """What the exception that left a handler means.
+    """The outcome that an exception from a handler means.
 
-    Signals are found inside nested ExceptionGroups: Reject decides; Retry, then Snooze, only where every other
-    leaf is a signal or *cancelled* (Trio's Cancelled: what a nursery does to the siblings).  Else it is a Raised.
+    Signals are found inside nested ExceptionGroups.  A Reject always decides.  A Retry, or else a Snooze, decides only
+    where every other leaf is a signal or *cancelled*: Trio's Cancelled, which nurseries raise in siblings.  Everything
+    else is a Raised.
     """
     leaves = list(leaves_of(error))
     for leaf in leaves:
@@ -156,7 +157,7 @@ def outcome_of(error: BaseException, cancelled: type[BaseException]) -> Outcome:
 
 
 def leaves_of(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions in a group, and in the groups in it; or the one that is none."""
+    """The exceptions in a group, and in the groups in it; or *error* itself, if it is no group."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves_of(inner)

@@ -21,9 +21,9 @@ from .errors import NotSerializable, PayloadTooLarge
 from .roundtrip import SCALARS, UNBUILDABLE, is_open, lacks_numbers, same
 
 NO_ARGUMENTS: Final = b"[[],{}]"
-#: Shapes of calls that are remembered, at most.
+#: Call shapes that are cached, at most.
 _SHAPES: Final = 100
-_NONE_BY_NAME: Final = b"],{}]"  #: how a call ends whose arguments are all given by position
+_NONE_BY_NAME: Final = b"],{}]"  #: the last bytes of a call with positional arguments only
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -108,15 +108,15 @@ class Signature:
     """The arguments of one task: bound and checked where they are enqueued, converted where they run."""
 
     bound: inspect.Signature
-    #: Each with what it is called in an error.
+    #: Each with its name in an error.
     positional: Sequence[tuple[str, Codec]]
-    more: tuple[str, Codec]  #: for what lands in ``*args``
+    more: tuple[str, Codec]  #: for values in ``*args``
     named: Mapping[str, Codec]
-    others: Codec  #: for what lands in ``**kwargs``
+    others: Codec  #: for values in ``**kwargs``
     result: Codec
-    #: Reads a call whose arguments are all given by position: at once, and in a fifth of the time.
+    #: Decodes a call with positional arguments only: at once, and in a fifth of the time.
     by_position: msgspec.json.Decoder[tuple[msgspec.Struct, dict[str, Any]]] = attrs.field(eq=False)
-    #: How many arguments by position, and the names of the others, of calls that fitted.
+    #: The shapes of calls that fitted: the number of positional arguments, and the names of the others.
     fitted: set[tuple[object, ...]] = attrs.field(factory=set, init=False, eq=False)
 
     @classmethod
@@ -165,7 +165,7 @@ class Signature:
                     args.pop()
                 self._bind(args, none_by_name)
                 return args, none_by_name
-            except Exception:  # noqa: S110  what is wrong, if anything, is told below
+            except Exception:  # noqa: S110  the code below says what is wrong, if anything
                 pass
         args, kwargs = read(payload)
         try:
@@ -178,7 +178,7 @@ class Signature:
         )
 
     def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """TypeError for arguments that do not fit: which values they have makes no difference, and binding is slow."""
+        """TypeError for arguments that do not fit.  Only their shape counts, and is cached: binding is slow."""
         shape = len(args), *kwargs
         if shape not in self.fitted:
             self.bound.bind(*args, **kwargs)
@@ -193,7 +193,7 @@ def _positional_decoder(
     annotations: Sequence[Any],
 ) -> msgspec.json.Decoder[tuple[msgspec.Struct, dict[str, Any]]]:
     types = [Any if annotation is _EMPTY else annotation for annotation in annotations]
-    # Any of the last may be missing: which may, Python knows.
+    # Any of the last may be missing; binding refuses those that may not.
     fields = [(f"_{number}", kind, msgspec.UNSET) for number, kind in enumerate(types)]
     call = msgspec.defstruct("Call", fields, array_like=True, forbid_unknown_fields=True)
     return msgspec.json.Decoder(tuple[call, dict[str, Any]])  # type: ignore[valid-type]
@@ -212,7 +212,7 @@ def encode_untyped(args: Sequence[Any], kwargs: Mapping[str, Any], limit: int) -
 
 
 def copy_untyped(value: Any, limit: int, what: str) -> Any:
-    """A plain copy of what is no argument but stored as well; it must survive JSON unchanged, too."""
+    """A plain copy of a stored value that is no argument, such as metadata; it must survive JSON unchanged, too."""
     data = _within(encode(value, what), limit, what)
     copy = _decode(data)
     UNTYPED.check(value, copy, what)
@@ -230,7 +230,7 @@ def _within(data: bytes, limit: int, what: str) -> bytes:
 
 
 def _supported(annotation: Any) -> Any:
-    """The annotation, or none where msgspec has no way to build it: then the strict rule applies."""
+    """The annotation, or none where msgspec can't build it: then the strict rule applies."""
     if annotation is _EMPTY:
         return annotation
     try:

@@ -1,4 +1,4 @@
-"""The rate bucket: who may start now, and when the next may.  Nobody waits here; the clock comes in."""
+"""The rate bucket: how many may start now, and when the next may.  It never waits; callers pass the time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Bucket:
         return self.limit - self.held - len(self._spent)
 
     def take(self, wanted: int, now: float) -> int:
-        """Take up to *wanted* tokens; the answer says how many."""
+        """Take up to *wanted* tokens; returns how many."""
         taken = max(0, min(wanted, self.available(now)))
         self.held += taken
         return taken
@@ -55,7 +55,7 @@ class Bucket:
         self._spent.append(max(now, self._spent[-1]) if self._spent else now)
 
     def refund(self, count: int = 1) -> None:
-        """Give taken tokens back unspent.  ValueError rather than a token that nobody took."""
+        """Give taken tokens back unspent.  ValueError for more tokens than are held."""
         if not 0 <= count <= self.held:
             raise ValueError(f"{count} tokens can't come back: {self.held} are held. Take a token before each start")
         self.held -= count
@@ -63,7 +63,7 @@ class Bucket:
     def unspend(self) -> None:
         """Undo a `spend` of the last ``interval`` seconds: its start did not happen after all."""
         if self._spent:
-            # Whichever it was, the oldest date goes: to drop a later one could forget a start that did happen.
+            # The oldest date goes, whichever start it was: to drop a later one could forget a start that happened.
             self._spent.popleft()
 
     def next_at(self, now: float) -> float:

@@ -1,4 +1,4 @@
-"""What JSON did to a value: whether what comes back is what went in, and which annotations leave that open.
+"""Whether JSON changed a value, and which annotations leave that open.
 
 Nothing here encodes or refuses; ``payload`` does.
 """
@@ -21,12 +21,12 @@ UNBUILDABLE: Final = (TypeError, NotImplementedError, NameError, AttributeError)
 #: A float holds every integer up to here.
 _EXACT: Final = 2**53
 
-#: Most of what is compared: these hold nothing.
+#: The types of most compared values: they hold no other values.
 SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equal in value and in type, all the way down: what JSON did not change."""
+    """Whether both are equal in value and in type, at every depth: then JSON changed nothing."""
     if type(left) is not type(right):
         return False
     if type(left) in SCALARS:
@@ -74,7 +74,7 @@ def _risky(plain: Any) -> list[float]:
 
 
 def is_open(annotation: Any) -> bool:
-    """Whether something in this type may be anything; what msgspec can't look into counts as that."""
+    """Whether any part of this type may be any value; a type that msgspec can't inspect counts as such."""
     try:
         pending: list[Any] = [msgspec.inspect.type_info(annotation)]
     except UNBUILDABLE:

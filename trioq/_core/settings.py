@@ -1,4 +1,4 @@
-"""What can be set, with its defaults and its limits.  Validated when it is assigned."""
+"""The settings, with their defaults and limits.  A value is validated when it is assigned."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _count(least: int) -> Any:
 
 @attrs.define(kw_only=True)
 class Settings:
-    """Read when a Queue is made or a Worker starts: later changes are for later ones.
+    """Read when a Queue is made or a Worker starts: a change counts for those that come after it.
 
     ``trioq.settings`` is the process's own; a Queue and a Worker also take ``settings=``.  Durations are seconds.
     """
@@ -52,7 +52,7 @@ class Settings:
     worker_concurrency: int = attrs.field(default=10, validator=_count(1))
     rate_limit: int | None = attrs.field(default=None, validator=attrs.validators.optional(_count(1)))
     rate_interval: float = attrs.field(default=1.0, validator=_number(0, above=True))
-    #: How long a claim is valid without a renewal: after a crash, about how long until somebody else starts the job.
+    #: How long a claim is valid without a renewal: after a crash, about how long until another worker starts the job.
     lease: float = attrs.field(default=15.0, validator=_number(0, above=True))
     #: How long running jobs may go on after ``stop()`` or the first signal.
     grace: float = attrs.field(default=30.0, validator=_number(0))
@@ -75,7 +75,7 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Settings from ``TRIOQ_LEASE``, ``TRIOQ_BACKEND`` and so on; what isn't there keeps its default.
 
-        A text that can't be the setting is a TrioqError, and a ValueError, that names its variable.
+        A text that can't be the setting raises an error that names its variable: a TrioqError and a ValueError.
         """
         environ = os.environ if environ is None else environ
         settings = cls()

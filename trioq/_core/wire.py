@@ -25,7 +25,7 @@ _decode: Final = msgspec.json.Decoder().decode
 _NOT_SENT: Final = frozenset({"extra", "unreadable"})
 _REQUIRED: Final = ("id", "queue", "task")
 _DEFAULTS: Final = {**Job(id="", queue="", task="").__dict__, **dict.fromkeys(_REQUIRED)}
-#: What a reader that trusts nobody gets to see where the bytes are no record.
+#: What decoding raises where the bytes are no record.
 _BROKEN: Final = (msgspec.DecodeError, TypeError, ValueError, RecursionError)
 
 
@@ -60,7 +60,7 @@ class BadRecord(TrioqError, ValueError):
 
 
 def encode(job: Job) -> bytes:
-    """The record as JSON bytes; what has its default is left out."""
+    """The record as JSON bytes; fields that have their defaults are left out."""
     record = {"format": FORMAT, **job.extra}
     for name, value in job.__dict__.items():
         if name not in _NOT_SENT and value != _DEFAULTS[name]:

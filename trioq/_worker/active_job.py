@@ -21,7 +21,7 @@ class Reason(Enum):
 
 
 class ActiveJob:
-    """From the claim to the settle."""
+    """A claimed job in this worker, from the claim to the settle."""
 
     __slots__ = (
         "displaced",
@@ -41,7 +41,7 @@ class ActiveJob:
     def __init__(self, job: Job, slot: object, resources: Any, on_progress: Any, start_by: float) -> None:
         self.job = job
         self.start_by = start_by  #: the store time from which on its handler may not begin
-        self.slot = slot  #: what holds its place in the CapacityLimiter; None once that is given back
+        self.slot = slot  #: the borrower of its CapacityLimiter token; None once that is given back
         self.resources = resources
         self.scope = trio.CancelScope()
         self.timeout = inf
@@ -61,18 +61,18 @@ class ActiveJob:
         return True
 
     def cancel_by_user(self) -> None:
-        """Stop the handler: the job is cancelled in the store, and that has been told."""
+        """Stop the handler: the job is cancelled in the store, and the event was emitted."""
         self.cancel(Reason.CANCELLED)
 
     @property
     def lost(self) -> bool:
-        """Whether its lease is known to be lost, which has been told."""
+        """Whether its lease is known to be lost; then the loss has been reported."""
         return self.why is Reason.LEASE_LOST and not self.displaced
 
     def reason(self, drain: trio.CancelScope) -> Reason | None:
-        """What the handler was stopped for, if it was.
+        """The reason why the handler was stopped, or None.
 
-        A timeout and a drain are both deadlines, which nobody reports: the earlier one came first.
+        A timeout and a drain are deadlines of scopes, and set no reason: the earlier deadline came first.
         """
         if self.why is not None:
             return self.why

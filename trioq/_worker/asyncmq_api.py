@@ -1,4 +1,4 @@
-"""The original's functions: the pipeline for one queue, and one job's way through admit, run and settle."""
+"""AsyncMQ's functions: the pipeline for one queue, and one job's way through admit, run and settle."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def process_job(
 ) -> None:
     """Run the jobs of one queue, within the caller's *limiter*, until cancelled.
 
-    *queue_name* is that of a living `Queue`, which has the tasks; *backend* is the store, if not the queue's own.
+    *queue_name* names a living `Queue`, which has the tasks; *backend* is the store, if not the queue's own.
     """
     queue = _queue_on(queue_name, backend)
     worker = Worker(queue, concurrency=limiter, rate_limit=rate_limiter, handle_signals=False, settings=queue.settings)
@@ -75,9 +75,9 @@ def _claimed(queue_name: str, raw_job: Job | bytes | Mapping[str, Any], backend:
 
 
 async def _handle(job: Job, queue: Queue, slots: trio.CapacityLimiter, rate: RateLimiter | None) -> None:
-    """One job's way; it is renewed while it waits for its slot and token."""
+    """Take one job through all stages; its lease is renewed while it waits for its slot and token, too."""
     run = _run_for(str(job.worker), queue, slots, rate)
-    active = run.hold(job, None, start_by=inf)  # before it begins the store is asked whether it still is ours
+    active = run.hold(job, None, start_by=inf)  # `_run` asks the store whether it still is ours
     await shielded(run, lambda: _through(active, run))
     if run.interrupt is not None:
         raise run.interrupt
@@ -87,7 +87,7 @@ async def _handle(job: Job, queue: Queue, slots: trio.CapacityLimiter, rate: Rat
 async def _through(active: ActiveJob, run: WorkerRun) -> None:
     async with run.sandbox, trio.open_nursery() as keepers:
         keepers.start_soon(renew, run)
-        # A task of its own, so that its context is none of the caller's.
+        # A task of its own, so that the handler does not run in the caller's context.
         async with trio.open_nursery() as handlers:  # noqa: ASYNC112
             handlers.start_soon(_run, active, run)
         run.begin_last_writes()
@@ -98,7 +98,7 @@ async def _through(active: ActiveJob, run: WorkerRun) -> None:
 
 @trio.lowlevel.enable_ki_protection
 async def _run(active: ActiveJob, run: WorkerRun) -> None:
-    """Run the handler, if the store says that this is still the claim that counts."""
+    """Run the handler, if the store says that this claim still holds."""
     job, store = active.job, run.store
     with run.drain:
         await _take_slot(active, run)
@@ -106,13 +106,13 @@ async def _run(active: ActiveJob, run: WorkerRun) -> None:
         if stored is not None and stored.run == job.run and stored.state is State.CANCELLED:
             run.end(active, CancelledByUser())
         elif stored is None or (stored.run, stored.state) != (job.run, State.ACTIVE):
-            unheard = active.cancel(Reason.LEASE_LOST)
+            newly_lost = active.cancel(Reason.LEASE_LOST)
             run.end(active, LeaseLost())
-            if unheard:
+            if newly_lost:
                 await report_lost_jobs(run, lost=[job])
         elif admitted_or_ended(active, store.now(), run):
             await handle(active, run)
-    run.end(active, Interrupted())  # where a shutdown came before all that
+    run.end(active, Interrupted())  # a run that has not ended yet was stopped by a shutdown
 
 
 async def _take_slot(active: ActiveJob, run: WorkerRun) -> None:
@@ -124,7 +124,7 @@ async def _take_slot(active: ActiveJob, run: WorkerRun) -> None:
     except BaseException:
         run.slots.release_on_behalf_of(slot)
         raise
-    active.slot = slot  # with its token: from here on, both come back together
+    active.slot = slot  # slot and token: from here on, both are given back together
 
 
 def _run_for(worker: str, queue: Queue, slots: trio.CapacityLimiter, rate: RateLimiter | None) -> WorkerRun:
@@ -137,7 +137,7 @@ def _run_for(worker: str, queue: Queue, slots: trio.CapacityLimiter, rate: RateL
         limits=Limits(lease=settings.lease, grace=settings.grace, settings=settings),
         identity=worker,
         name=worker,
-        owns_name=False,  # the claimer may hold other jobs under the same identity
+        owns_name=False,  # the worker that claimed it may hold other jobs under this identity
     )
 
 

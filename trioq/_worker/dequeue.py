@@ -20,23 +20,23 @@ logger: Final = logging.getLogger("trioq.worker")
 #: default lease that makes less than one query a second.
 POLL: Final = 2.5
 
-#: The same, and for renewals and sweeps, of a worker that only runs until it is idle: nobody else relies on it, and in
-#: virtual time it may wait for days.
+#: The same, also between renewals and sweeps, for a worker that only runs until it is idle.  No other worker relies on
+#: it, and in virtual time it may wait for days.
 RESTING: Final = 60.0
 
 #: Jobs in one claim, at most.
 MOST: Final = 1_000
 
-#: A worker with more slots than this claims for half of them at a time, so that one half runs while the store is asked
-#: for the other: else each of the two would wait for the other all the time.  For that the request for one half is to
-#: leave before the handlers of the other begin, so there is no checkpoint between a claim's reply and the next claim.
+#: A worker with more slots than this claims for half of them at a time: one half runs while it claims for the other.
+#: Else handlers and store would wait for each other all the time.  A claim must leave before the handlers of the last
+#: one begin, so there is no checkpoint between a claim's reply and the next claim.
 WHOLE: Final = 20
 
 
 class Dequeue:
     """Takes slots and rate tokens, claims as many jobs, and hands them on; gives back at once what it did not use.
 
-    *until_idle* ends the stage, and with it the worker, once there is nothing to claim and nothing held;
+    *until_idle* ends the stage, and with it the worker, once there is nothing to claim and nothing held.
     *delayed* counts delayed jobs as something to claim.
     """
 
@@ -48,7 +48,7 @@ class Dequeue:
         if until_idle:
             run.resting = RESTING
         self._order = list(run.queues)
-        self._was_idle = True  #: whether nothing was held when the last claim was asked
+        self._was_idle = True  #: whether nothing was held when the last claim was sent
         self._last_life_since: float | None = None
 
     async def run(self, send: trio.MemorySendChannel[list[ActiveJob]]) -> None:
@@ -76,14 +76,14 @@ class Dequeue:
                     continue
                 tries = 0
                 if run.cancel_hints != cancels:
-                    run.renew_now.set()  # it may have been about a job that was still on its way here
+                    run.renew_now.set()  # the hint may be about a job that was still on its way here
                 if batch:
                     send.send_nowait(batch)
                 if await self._wait(reply, asked=len(slots)):
                     return
 
     async def _take(self) -> list[object]:
-        """Free slots, each with a rate token; at least one.  Waits with nothing in hand."""
+        """Take free slots, at least one, each with a rate token.  Neither is held while this waits."""
         run = self._run
         while True:
             while run.unsettled > run.slots.total_tokens:
@@ -111,9 +111,9 @@ class Dequeue:
             self._run.rate.give_back(len(slots))
 
     async def _claim(self, limit: int) -> Claimed | None:
-        """The store's answer, or None where it has none: then nothing may be kept in hand until the next try."""
+        """The store's reply to a claim; None without one: then the caller keeps no slot or token until the next try."""
         run = self._run
-        self._order.append(self._order.pop(0))  # each queue is the first in its turn
+        self._order.append(self._order.pop(0))  # each queue goes first in its turn
         self._was_idle = run.idle
         run.claim_asked_at = trio.current_time()
         try:
@@ -130,7 +130,7 @@ class Dequeue:
         return reply
 
     async def _wait(self, reply: Claimed, asked: int) -> bool:
-        """Wait until another claim may find something.  True when this worker is to end, being idle."""
+        """Wait until another claim may find something.  True when this worker must end, because it is idle."""
         run = self._run
         if reply.jobs and reply.jobs[0].last_life:
             await self._wait_empty()
@@ -142,23 +142,23 @@ class Dequeue:
             return False
         if self._until_idle and run.idle and not reply.jobs:
             if not self._was_idle:
-                return False  # what ended during the claim may have enqueued more
+                return False  # a job that ended during the claim may have enqueued more
             if not reply.last_life and not self._comes_due(reply):
                 return True
         if reply.last_life and run.idle and not self._was_idle:
-            return False  # what ended during the claim has left this worker empty
+            return False  # the jobs that ended during the claim have left this worker idle
         due = inf if reply.next_due is None else max(0.0, reply.next_due - reply.now)
-        run.claim_when_settled = self._until_idle or reply.last_life  # for the last settle makes this worker idle
+        run.claim_when_settled = self._until_idle or reply.last_life  # the last settle makes this worker idle
         with trio.move_on_after(min(due, self._poll)):
             await run.ready.wait()
         return False
 
     def _comes_due(self, reply: Claimed) -> bool:
-        """Whether a delayed job is to be waited for: any at all, or one that is due and did not fit in a claim."""
+        """Whether to wait for a delayed job: any with *delayed*, else one that is due and did not fit in a claim."""
         return reply.next_due is not None and (self._delayed or reply.next_due <= reply.now)
 
     def _last_life_waits(self, reply: Claimed) -> bool:
-        """Whether a job has waited for a lease for a worker that runs nothing: then this one becomes such a worker."""
+        """Whether a job on its last life has waited for an idle worker for one lease: then this worker becomes idle."""
         if not reply.last_life:
             self._last_life_since = None
             return False
@@ -167,7 +167,7 @@ class Dequeue:
         return reply.now - self._last_life_since >= self._run.limits.lease
 
     async def _make_room(self) -> None:
-        """Claim nothing until this worker holds no job, or until another has taken the one that it is to run alone."""
+        """Claim nothing until this worker holds no job, or another worker has taken the job on its last life."""
         while not self._run.idle:
             with trio.move_on_after(self._poll):
                 await self._wait_empty()

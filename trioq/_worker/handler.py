@@ -37,7 +37,7 @@ from .threads import ThreadAbandoned, run_in_thread
 
 logger: Final = logging.getLogger("trioq.worker")
 
-#: The outcomes that spend an attempt: each is worth a line in the log, with the traceback where there is one.
+#: The outcomes that spend an attempt: each is logged, with its traceback where there is one.
 _FAILURES: Final = (Raised, TimedOut, UnknownTask, RetryAsked, Rejected, BadPayload)
 
 
@@ -46,12 +46,12 @@ async def handle_all(receive: trio.MemoryReceiveChannel[list[ActiveJob]], run: W
     """Start a task for each job; end when the channel has closed and every handler has ended."""
     with receive, run.drain:
         async with trio.open_nursery() as nursery:
-            # The end of the grace is for handlers; whoever sends down this channel must find it served to its end.
+            # The end of the grace cancels handlers only: the limiter's sends must be received until the channel closes.
             with trio.CancelScope(shield=True):
                 async for batch in receive:
                     if nursery.cancel_scope.cancel_called:
-                        # A task ended in an error that nothing here could catch: what comes now is released, not
-                        # started among the cancelled, and the error comes out of `start`.
+                        # A task ended in an error that nothing here could catch, and `start` will raise it.  Jobs
+                        # that come now are released, not started in the cancelled nursery.
                         run.stop(0)
                     for active in batch:
                         nursery.start_soon(handle, active, run, name=active.job.task)
@@ -59,11 +59,11 @@ async def handle_all(receive: trio.MemoryReceiveChannel[list[ActiveJob]], run: W
 
 @trio.lowlevel.enable_ki_protection
 async def handle(active: ActiveJob, run: WorkerRun) -> None:
-    """Run one job's handler, and hand over how that ended.  It swallows every cancellation: its task ends with it."""
+    """Run one job's handler, and hand over its outcome.  It swallows every cancellation: its task ends with it."""
     if active.why is not None:  # cancelled or lost on its way here
         run.end(active, _outcome(None, active, run))
         return
-    # Judged again, for the way here may have taken a while; only a drain, its lease or a TTL can change the answer.
+    # Checked again, for the way here may have taken a while; only a drain, its lease or a TTL can change the answer.
     now = run.store.now()
     doubtful = run.draining or now >= active.start_by or active.job.expires_at is not None
     if doubtful and not admitted_or_ended(active, now, run):
@@ -81,7 +81,7 @@ async def handle(active: ActiveJob, run: WorkerRun) -> None:
         logger.error("job %s (%s): its thread did not end; it is left to its lease", job.id, job.task)
         run.abandon(active)
         return
-    except Exception as error:  # it raised what can't even be looked at
+    except Exception as error:  # it raised an exception that can't even be inspected
         outcome = Raised(f"{type(error).__name__}, on looking at what the handler raised")
     if not isinstance(outcome, Returned):
         _log_if_failed(active.job, outcome)
@@ -115,13 +115,13 @@ async def _run(active: ActiveJob, run: WorkerRun) -> Outcome:
             return await _call(task, job, run)
     except ThreadAbandoned:
         raise
-    except BaseException as raised:  # noqa: ASYNC103  whatever a handler raises is its job's outcome, and nobody else's
+    except BaseException as raised:  # noqa: ASYNC103  what a handler raises is the outcome of its job alone
         error = raised
     return _outcome(error, active, run)
 
 
 async def _call(task: Task[..., Any, Any], job: Job, run: WorkerRun) -> Outcome:
-    """The handler itself, on the loop, in a thread or in a process."""
+    """Call the handler, on the loop, in a thread or in a process."""
     if task.sandbox:
         return await run.sandbox.run(Target.of(task.fn), job.payload, run.max_payload)
     signature = task.signature
@@ -136,14 +136,14 @@ async def _call(task: Task[..., Any, Any], job: Job, run: WorkerRun) -> Outcome:
     return Returned(signature.result.encode_result(value, run.max_payload))
 
 
-# Ctrl-C may interrupt a handler, and nothing of the worker's own: there it would lose what has been done.
+# Ctrl-C may interrupt a handler, but no code of the worker's own: there it would lose finished work.
 @trio.lowlevel.disable_ki_protection
 async def _run_async(fn: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
     return await fn(*args, **kwargs)
 
 
 def _outcome(error: BaseException | None, active: ActiveJob, run: WorkerRun) -> Outcome:
-    """How a run ended that did not return: the reason it was stopped for beats whatever it raised after that."""
+    """The outcome of a run that did not return: the reason why it was stopped beats what it raised after that."""
     job = active.job
     interrupt = None if error is None else _interrupt_in(error)
     if interrupt is not None:
@@ -156,7 +156,7 @@ def _outcome(error: BaseException | None, active: ActiveJob, run: WorkerRun) -> 
         if error is None:
             return Raised("Cancelled: the handler cancelled the scope that it runs in")
         if _is_only(error, trio.Cancelled) and trio.current_effective_deadline() == -inf:
-            return Interrupted()  # the worker itself is going down
+            return Interrupted()  # the worker itself is cancelled
         return outcome_of(error, trio.Cancelled)
     if error is not None and not _is_only(error, trio.Cancelled):
         logger.warning("job %s (%s) raised while it was stopped (%s)", job.id, job.task, reason.name, exc_info=error)

@@ -1,4 +1,4 @@
-"""Limiter: judges each claimed job once it has its slot and token.  It never waits for either."""
+"""Limiter: decides whether a claimed job may start, once it has its slot and token.  It never waits for either."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ async def limit(
 def admitted_or_ended(active: ActiveJob, now: float, run: WorkerRun) -> bool:
     """Whether the handler may begin now; a job that may not is ended here.
 
-    One whose lease ran out on its way here, for this process stood still, say, may run elsewhere by now: it is given
-    back, which the store refuses where somebody has taken it.  So is one whose TTL may have run out, or not.
+    A job whose lease ran out on its way here, because this process stood still, may run elsewhere by now.  It is
+    released, which the store refuses where another worker has taken it.  A job whose TTL is in doubt is released, too.
     """
     admission = admit(active.job, now)
     give_back = run.draining or now >= active.start_by

@@ -1,4 +1,4 @@
-"""Losses: tells of runs that somebody else has ended, and of who has.  Finding them is renew's and settle's."""
+"""Reports runs that another worker or a caller has ended, with the state that won.  Renew and settle find them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .run import WorkerRun
 
 logger: Final = logging.getLogger("trioq.worker")
 
-#: What the store says of lost jobs, by queue and id; None of one that is gone.
+#: The stored records of lost jobs, by queue and id; None for a job that is gone.
 Winners = dict[tuple[str, str], Job | None]
 
 
 async def report_lost_jobs(run: WorkerRun, *, lost: Sequence[Job] = (), cancelled: Sequence[Job] = ()) -> None:
-    """Say of each job that this worker has lost it, with the state that won, or that somebody has cancelled it.
+    """Report that this worker has lost the jobs *lost*, with the state that won, and that callers cancelled the others.
 
-    Cancelled itself, it says so all the same: that a job is lost is known, just not to whom.
+    When it is cancelled itself, it still reports them: that a job is lost is known, only the state that won is not.
     """
     winners: Winners = {}
     try:
@@ -36,7 +36,7 @@ async def report_lost_jobs(run: WorkerRun, *, lost: Sequence[Job] = (), cancelle
 
 
 async def _find(jobs: Sequence[Job], winners: Winners, run: WorkerRun) -> None:
-    """Ask the store for these jobs, and note what it answers as it comes."""
+    """Read these jobs from the store, and add each reply to *winners* as it comes."""
     try:
         for queue, lost in groupby(sorted(jobs, key=attrgetter("queue")), attrgetter("queue")):
             ids = [job.id for job in lost]

@@ -23,11 +23,11 @@ async def run_pipeline(run: WorkerRun, dequeue: Dequeue, started: Callable[[], N
     """Run jobs until the run drains, or *dequeue* finds itself idle; return when everything claimed is settled.
 
     Shutdown travels the way the jobs do: dequeue and sweep end first, then limiter, handlers and settle as their
-    channels close; renew and watch are stopped last, so that every job is renewed from its claim to its settle.
+    channels close.  Renew and watch are stopped last, so that every job is renewed from its claim to its settle.
     """
-    # Dequeue waits for nobody before it claims again.  What gathers here has its slots already, so it has a bound.
+    # Unlimited: dequeue never waits here before it claims again.  Jobs in here have slots, which bound their number.
     to_limiter, claimed = trio.open_memory_channel[list[ActiveJob]](inf)
-    # A batch is either the limiter's, or the handlers'.
+    # Without a buffer: the limiter has a batch, or the handlers have it.
     to_handlers, admitted = trio.open_memory_channel[list[ActiveJob]](0)
     failure: BaseException | None = None
     async with trio.open_nursery() as keepers:
@@ -42,7 +42,7 @@ async def run_pipeline(run: WorkerRun, dequeue: Dequeue, started: Callable[[], N
                     stages.start_soon(limit, claimed, to_handlers, run)
                     stages.start_soon(handle_all, admitted, run)
                     started()
-            except BaseException as error:  # noqa: ASYNC103  raised below: first, what was handed over is settled
+            except BaseException as error:  # noqa: ASYNC103  raised below: first, all outcomes are settled
                 failure = error
             run.begin_last_writes()
             run.close_outcomes()
@@ -61,10 +61,10 @@ async def _claim_and_sweep(dequeue: Dequeue, send: trio.MemorySendChannel[list[A
 
 
 async def shielded(run: WorkerRun, body: Callable[[], Awaitable[None]]) -> None:
-    """Run *body* out of the caller's reach: a cancellation or a Ctrl-C of the caller becomes ``stop(grace=0)``.
+    """Run *body*, shielded: a cancellation or a Ctrl-C of the caller becomes ``stop(grace=0)``.
 
-    So what was claimed is released and what was finished is settled, within the deadlines of a drain; then the
-    cancellation goes on its way.
+    So claimed jobs are released and finished ones are settled, within the deadlines of a drain; then the cancellation
+    is raised.
     """
     ended = trio.Event()
     async with trio.open_nursery() as nursery:

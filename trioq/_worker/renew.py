@@ -1,4 +1,4 @@
-"""Renew: keeps this worker's leases, hears which are lost, and notices when the event loop was blocked."""
+"""Renew: keeps this worker's leases, finds those that are lost, and notices when the event loop was blocked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def renew(run: WorkerRun) -> None:
     It runs from before the first claim until the last settle, so that every job is renewed for as long as it is held.
     """
     run.next_renewal = trio.current_time() + run.period
-    # Unlimited: a renewal never waits for what an earlier one has brought to light.
+    # Unlimited: a renewal never waits until the findings of an earlier one are handled.
     send, receive = trio.open_memory_channel[_Findings](inf)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_follow_up, receive, run)
@@ -50,13 +50,13 @@ async def _keep_renewing(run: WorkerRun, send: trio.MemorySendChannel[_Findings]
             run.store.distrust()
         ended = trio.current_time()
         if ended - begun > run.limits.quarter:
-            run.store.distrust()  # where our renewal took long, others' may have
+            run.store.distrust()  # where our renewal took long, other workers' renewals may have
         run.next_renewal = max(begun + run.period, ended)
 
 
 @trio.lowlevel.enable_ki_protection
 async def notice_blocking(run: WorkerRun) -> None:
-    """Notice when a handler keeps the event loop to itself for a quarter of a lease: then our renewals come late."""
+    """Notice when a handler blocks the event loop for a quarter of a lease: then our renewals come late."""
     quarter = run.limits.quarter
     while True:
         tick = run.period / 4
@@ -72,14 +72,14 @@ async def notice_blocking(run: WorkerRun) -> None:
 
 @attrs.frozen
 class _Findings:
-    """What a renewal has brought to light."""
+    """What a renewal has found."""
 
     stopped: Sequence[tuple[ActiveJob, Loss]]
     reply: Renewed
 
 
 async def renew_once(run: WorkerRun, send: trio.MemorySendChannel[_Findings]) -> None:
-    """One renewal: the jobs that it finds lost are stopped at once, and *send* gets what else follows from it."""
+    """Renew once: stop the handlers of lost jobs at once, and send the findings to `_follow_up`."""
     reply = await run.store.ask(lambda: run.store.backend.renew(run.presence(), run.leases()))
     stopped = [(held, loss) for lease, loss in reply.lost.items() if (held := _stopped(lease, loss, run)) is not None]
     run.renewed.set()
@@ -89,10 +89,10 @@ async def renew_once(run: WorkerRun, send: trio.MemorySendChannel[_Findings]) ->
 
 @trio.lowlevel.enable_ki_protection
 async def _follow_up(receive: trio.MemoryReceiveChannel[_Findings], run: WorkerRun) -> None:
-    """Tell of what was lost, and release what the store holds for us unasked; one renewal's findings after another's.
+    """Report lost jobs, and release jobs that the store holds for us without our knowing, one renewal after another.
 
     In a task of its own: both ask the store, and that may take longer than the leases of the other jobs last.  It is
-    shielded until renewing has ended: what was found is told, also where the run ends meanwhile.
+    shielded until renewing has ended: findings are reported even where the run ends meanwhile.
     """
     with trio.CancelScope(shield=True):
         async for findings in receive:
@@ -107,7 +107,7 @@ async def _follow_up(receive: trio.MemoryReceiveChannel[_Findings], run: WorkerR
 
 
 def _stopped(lease: Lease, loss: Loss, run: WorkerRun) -> ActiveJob | None:
-    """The job of a lost lease, stopped; None where its run has ended: then its settle will find out."""
+    """Stop the job of a lost lease, and return it; None where its run has ended: then its settle finds the loss."""
     active = run.held.get((lease.queue, lease.id))
     if active is None or active.job.run != lease.run:
         return None
@@ -126,9 +126,9 @@ async def _tell(stopped: Sequence[tuple[ActiveJob, Loss]], run: WorkerRun) -> No
 async def _release_unlisted(reply: Renewed, run: WorkerRun) -> None:
     """Release jobs that the store holds for this worker without its knowing: their claim's reply was lost.
 
-    One that was claimed a moment ago may still be on its way here, so they are given half a lease: longer than any
-    reply takes, and short enough to spare the job a crash.  Where one takes as long all the same, the next renewal will
-    do: a job that came, and ended, while its record is read here would be released a second time.
+    A job that was claimed a moment ago may still be on its way here, so each is given half a lease.  That is longer
+    than any reply takes, and short enough to spare the job a crash.  Where a reply takes as long all the same, this
+    waits for the next renewal.  Else a job that comes, and ends while its record is read here, would be released twice.
     """
     if run.stood_still:
         return

@@ -1,4 +1,4 @@
-"""One start of a worker: what its stages share, and the books they keep.  No stage's work is done here."""
+"""One start of a worker: the state that its stages share.  No stage's work is done here."""
 
 from __future__ import annotations
 
@@ -90,24 +90,24 @@ class WorkerRun:
         self.sandbox = Sandbox()
         self.store = StoreClient(backend, limits.lease, self._on_lost, self._on_recovered)
 
-        #: Every job from its claim to its settle: what is renewed, and what must be empty before the run ends.
+        #: Every job from its claim to its settle: all of them are renewed, and the run ends when there are none.
         self.held: dict[tuple[str, str], ActiveJob] = make_running_jobs(backend)
-        self.displaced: set[ActiveJob] = set()  #: lost, as a later run of their jobs shows, and still under way
+        self.displaced: set[ActiveJob] = set()  #: lost, because a later run of their jobs is held; still under way
         #: Leases given up unsettled, ``(queue, id, run)``: they are left to run out, not released.
         self.abandoned: set[tuple[str, str, int]] = set()
         self.counts: defaultdict[str, int] = defaultdict(int)  # a Counter takes three times as long to count one
         self.unsettled = 0
 
         # Handing over an outcome must not wait, or a cancellation could lose finished work there.  So outcomes join the
-        # batch on its way to settle; a new one begins when settle has taken that, and a buffer of 1 is enough.
+        # batch on its way to settle.  A new one begins when settle has taken that: a buffer of 1 is enough.
         self._hand_over, self.outcomes = trio.open_memory_channel[list[Ending]](1)
         self._ended: list[Ending] = []
 
-        self.claim_asked_at = inf  #: when the claim that is under way was asked, in Trio time; else never
+        self.claim_asked_at = inf  #: Trio time when the claim under way was sent; inf without one
         self.ready = trio.Event()  #: a hint: a claim may find something
         self.claim_when_settled = False  #: whether a settle is such a hint
         self.renew_now = trio.Event()  #: a hint: a held job was cancelled
-        self.cancel_hints = 0  #: how many of them came
+        self.cancel_hints = 0  #: how many hints of cancelled jobs came
         self.settled = RepeatedEvent()  #: something was settled
         self.renewed = RepeatedEvent()  #: the store has just answered a renewal
 
@@ -120,17 +120,17 @@ class WorkerRun:
         self.drain = trio.CancelScope()  #: around the handlers; its deadline is the end of the grace
         self.last_writes = trio.CancelScope()  #: around settle; its deadline is set when the handlers ended
         self.thread_deadline = inf  #: when a thread that does not end is abandoned
-        self.thread_waits: set[trio.CancelScope] = set()  #: around those who wait for such a thread
-        self.interrupt: KeyboardInterrupt | None = None  #: raised in a handler; it passes on when the run has ended
+        self.thread_waits: set[trio.CancelScope] = set()  #: around the waits for such threads
+        self.interrupt: KeyboardInterrupt | None = None  #: raised in a handler; raised again when the run has ended
         self._token = trio.lowlevel.current_trio_token()
 
     # --- a job's way through the stages ---
 
     def hold(self, job: Job, slot: object, start_by: float) -> ActiveJob:
-        """A job was claimed: from now on it is renewed."""
+        """Hold a claimed job: from now on it is renewed."""
         active = ActiveJob(job, slot, self.resources, self._on_progress, start_by)
         if not self.held and self.next_renewal > trio.current_time() + self.limits.quarter:
-            self.renew_now.set()  # the rest is over
+            self.renew_now.set()  # this worker rests no more
         key = job.queue, job.id
         if key in self.held:
             self._displace(self.held[key])
@@ -138,13 +138,13 @@ class WorkerRun:
         return active
 
     def _displace(self, earlier: ActiveJob) -> None:
-        """An earlier run of a job that is held anew was lost unheard: its handler stops, and is waited for."""
+        """Stop an earlier run of a job that was claimed anew: its loss was not noticed.  Its handler is waited for."""
         if not earlier.ended:
             earlier.displaced = earlier.cancel(Reason.LEASE_LOST)
             self.displaced.add(earlier)
 
     def end(self, active: ActiveJob, outcome: Outcome) -> None:
-        """A run has ended: its slot is free, its outcome on the way to settle.  Synchronous, so nothing is lost."""
+        """End a run: free its slot, and hand its outcome to settle.  Synchronous, so nothing is lost."""
         if active.ended:
             return
         active.ended = True
@@ -155,7 +155,7 @@ class WorkerRun:
         self._ended.append((active, outcome))
 
     def begin_batch(self) -> None:
-        """Settle has taken the batch of outcomes: what ends from now on makes another."""
+        """Begin another batch of outcomes: settle has taken the last one."""
         self._ended = []
 
     def give_back(self, active: ActiveJob) -> None:
@@ -168,11 +168,11 @@ class WorkerRun:
             self.rate.give_back()
 
     def forget(self, active_jobs: Sequence[ActiveJob]) -> None:
-        """These jobs are settled, or not ours any more."""
+        """Hold these jobs no more: they are settled, or not ours any more."""
         for active in active_jobs:
             key = active.job.queue, active.job.id
             self.displaced.discard(active)
-            if self.held.get(key) is active:  # else it is the next run, claimed before we heard of this one's end
+            if self.held.get(key) is active:  # else the next run was claimed before we knew that this one had ended
                 del self.held[key]
         self.unsettled -= len(active_jobs)
         self.settled.set()
@@ -189,7 +189,7 @@ class WorkerRun:
         self.forget([active])
 
     def close_outcomes(self) -> None:
-        """No more outcomes come: settle ends when it has taken the last."""
+        """Close the channel of outcomes: settle ends when it has taken the last."""
         self._hand_over.close()
 
     @property
@@ -205,17 +205,17 @@ class WorkerRun:
         return self.limits.quarter if self.held else self.resting
 
     def hear_of_cancel(self) -> None:
-        """A hint: somebody has cancelled a held job, maybe one of ours."""
+        """Note a hint that a caller has cancelled a held job, maybe one of ours."""
         self.cancel_hints += 1
         self.renew_now.set()
 
     @property
     def stood_still(self) -> bool:
-        """Whether a claim is under way for so long that this process must have stood still: its answer lies ready."""
+        """Whether a claim is under way for so long that this process must have stood still: its reply is unread."""
         return trio.current_time() - self.claim_asked_at >= self.limits.lease / 2
 
     def presence(self) -> Presence:
-        """Who renews."""
+        """The presence of this worker, which a renewal shows."""
         return Presence(
             worker=self.identity,
             name=self.name,
@@ -226,13 +226,13 @@ class WorkerRun:
         )
 
     def leases(self) -> list[Lease]:
-        """What to renew: every job from its claim to its settle."""
+        """The leases to renew: every job from its claim to its settle."""
         return [Lease(held.job.queue, held.job.id, held.job.run, held.progress) for held in self.held.values()]
 
     # --- the end ---
 
     def stop(self, grace: float) -> None:
-        """Claim no more; what runs has *grace* seconds.  Again: the grace can only get shorter."""
+        """Claim no more; running handlers have *grace* seconds.  A second call can only make the grace shorter."""
         deadline = trio.current_time() + grace
         if not self.draining:
             self.draining = True
@@ -246,13 +246,13 @@ class WorkerRun:
                 scope.deadline = self.thread_deadline
 
     def begin_last_writes(self) -> None:
-        """The handlers have ended: the store gets a little longer."""
+        """Give the store its last seconds to take outcomes: the handlers have ended."""
         self.last_writes.deadline = trio.current_time() + LAST_WRITES
 
     # --- events ---
 
     def emit(self, kind: type[WorkerEvent], **details: Any) -> None:
-        """Tell of this worker."""
+        """Emit an event about this worker."""
         if event_emitter.wants(kind.name):
             event_emitter.emit(
                 kind(queue=None, at=self.store.now(), worker=self.identity, queues=tuple(self.queues), **details)
@@ -266,7 +266,7 @@ class WorkerRun:
 
     def _on_progress(self, active: ActiveJob) -> None:
         if event_emitter.wants(JobProgress.name):
-            # From a handler's thread as well as from its task; many reports before the loop turns make one event.
+            # Called from handlers' threads, too; many reports within one turn of the loop make one event.
             self._token.run_sync_soon(self._tell_progress, active, idempotent=True)
 
     def _tell_progress(self, active: ActiveJob) -> None:

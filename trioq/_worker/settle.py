@@ -1,4 +1,4 @@
-"""Settle: writes how runs ended, in batches, and tells of what was stored.  The last stage of a job's way."""
+"""Settle: writes how runs ended, in batches, and emits events of what was stored.  The last stage."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ logger: Final = logging.getLogger("trioq.worker")
 #: Outcomes in one write, at most.
 BATCH: Final = 500
 
-#: Bytes in one write, as far as they count: hundreds of large results at once would not come through within a store's
-#: patience, nor when they are tried again.
+#: Bytes of results and errors in one write, at most: hundreds of large results at once would exceed the store's
+#: deadline, at every try.
 BATCH_BYTES: Final = 4 * 2**20
 
 
@@ -35,14 +35,14 @@ BATCH_BYTES: Final = 4 * 2**20
 async def settle(receive: trio.MemoryReceiveChannel[list[Ending]], run: WorkerRun) -> None:
     """Write outcomes until the channel has closed; all that gather while one write is under way go into the next.
 
-    Once the handlers have ended the store gets a few more seconds; what it did not take by then is logged by id, and
-    left to its lease.
+    Once the handlers have ended the store gets a few more seconds.  Jobs whose outcomes it did not take by then are
+    logged by id, and left to their leases.
     """
     with receive, run.last_writes:
         async for batch in receive:
             run.begin_batch()
-            for portion in batches(batch, _weight, most=BATCH, most_bytes=BATCH_BYTES):
-                await settle_batch(portion, run)
+            for part in batches(batch, _weight, most=BATCH, most_bytes=BATCH_BYTES):
+                await settle_batch(part, run)
     if run.held:
         ids = ", ".join(active.job.id for active in run.held.values())
         logger.error("the store did not take these outcomes in time; their leases will run out: %s", ids)
@@ -55,7 +55,7 @@ def _weight(ending: Ending) -> int:
 
 
 async def settle_batch(batch: Sequence[Ending], run: WorkerRun) -> None:
-    """Write these outcomes.  Somebody else has written already for a job that was cancelled or lost."""
+    """Write these outcomes.  For a job that was cancelled or lost, a caller or another worker has written already."""
     writes: list[tuple[ActiveJob, Change]] = []
     written: list[ActiveJob] = []
     now = run.store.now()
@@ -69,16 +69,16 @@ async def settle_batch(batch: Sequence[Ending], run: WorkerRun) -> None:
         run.forget(written)
     if writes:
         await _write(writes, run)
-    unheard = [active.job for active in written if active.displaced]
-    if unheard:
-        await report_lost_jobs(run, lost=unheard)
+    unreported = [active.job for active in written if active.displaced]
+    if unreported:
+        await report_lost_jobs(run, lost=unreported)
 
 
 def _change(job: Job, outcome: Outcome, now: float) -> Change | None:
     try:
         command = command_for(outcome, job, random.random())
         return None if command is None else step(job, command, now)
-    except IllegalStep:  # of these commands only Expire asks for the time, and the store's clock has gone back
+    except IllegalStep:  # of these commands only Expire depends on the time: the store's clock has gone back
         return step(job, Release(), now)
     except Exception as error:  # one job's values must not end the stage that settles all
         logger.exception("job %s is rejected", job.id)
@@ -101,7 +101,7 @@ async def _write(writes: Sequence[tuple[ActiveJob, Change]], run: WorkerRun) -> 
 
 
 async def _refused(write: tuple[ActiveJob, Change], error: BackendError, run: WorkerRun) -> None:
-    """The store refuses this item alone: its job becomes a dead letter, with a short and plain error."""
+    """Reject a job whose outcome the store refuses: it becomes a dead letter, with a short and plain error."""
     active, change = write
     logger.error("the store refused to settle job %s: %s", active.job.id, error)
     why = f"{type(error).__name__}: {error}"
@@ -136,7 +136,7 @@ async def _tell(writes: Sequence[tuple[ActiveJob, Change]], verdicts: Sequence[V
 
 
 async def store_steps(steps: Sequence[tuple[Job, Change]], run: WorkerRun) -> list[tuple[Job, Change]]:
-    """Write steps of jobs that this worker does not run, tell of those that were stored, and answer them."""
+    """Write steps of jobs that this worker does not run; emit the events of those that were stored, and return them."""
     if not steps:
         return []
     try:

@@ -1,4 +1,4 @@
-"""Sweep: takes back what dead workers held, expires what nobody claims, and prunes what is past retention."""
+"""Sweep: reclaims jobs of dead workers, expires jobs that no worker claims, and prunes jobs past retention."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .settle import store_steps
 
 logger: Final = logging.getLogger("trioq.worker")
 
-#: Overdue jobs in one look.
+#: Overdue jobs in one read.
 BATCH: Final = 500
 
 #: Seconds between two prunings.
@@ -54,9 +54,9 @@ async def _sweep_overdue(run: WorkerRun) -> None:
     while True:
         asked_at = trio.current_time()
         found = await run.store.backend.overdue(BATCH)
-        run.store.hear(found.now, asked_at)
+        run.store.note_time(found.now, asked_at)
         if trio.current_time() - asked_at > run.limits.quarter:
-            run.store.distrust()  # this process stood still, and so may others have, whose leases ran out meanwhile
+            run.store.distrust()  # this process stood still, as other workers may have, whose leases ran out meanwhile
         changes = [(job, change) for job in found.jobs if (change := _verdict(job, found.now, run)) is not None]
         stored = await store_steps(changes, run)
         for job, change in stored:
@@ -81,7 +81,7 @@ def _log(job: Job, change: Change) -> None:
 
 
 def _verdict(job: Job, now: float, run: WorkerRun) -> Change | None:
-    """What becomes of an overdue job.  Nobody is taken for dead while our own view of the store is in doubt."""
+    """The change for an overdue job.  No worker is taken for dead while our own view of the store is in doubt."""
     if job.state is State.ACTIVE:
         active = run.held.get((job.queue, job.id))
         ours = active is not None and active.job.run == job.run

@@ -1,4 +1,4 @@
-"""Sync handlers in threads, which can't be killed: whoever cancels one waits for its end."""
+"""Runs sync handlers in threads.  A thread can't be killed: a cancellation waits for its end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _UNLIMITED: Final = trio.CapacityLimiter(inf)
 
 
 class ThreadAbandoned(Exception):
-    """A shutdown waited for the thread for as long as it may."""
+    """A thread did not end within the time that a shutdown waits for it."""
 
 
 async def run_in_thread(call: Callable[[], Any], run: WorkerRun) -> Any:
-    """What *call* returns, run in a thread.
+    """Run *call* in a thread, and return what it returns.
 
-    When cancelled, the thread is told (``trio.from_thread.check_cancelled`` raises there), and waited for: the job
+    When cancelled, it waits for the thread, in which ``trio.from_thread.check_cancelled`` raises.  Meanwhile the job
     keeps its slot, so that no retry starts beside it.  Only a shutdown ends that wait, with ThreadAbandoned.
     """
     ended = trio.Event()

@@ -1,4 +1,4 @@
-"""Watch: turns the store's hints into wake-ups.  Nothing depends on them but speed."""
+"""Watch: wakes the other stages by the store's hints.  Only speed depends on them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .run import WorkerRun
 
 logger: Final = logging.getLogger("trioq.worker")
 
-#: What a worker does nothing about is not heard: one that is busy, and many that are, end jobs all the time.
+#: The hints that a worker acts on.  Ends of jobs are not among them: busy workers end jobs all the time.
 _NEEDED: Final = Hint.READY | Hint.PAUSED | Hint.CANCELLED
 
 
 @trio.lowlevel.enable_ki_protection
 async def watch(run: WorkerRun, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Ring the other stages' bells, for as long as the run lasts.  Started once the first watch is open."""
+    """Wake the other stages by hints, for as long as the run lasts.  Started once the first watch is open."""
     tries = 0
     while True:
         try:
             async with run.store.backend.watch_only(_NEEDED, list(run.queues)) as hints:
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
-                # What rang while nobody watched is unknown, so everything may have happened.
+                # Hints from before this watch are lost, so everything may have happened.
                 run.ready.set()
                 run.hear_of_cancel()
                 async for hint in hints:

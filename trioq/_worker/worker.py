@@ -1,4 +1,4 @@
-"""The worker as its user sees it: what it is made of, how it is started, and how it is stopped."""
+"""The public `Worker`: how it is configured, started and stopped."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Lifespan = Callable[["Worker"], AbstractAsyncContextManager[Any]]
 
 @attrs.frozen(kw_only=True)
 class WorkerStatistics:
-    """A look at a worker."""
+    """A snapshot of a worker."""
 
     running: int  #: handlers under way
     unsettled: int  #: runs that ended and are not stored yet
@@ -99,8 +99,8 @@ class Worker:
         self._rate_limit = rate_limit
         self._rate_interval = rate_interval
         self._limiter: RateLimiter | None = None
-        self._limited: tuple[int, float] | None = None  #: what the limiter was made for
-        self._rate()  # refuses what makes no sense here, and not only at the start
+        self._limited: tuple[int, float] | None = None  #: the limit and interval of `_limiter`
+        self._rate()  # refuses bad values here, and not only at the start
         self._lease = None if lease is None else _seconds("lease", lease)
         self._grace = None if grace is None else _seconds("grace", grace)
         self._handle_signals = handle_signals
@@ -115,7 +115,7 @@ class Worker:
 
     # --- running ---
 
-    async def start(  # noqa: ASYNC128  the pipeline says started, once it is
+    async def start(  # noqa: ASYNC128  the pipeline calls started()
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Run jobs until `stop`, a signal or cancellation: ``trio.run(worker.start)``, ``nursery.start(worker.start)``.
@@ -157,10 +157,10 @@ class Worker:
         try:
             with self.cancel_scope, ExitStack() as until_closed:
                 async with self._opened() as run:
-                    # Only now: until something can be claimed, a signal may do what it does to any program.
+                    # Only now: before the first claim, a signal may end this program like any other.
                     signals = until_closed.enter_context(self._signals())
                     self._worker_run, self._counts = run, run.counts
-                    run.emit(WorkerStarted)  # from here on `stop` may tell that it drains
+                    run.emit(WorkerStarted)  # before `stop` can emit WorkerDraining
                     if self._stop_asked is not None:
                         run.stop(self._stop_asked)
                     async with trio.open_nursery() as nursery:
@@ -193,7 +193,7 @@ class Worker:
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[WorkerRun]:
-        """Everything that is entered before the first claim and left after the last settle."""
+        """Enter everything that must be open from before the first claim until after the last settle."""
         settings = attrs.evolve(self.settings)
         async with AsyncExitStack() as stack:
             for queue in self.queues.values():
@@ -226,7 +226,7 @@ class Worker:
             self._limiter, self._limited = RateLimiter(limit, interval), (limit, interval)
         return self._limiter
 
-    # --- looking, and turning knobs ---
+    # --- statistics, and what can be set ---
 
     @property
     def concurrency(self) -> int | float:

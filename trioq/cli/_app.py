@@ -20,7 +20,7 @@ COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "demo": demo,
 }
 
-#: What every mistake on a command line is to typer.  By this road, because it brings a click of its own since 0.26.
+#: The base class of typer's usage errors.  Found this way, because typer brings a click of its own since 0.26.
 _UsageError: Final[Any] = BadParameter.__base__
 
 

@@ -1,4 +1,4 @@
-"""MODULE:ATTRIBUTE: the Worker or the Queue that an application's module calls by that name."""
+"""Finds the Worker or the Queue that MODULE:ATTRIBUTE names in an application."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CannotLoad(TrioqError):
 
 
 def load(target: str) -> Worker | Queue:
-    """What *target* names.  The current directory is importable.  CannotLoad, with the way to mend it."""
+    """What *target* names, also in the current directory.  CannotLoad, with the way to mend it."""
     module_name, colon, attribute = target.partition(":")
     if not (module_name and colon and attribute):
         raise CannotLoad(target, "write MODULE:ATTRIBUTE, as in: trioq worker app:worker")
@@ -67,7 +67,7 @@ def _failure(name: str, error: BaseException) -> str:
 
 
 def _is_theirs(frame: traceback.FrameSummary) -> bool:
-    """Whether it is neither Python's import machinery nor trioq."""
+    """Whether the frame is the application's: neither Python's import machinery nor trioq."""
     ours = os.path.dirname(os.path.dirname(__file__)) + os.sep
     return not frame.filename.startswith(("<frozen", ours)) and frame.filename != importlib.__file__
 
@@ -77,7 +77,7 @@ def _name(found: object) -> str:
 
 
 def _instead(module: ModuleType, wrong: str = "") -> str:
-    """What the module has that could be run: that which is spelled most like *wrong* alone, or all."""
+    """Name what the module has that can be run: only the name that is spelled most like *wrong*, or all."""
     names: Sequence[str] = [name for name, value in vars(module).items() if isinstance(value, (Worker, Queue))]
     names = get_close_matches(wrong, names, n=1) or names
     if not names:

@@ -27,7 +27,7 @@ def main() -> NoReturn:
         code = 2
     except KeyboardInterrupt:
         code = _INTERRUPTED
-    except BaseExceptionGroup as group:  # a nursery had it: Ctrl-C before a worker took over the signals
+    except BaseExceptionGroup as group:  # out of a nursery: Ctrl-C before a worker took over the signals
         if group.split(KeyboardInterrupt)[1] is not None:
             raise
         code = _INTERRUPTED

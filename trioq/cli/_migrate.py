@@ -20,7 +20,7 @@ def migrate(
     """Make the tables of a store, or bring them up to date; nothing that is there is dropped.
 
     PostgreSQL wants this before its first use, and after an upgrade of trioq that says so; the other stores do it
-    themselves when they are opened. It can be repeated, and run by several at once.
+    themselves when they are opened. It can be repeated, and run by several processes at once.
     """
     try:
         backend = _named(url, schema)

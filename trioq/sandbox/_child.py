@@ -1,4 +1,4 @@
-"""The other side: what runs in the process of a handler.  It takes requests until the worker's end is closed."""
+"""Runs in the process of a handler, and takes requests until the worker's end of the socket is closed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main(fd: int) -> NoReturn:
     os.set_inheritable(fd, False)
     os.register_at_fork(after_in_child=partial(os.close, fd))
     for number in (signal.SIGINT, signal.SIGTERM):
-        # A supervisor may signal every process of a service: whether this handler has to end, the worker decides.
+        # A supervisor may signal every process of a service: the worker decides whether this handler has to end.
         before = signal.signal(number, lambda *_: None)
         os.register_at_fork(after_in_child=partial(signal.signal, number, before))
     requests: SimpleQueue[Request] = SimpleQueue()
@@ -35,14 +35,14 @@ def main(fd: int) -> NoReturn:
     with open(fd, "wb", closefd=False) as out:
         while True:
             outcome = run(requests.get())
-            if os.getpid() != own:  # a handler forked, and both returned: only one of them has anything to say
+            if os.getpid() != own:  # a handler forked, and both processes returned: only the first process replies
                 os._exit(0)
             out.write(Reply(outcome, _left_nothing()).encode())
             out.flush()
 
 
 def _listen(fd: int, requests: SimpleQueue[Request]) -> None:
-    """Read in a thread, so that the end of the worker is seen in the middle of a handler."""
+    """Read requests, in a thread, so that the end of the worker is noticed while a handler runs."""
     with open(fd, "rb", closefd=False) as link:
         try:
             while True:
@@ -60,7 +60,7 @@ def _exactly(link: BinaryIO, size: int) -> bytes:
 
 
 def run(request: Request) -> Outcome:
-    """Run one handler and say how it ended.  Every exception is an end, SystemExit too."""
+    """Run one handler and return how it ended.  Every exception makes an outcome, SystemExit too."""
     try:
         fn = request.target.load()
         signature = Signature.of(fn)

@@ -1,6 +1,6 @@
-"""What a worker and the process of a handler say to each other: one request, one reply.  Bytes only, no I/O.
+"""The messages between a worker and the process of a handler: one request, one reply.  Bytes only, no I/O.
 
-A message is the sizes of its two parts, a JSON head, and a body that is never looked into.  No pickle: what a
+A message is the sizes of its two parts, a JSON head, and an opaque body.  No pickle: what a
 handler's process sends can't run anything in the worker.
 """
 
@@ -67,7 +67,7 @@ class Request:
 
 @attrs.frozen
 class Reply:
-    """How it ended."""
+    """How the handler ended."""
 
     outcome: Outcome
     #: The handler left no process and no thread behind: this process can run another one.
@@ -133,7 +133,7 @@ def sizes(prefix: bytes) -> tuple[int, int]:
 
 
 def reply_sizes(prefix: bytes, limit: int) -> tuple[int, int]:
-    """The same, believed only where a reply with a result of at most *limit* bytes can have them; else ValueError."""
+    """The same; ValueError for sizes that no reply with a result of at most *limit* bytes can have."""
     head, body = sizes(prefix)
     if head > _MAX_HEAD or body > max(limit, MAX_ERROR_BYTES):
         raise ValueError(f"no reply has {head} and {body} bytes")

@@ -15,9 +15,9 @@ from ._target import Target
 class Sandbox:
     """Runs each handler in a process of its own, and keeps up to *keep* idle processes for the next ones.
 
-    A process is used again only after a handler that returned and left no process and no thread behind; every other
-    one is killed with its children.  The module of a handler stays imported, so what a handler leaves in its globals,
-    in the environment or in the working directory is there for the next one.  ``keep=0`` starts afresh each time.
+    A process is used again only after a handler that returned and left no process and no thread behind.  Every other
+    one is killed with its children.  The module of a handler stays imported: the next one finds what a handler left in
+    its globals, in the environment or in the working directory.  ``keep=0`` starts afresh each time.
 
     It limits nothing: there are as many processes as concurrent calls of `run`.
     """

@@ -57,7 +57,7 @@ class HandlerProcess:
 
     @classmethod
     async def start(cls) -> Self:
-        """Start one; OSError where the system has no more to give.  Cancelled, it has started none."""
+        """Start a process; OSError where the system can start no more.  When cancelled, none is started."""
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -75,7 +75,7 @@ class HandlerProcess:
         return cls(process, ours)
 
     def is_idle(self) -> bool:
-        """Whether it is still there, and has said nothing unasked."""
+        """Whether it is still there, and has sent nothing unasked."""
         try:
             self._link.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -85,7 +85,7 @@ class HandlerProcess:
         return False
 
     async def ask(self, request: Request) -> Reply | None:
-        """Its reply to *request*; None when it ended without one.  Cancelled, it is of no more use."""
+        """Its reply to *request*; None when it ended without one.  After a cancellation it must be ended."""
         try:
             await self._stream.send_all(request.encode())
             head, body = reply_sizes(await self._exactly(PREFIX), request.limit)
@@ -108,7 +108,7 @@ class HandlerProcess:
     def kill(self) -> None:
         """Kill it with all its children, at once.
 
-        Always before it is reaped: until then nobody else can get the id of its group.
+        Always before it is reaped: until then no other process can get the id of its group.
         """
         if not self._killed:
             self._killed = True
@@ -117,7 +117,7 @@ class HandlerProcess:
             self._stream.socket.close()
 
     async def end(self) -> int | None:
-        """Kill and reap it; its exit status, or None in the rare case that it stays.
+        """Kill and reap it; its exit status, or None in the rare case that it does not end.
 
         Shielded, and over within `REAP` seconds.
         """

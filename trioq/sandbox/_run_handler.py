@@ -27,7 +27,7 @@ async def run_handler(
     task: Callable[..., Any],
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109  it is the original's, and told apart from the caller's own
+    timeout: float | None = None,  # noqa: ASYNC109  AsyncMQ has it, and it is told apart from the caller's own
 ) -> Any:
     """The result of a Task, or of a function that can be imported, called in a process of its own.
 

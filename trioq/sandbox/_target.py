@@ -16,7 +16,7 @@ import attrs
 
 from .._core.errors import BadTask
 
-#: The program's own file is imported under this name, so that what stands under its guard does not run again.
+#: The program's own file is imported under this name, so that the code under its guard does not run again.
 MAIN: Final = "__trioq_main__"
 
 

@@ -1,4 +1,4 @@
-"""``trioq demo``: a small application on a durable queue, and a look at it while it works.
+"""``trioq demo``: a small application on a durable queue, which is shown at work.
 
 ``tasks`` is the application, ``flow`` runs it, ``sources`` finds its input, ``progress`` and ``report`` show it.
 """

@@ -1,4 +1,4 @@
-"""How the demo runs its application: enqueue, watch, probe, look back.  Any program could use trioq like this."""
+"""Runs the demo's application: enqueue, watch, probe, read the results.  Any program could use trioq like this."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _LIVE: Final = ("waiting", "delayed", "active")
 _PROBES: Final = 100
 _PROBING: Final = 5.0
 
-#: Seconds between two looks at the queue.
+#: Seconds between two reads of the queue.
 _FRAME: Final = 0.1
 
 
 @attrs.define
 class Tally:
-    """What the events of this process tell: it makes the display, while the closing table is read from the store."""
+    """What the display shows of the events of this process.  The closing table is read from the store."""
 
     sources: Sources
     retries: int = 0
     news: str = ""
 
     async def listen(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Hear of the failures, until cancelled."""
+        """Receive the events of failures, until cancelled."""
         async with trioq.event_emitter.subscribe("job:*") as events:
             task_status.started()
             async for event in events:
@@ -84,14 +84,14 @@ class Demo:
                 self._began = self._ended = trio.current_time()
                 await self._measure(self._sources, earlier)
                 if (await queue.counts())["failed"] == earlier["failed"]:
-                    say("All of them parse. Here are three broken files, to see what becomes of them.")
+                    say("All of them parse. Here are three broken files, to see how their jobs end.")
                     await self._measure(Sources.broken(self._scratch), earlier)
                 await self._probe()
                 self._worker.stop()
             return await self._look_back()
 
     async def _work(self, rest: trio.CancelScope) -> None:
-        """Be the worker, until it is stopped or a signal drains it: then the *rest* of the demo ends, too."""
+        """Run the worker, until it is stopped or a signal drains it: then the *rest* of the demo ends, too."""
         await self._worker.start()
         rest.cancel()
 
@@ -106,7 +106,7 @@ class Demo:
             await trio.sleep(_FRAME)
 
     async def _show(self, earlier: dict[str, int]) -> bool:
-        """Draw the queue as it is now.  Whether it still has something to run."""
+        """Draw the queue as it is now.  Returns whether it still has jobs to run."""
         counts = await queue.counts()
         busy = any(counts[state] for state in _LIVE)
         self._ended = trio.current_time()
@@ -127,7 +127,7 @@ class Demo:
         return self._tally.news
 
     async def _probe(self) -> None:
-        """Measure how soon an idle worker starts a job: one at a time, for a backlog would only measure itself."""
+        """Measure how soon an idle worker starts a job: one at a time, so that none waits for another."""
         with trio.move_on_after(_PROBING):
             for _ in range(_PROBES):
                 await trio.sleep(random.uniform(0.001, 0.01))
@@ -135,7 +135,7 @@ class Demo:
                 self._latencies.append(await job.result())
 
     async def _look_back(self) -> Report:
-        """What the store says of our jobs."""
+        """Read from the store how our jobs ended."""
         left: Counter[str] = Counter()
         dead: dict[str, str] = {}
         measured: list[SourceFile] = []

@@ -1,4 +1,4 @@
-"""The demo while it works: a display that is redrawn on a terminal, and a line now and then elsewhere."""
+"""Shows the demo at work: a display that is redrawn on a terminal, or a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-#: state -> how it is called here, and its style.
+#: state -> its name in the display, and its style.
 _STATES: Final = {
     "waiting": ("waiting", "white"),
     "delayed": ("in backoff", "yellow"),
@@ -32,13 +32,13 @@ _LINE_EVERY: Final = 2.0
 
 @attrs.frozen(kw_only=True)
 class Progress:
-    """A moment of the demo."""
+    """The demo at one moment."""
 
     elapsed: float  #: seconds
     total: int
     counts: Mapping[str, int]
     retries: int
-    news: str = ""  #: the last thing worth telling
+    news: str = ""  #: the last event worth showing
 
     @property
     def done(self) -> int:
@@ -87,7 +87,7 @@ class _Lines:
 
 
 class _Meter:
-    """Jobs a second, lately."""
+    """Measures jobs a second, lately."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()

@@ -1,4 +1,4 @@
-"""The demo's closing table: what became of the jobs, how fast, and what is left."""
+"""The demo's closing table: how the jobs ended, how fast, and what is left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .tasks import SourceFile
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """What the closing table tells."""
+    """The contents of the closing table."""
 
     measured: Sequence[SourceFile]
     dead: Mapping[str, str]  #: file -> the last line of its error

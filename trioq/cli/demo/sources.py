@@ -1,4 +1,4 @@
-"""The demo's input: the source files of Python's own library, or of a folder; and three that nobody can parse."""
+"""The demo's input: the source files of Python's own library, or of a folder; and three that can't be parsed."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ queue = trioq.Queue("demo")
 
 @attrs.frozen(kw_only=True)
 class SourceFile:
-    """What is worth knowing of a Python source file."""
+    """What `measure` finds in a Python source file."""
 
     sha256: str
     bytes: int
@@ -31,11 +31,11 @@ class SourceFile:
     classes: int
 
 
-# In a process, not in a thread: parsing keeps the GIL for up to half a second a file, and the worker's own loop would
-# wait for it; so both cores work, and a file that kills the parser kills one job.
+# In a process, not in a thread: parsing keeps the GIL for up to half a second a file, and would block the worker's own
+# loop.  So all cores work, and a file that kills the parser kills one job.
 @queue.task(sandbox=True, timeout=30, max_retries=2, backoff=trioq.Exponential(base=0.5, factor=2, jitter=0.2))
 def measure(path: str) -> SourceFile:
-    """Read, hash and parse a file, and count what it defines.  Raises whatever the parser makes of it."""
+    """Read, hash and parse a file, and count what it defines.  Raises what the parser raises."""
     source = Path(path).read_bytes()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a test suite is full of doubtful literals
