@@ -59,8 +59,8 @@ MUTANTS: Final = (
         "a job on its last life goes to a busy worker",
         _MEMORY,
         "InMemoryBackend.claim",
-        "poisoned and idle and limit",
-        "poisoned and limit",
+        "last_life and idle and limit",
+        "last_life and limit",
     ),
     Mutant("an ended job keeps its unique key", _MEMORY, "_Shelves._keep_key", "self.keys.get(key) == job.id", "False"),
     Mutant(

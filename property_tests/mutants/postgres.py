@@ -117,10 +117,10 @@ MUTANTS: Final = (
         "Connection._interrupt",
         "await self._try_cancel()\n"
         "with trio.move_on_after(_AGAIN):\n"
-        "    await self._hear_out(gen, leave_active=leave_active)\n"
+        "    await self._receive_rest(gen, leave_active=leave_active)\n"
         "    heard_out = True",
         "with trio.move_on_after(_AGAIN):\n"
-        "    await self._hear_out(gen, leave_active=leave_active)\n"
+        "    await self._receive_rest(gen, leave_active=leave_active)\n"
         "    heard_out = True",
     ),
 )

@@ -108,7 +108,7 @@ MUTANTS: Final = (
         "a watcher waits for hints while no hint can arrive",
         _LISTENER,
         "Listener.run",
-        "nursery.start_soon(self._ring_while_deaf)",
+        "nursery.start_soon(self._notify_while_deaf)",
         "",
     ),
     Mutant(

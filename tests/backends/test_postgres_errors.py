@@ -128,7 +128,7 @@ async def test_a_server_that_shuts_down_or_is_gone_is_unavailable():
         ("53100", BackendUnavailable, "its disk is full", False),
         ("53200", BackendUnavailable, "out of memory", False),
         ("53300", BackendUnavailable, "Raise max_connections", False),
-        ("55P03", BackendUnavailable, "a lock that somebody holds", False),
+        ("55P03", BackendUnavailable, "a lock that another session holds", False),
         ("57014", BackendUnavailable, "took too long", False),
         ("57P01", BackendUnavailable, "an administrator", True),
         ("57P02", BackendUnavailable, "crashed", True),

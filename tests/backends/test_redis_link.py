@@ -99,7 +99,7 @@ async def test_what_nobody_asked_for_ends_the_connection(link: Link) -> None:
     await trio.testing.wait_all_tasks_blocked(0.05)
     with pytest.raises(ConnectionError) as caught:
         await link.ask(b"PING")
-    assert "what nobody had asked for: b'unasked'" in str(caught.value.__cause__)
+    assert "a reply that no request asked for: b'unasked'" in str(caught.value.__cause__)
 
 
 @pytest.mark.parametrize("answer", [b"-ERR unknown command 'HELLO'\r\n", b"-NOPROTO unsupported protocol version\r\n"])

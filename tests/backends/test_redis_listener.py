@@ -9,15 +9,15 @@ from trio.testing import MockClock
 
 from trioq.backends._hints import ALL_HINTS, HintChannels
 from trioq.backends.redis import listener as module
-from trioq.backends.redis.client import Hear
+from trioq.backends.redis.client import OnMessage
 from trioq.backends.redis.listener import Listener
 
 
 class Link:
     """One whose server answers at once."""
 
-    def __init__(self, hear: Hear) -> None:
-        self._hear = hear
+    def __init__(self, on_message: OnMessage) -> None:
+        self._hear = on_message
         self._closed = trio.Event()
 
     def say(self, command: bytes, *channels: bytes) -> None:
@@ -39,8 +39,8 @@ class Link:
 async def test_a_connection_that_breaks_rings_for_everybody_at_once_and_is_made_anew(autojump_clock: MockClock) -> None:
     links: list[Link] = []
 
-    async def connect(_: trio.Nursery, hear: Hear) -> Link:
-        links.append(Link(hear))
+    async def connect(_: trio.Nursery, on_message: OnMessage) -> Link:
+        links.append(Link(on_message))
         return links[-1]
 
     channels = HintChannels()

@@ -152,7 +152,7 @@ async def test_the_database_of_another_application_stays_as_it_is(tmp_path: Path
     db.close()
     error = await refusal(path)
     assert isinstance(error, NotATrioqDatabase)
-    assert "somebody else's" in str(error)
+    assert "another program" in str(error)
 
 
 async def test_an_empty_database_with_the_mark_of_another_application_stays_as_it_is(tmp_path: Path) -> None:

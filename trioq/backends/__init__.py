@@ -1,4 +1,4 @@
-"""The stores.  They are strangers to each other, and know nothing above ``_core``."""
+"""The stores.  They know nothing of each other, and nothing above ``_core``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _SCHEMES: Final[Mapping[str, Callable[[str], Backend]]] = {
 
 
 def open_backend(url: str) -> Backend:
-    """The backend that *url* names, not yet entered.
+    """Return the backend that *url* names, not yet entered.
 
     ``memory:``, ``sqlite:jobs.db``, ``redis://host:6379/0``, ``postgresql://host/database``.  Each
     ``memory:`` is a store of its own.

@@ -19,13 +19,13 @@ from .._core.errors import BackendBusy, BackendNotOpen, Unsupported
 from .._core.job import Job, State
 from .._core.lifecycle import Change
 
-#: Seconds within which a write that has left is answered, or raises BackendUnavailable.
+#: Seconds within which a write that was sent is answered, or raises BackendUnavailable.
 PATIENCE: Final = 5.0
 
-#: A page of `Backend.find` looks at this many records at most.
+#: A page of `Backend.find` reads this many records at most.
 PAGE: Final = 1_000
 
-#: Due delayed jobs that join the ready ones in one claim, at most: of all its queues together.
+#: Due delayed jobs that one claim makes ready, at most, in all its queues together.
 PROMOTIONS: Final = 1_000
 
 # --- what goes in -------------------------------------------------------------------------------
@@ -33,7 +33,7 @@ PROMOTIONS: Final = 1_000
 
 @attrs.frozen(kw_only=True)
 class Presence:
-    """Who renews: one start of a worker."""
+    """One start of a worker, as it renews."""
 
     worker: str  #: the identity that its claims carry: a name and a random part
     name: str
@@ -45,7 +45,7 @@ class Presence:
 
 @attrs.frozen
 class Lease:
-    """A claim that its holder wants to keep.  ``run`` fences: a later claim has another."""
+    """A claim that its holder wants to keep.  ``run`` fences: a later claim has another run."""
 
     queue: str
     id: str
@@ -55,7 +55,7 @@ class Lease:
 
 @attrs.frozen(kw_only=True)
 class Filter:
-    """Which jobs `Backend.find` answers."""
+    """Which jobs `Backend.find` returns."""
 
     queue: str
     states: frozenset[State] = frozenset(State)
@@ -74,13 +74,13 @@ class Retention:
 
 # --- what comes back ----------------------------------------------------------------------------
 
-# A reply that somebody reckons with carries the store's now: a worker's clock is nothing but the last one heard.
-# Counts, names and the like are about no moment that anybody compares, so those verbs answer plain values.
+# A reply that a worker calculates with carries the store's now: a worker's clock is the last one that it received.
+# Counts, names and the like are compared with no time, so those verbs return plain values.
 
 
 @attrs.frozen
 class Inserted:
-    """For each job: the record as stored, and whether it is new.  A known id, or a live key, returns that job."""
+    """For each job: the record as stored, and whether it is new.  For a known id or a live key it is that job."""
 
     now: float
     jobs: Sequence[Job]
@@ -89,7 +89,7 @@ class Inserted:
 
 @attrs.frozen
 class Claimed:
-    """Jobs under a lease, and all that the claimer needs to know to wait well."""
+    """Jobs under a lease, and what the worker needs to know to wait well."""
 
     now: float
     jobs: Sequence[Job]
@@ -99,7 +99,7 @@ class Claimed:
 
 
 class Verdict(StrEnum):
-    """What became of one change."""
+    """The outcome of one change."""
 
     STORED = "stored"  #: now, or already before
     STALE = "stale"  #: the record has moved on, or is gone
@@ -115,7 +115,7 @@ class Settled:
 
 
 class Loss(StrEnum):
-    """Why a lease is not its holder's any more."""
+    """Why a worker has lost a lease."""
 
     RECLAIMED = "reclaimed"
     CANCELLED = "cancelled"
@@ -171,13 +171,13 @@ class Hint(Flag):
 class Backend(ABC):
     """Keeps jobs.  ``async with backend`` opens it; any number of users may enter, and leave in any order.
 
-    Every verb is a checkpoint.  It can be cancelled until its request leaves; from then on a write returns its
-    reply or raises BackendUnavailable, within `patience`, and happens completely or not at all.  After
+    Every verb is a checkpoint.  It can be cancelled until its request is sent.  From then on a write returns its
+    reply or raises BackendUnavailable, within `patience`.  It happens completely or not at all.  After
     BackendUnavailable the outcome of a write is unknown, so every write can be repeated safely.
     """
 
     #: Seconds that a write may take, at most.  A worker's claim, renewal or settle takes no more than a third of its
-    #: lease, either: min(5 s, lease / 3).  Then it can try again before others take it for dead.
+    #: lease, either: min(5 s, lease / 3).  Then the worker can try again before others take it for dead.
     patience: float = PATIENCE
 
     _users: int = 0
@@ -210,11 +210,11 @@ class Backend(ABC):
 
     @property
     def opened(self) -> bool:
-        """Whether somebody of this ``trio.run`` has it open."""
+        """Whether a user in this ``trio.run`` has it open."""
         return self._users > 0 and self._token is trio.lowlevel.current_trio_token()
 
     def require_open(self) -> None:
-        """BackendNotOpen unless the backend is open; BackendBusy where it is open, but in another ``trio.run``."""
+        """Raise BackendNotOpen unless the backend is open, and BackendBusy where another ``trio.run`` has it open."""
         if self.opened:
             return
         if self._users and self._token is not None and _alive(self._token):
@@ -222,10 +222,10 @@ class Backend(ABC):
         raise BackendNotOpen(self)
 
     async def _start(self) -> None:
-        """Begin the I/O: the first user has come.  System tasks or threads, for no one user's nursery would do."""
+        """Begin the I/O when the first user enters, in system tasks or threads: no user's nursery could hold it."""
 
     async def _stop(self) -> None:
-        """End the I/O: the last user has left."""
+        """End the I/O when the last user has left."""
 
     # -- verbs --
 
@@ -233,8 +233,8 @@ class Backend(ABC):
     async def insert(self, jobs: Sequence[Job]) -> Inserted:
         """Add new jobs of any queues, in one round trip, each stamped (`trioq.lifecycle.stamp`) with a fresh seq.
 
-        An id that the queue has, or a unique key that a live job of it has, returns that job instead, marked as
-        not created; the first of a batch wins.
+        For an id that the queue has, or a unique key that a live job of it has, that job is returned instead, marked
+        as not created.  The first of a batch wins.
         """
 
     @abstractmethod
@@ -244,12 +244,12 @@ class Backend(ABC):
         Within a queue by priority, then time of readiness, then seq; paused queues hand out nothing.  A job on its
         last life goes only to an *idle* worker, and alone; it goes first.  Each job equals its pure Claim step.
         One claim may make no more than 1,000 due jobs ready; then ``next_due`` has come already.  With a *limit* of 0
-        it hands out nothing, and tells what waits.
+        it hands out nothing, and reports what waits.
         """
 
     @abstractmethod
     async def settle(self, changes: Sequence[Change]) -> Settled:
-        """Store each change whose (id, seq, version), and lease where it names one, is still what it was made from.
+        """Store each change whose job still has the id, seq and version that it names, and the lease if it names one.
 
         A change with others in ``also`` and ``inserts`` is stored with all of them or not at all.  A change that
         is already stored answers stored.
@@ -259,37 +259,37 @@ class Backend(ABC):
     async def renew(self, worker: Presence, leases: Sequence[Lease]) -> Renewed:
         """Extend the leases to now + ``worker.lease`` and save their progress; versions stay.
 
-        Compares (id, run), also past the deadline: a lease is lost only when somebody took it.  Records that the
-        worker is there.
+        Compares (id, run), also past the deadline: a lease is lost only when another client took it.  Records that
+        the worker is there.
         """
 
     @abstractmethod
     async def overdue(self, limit: int) -> Overdue:
-        """Up to *limit* active jobs past their lease, and ready or timed jobs past ``expires_at``, of all queues."""
+        """Return up to *limit* jobs of all queues: active past their lease, or ready or timed past ``expires_at``."""
 
     @abstractmethod
     async def get(self, queue: str, ids: Sequence[str]) -> Found:
-        """These jobs as stored now."""
+        """Return these jobs as they are stored now."""
 
     @abstractmethod
     async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
-        """A page of the matching jobs, by seq, after *cursor*.  It looks at 1,000 records at most."""
+        """Return a page of the matching jobs, by seq, after *cursor*.  It reads 1,000 records at most."""
 
     @abstractmethod
     async def counts(self, queue: str) -> dict[State, int]:
-        """How many jobs are in each state: every state is there, and exact."""
+        """Count the jobs in each state.  Every state is there, and exact."""
 
     @abstractmethod
     async def queues(self) -> list[str]:
-        """The names of the queues that have a record, or are paused."""
+        """Return the names of the queues that have a record, or are paused."""
 
     @abstractmethod
     async def pause(self, queue: str) -> float:
-        """Hand out nothing more, and say the store's now.  What is claimed still runs; delays and TTLs run on."""
+        """Hand out no more jobs, and return the store's now.  Claimed jobs still run; delays and TTLs run on."""
 
     @abstractmethod
     async def resume(self, queue: str) -> float:
-        """Hand out jobs again, and say the store's now."""
+        """Hand out jobs again, and return the store's now."""
 
     @abstractmethod
     async def is_queue_paused(self, queue: str) -> bool:
@@ -297,38 +297,38 @@ class Backend(ABC):
 
     @abstractmethod
     def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
-        """A channel of hints about these queues: level-triggered and coalesced, so a slow reader misses no kind."""
+        """Open a channel of hints about these queues.  Level-triggered and coalesced: a slow reader misses no kind."""
 
     def watch_only(
         self, hints: Hint, queues: Sequence[str]
     ) -> AbstractAsyncContextManager[trio.abc.ReceiveChannel[Hint]]:
-        """Like `watch`, for who needs no others than these *hints*: a store that can, spares itself the others.
+        """Like `watch`, for a caller that needs only these *hints*: a store may leave out the others.
 
-        Workers and those who wait for results ask this; it asks `watch` where a store does not override it.
+        Workers, and callers that wait for results, call this.  Unless a store overrides it, it calls `watch`.
         """
         return self.watch(queues)
 
     @abstractmethod
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
-        """Drop these records; active jobs and unknown ids are refused, and say False."""
+        """Drop these records; return False for active jobs and unknown ids, which are refused."""
 
     @abstractmethod
     async def prune(self, limits: Retention, batch: int = 1_000) -> int:
-        """Drop up to *batch* ended jobs that are past retention, and say how many; fewer than *batch* is all."""
+        """Drop up to *batch* ended jobs that are past retention, and return how many; fewer than *batch* is all."""
 
     @abstractmethod
     async def workers(self) -> list[Presence]:
-        """The workers that have renewed within their lease, now or a moment ago."""
+        """Return the workers that have renewed within their lease, now or a moment ago."""
 
     async def insert_within(self, transaction: Any, jobs: Sequence[Job]) -> Inserted:
-        """Like `insert`, as a part of *transaction*, somebody's own: the jobs are there once that commits, or never.
+        """Like `insert`, as a part of the caller's own *transaction*: the jobs are there once it commits, or never.
 
-        What it is, each backend knows that has such a thing.  With no jobs it only says whether it would do.
+        Each backend that has transactions says what it takes.  With no jobs it only checks *transaction*.
         """
         raise Unsupported(self, "within")
 
     async def migrate(self) -> None:
-        """Bring the store's layout up to date, where opening it doesn't.  It needs not be open."""
+        """Bring the store's layout up to date, where opening it doesn't.  The store need not be open."""
         raise Unsupported(self, "migrate")
 
 

@@ -16,12 +16,12 @@ from ._base import Inserted, Settled
 from ._request_runner import RequestRunner
 from ._requests import PendingRequest, wait_known
 
-#: Items in one merged request, at most, unless a single call has more: it keeps the server busy for a few
-#: milliseconds then.
+#: Items in one merged request, at most, unless a single call has more.  So many keep the server busy for a few
+#: milliseconds.
 _MERGED: Final = 1_000
 
-#: Bytes in one merged request, as far as they count: hundreds of large payloads at once would come through within
-#: nobody's patience.
+#: Bytes in one merged request, at most, as *size* estimates them.  Hundreds of large payloads at once would take longer
+#: than any caller waits.
 _MERGED_BYTES: Final = 4 * 2**20
 
 A = TypeVar("A")
@@ -31,8 +31,8 @@ T = TypeVar("T")
 class GroupCommit(Generic[T, A]):
     """Merges concurrent calls of one verb: those that come while a request is under way go together in the next.
 
-    When nothing is under way, a call goes at once.  *ask* does many items' work over a link, *part* takes one call's
-    share of its answer, *size* tells about how many bytes an item is.
+    When nothing is under way, a call goes at once.  *ask* sends many items over a link, *part* takes one call's share
+    of the answer, and *size* estimates the bytes of an item.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class GroupCommit(Generic[T, A]):
         self._part = part
         self._size = size
         self._turn = trio.Lock()
-        self._gathers = False  #: whether a task is there that sends what waits
+        self._gathers = False  #: whether a task is running that sends what waits
         self._waiting: deque[tuple[PendingRequest, Sequence[T]]] = deque()
 
     @trio.lowlevel.enable_ki_protection
     async def write(self, items: Sequence[T], patience: float) -> A:
-        """The answer for these items."""
+        """Write these items, and return their share of the answer."""
         if self._turn.locked():
             return await self._join(items, patience)
         self._turn.acquire_nowait()
@@ -63,7 +63,7 @@ class GroupCommit(Generic[T, A]):
             self._turn.release()
 
     async def _join(self, items: Sequence[T], patience: float) -> A:
-        """These items' share of the answer to what gathers until the request that is under way is answered."""
+        """Add these items to the next group, which is sent once the request under way is answered."""
         await trio.lowlevel.checkpoint_if_cancelled()
         request = PendingRequest()
         self._waiting.append((request, items))
@@ -75,7 +75,7 @@ class GroupCommit(Generic[T, A]):
 
     @trio.lowlevel.enable_ki_protection
     async def _send_waiting(self) -> None:
-        """Send what has gathered, once that which is under way is answered."""
+        """Send what has gathered, once the request under way is answered."""
         group: list[tuple[PendingRequest, Sequence[T]]] = []
         try:
             async with self._turn:
@@ -104,7 +104,7 @@ class GroupCommit(Generic[T, A]):
         return group
 
     async def _send(self, group: Sequence[tuple[PendingRequest, Sequence[T]]]) -> None:
-        """One request for the group.  Where the server refuses it, one for each, so that a bad item fails alone."""
+        """Send one request for the group; if the server refuses it, one for each call: a bad item then fails alone."""
         whole = PendingRequest()
         await self._requests.serve(
             whole, lambda link: self._ask_for([(request, items) for request, items in group if request.leave()], link)
@@ -130,7 +130,7 @@ class GroupCommit(Generic[T, A]):
 
 
 def _copied(error: BaseException | None) -> BaseException | None:
-    """One for each who raises it: a shared one would collect the tracebacks of all of them."""
+    """Copy an error for each caller that raises it: a shared one would collect the tracebacks of all callers."""
     if not isinstance(error, TrioqError):
         return error
     copied = type(error).__new__(type(error), *error.args)  # its __init__ takes other arguments
@@ -143,22 +143,22 @@ def _copied(error: BaseException | None) -> BaseException | None:
 
 
 def part_of_inserted(whole: Inserted, part: slice) -> Inserted:
-    """One caller's share."""
+    """Return one caller's share of an insert's answer."""
     return attrs.evolve(whole, jobs=whole.jobs[part], created=whole.created[part])
 
 
 def part_of_settled(whole: Settled, part: slice) -> Settled:
-    """One caller's share."""
+    """Return one caller's share of a settle's answer."""
     return attrs.evolve(whole, verdicts=whole.verdicts[part])
 
 
 def size_of_job(job: Job) -> int:
-    """About how many bytes it is."""
+    """Estimate the bytes of a job."""
     return len(job.payload)
 
 
 def size_of_change(change: Change) -> int:
-    """About how many bytes it is."""
+    """Estimate the bytes of a change."""
     result = change.fields.get("result")
     inserts = sum(map(size_of_job, change.inserts))
     return inserts + (len(result) if isinstance(result, bytes) else 0) + sum(map(size_of_change, change.also))

@@ -1,4 +1,4 @@
-"""Who watches what: the doorbells of one process.  How a ring gets here from another process, each backend knows."""
+"""The channels on which watchers of this process receive hints.  Each backend passes on hints of other processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ALL_HINTS = Hint.READY | Hint.CANCELLED | Hint.FINISHED | Hint.PAUSED
 
 
 def hint_from(number: bytes | str) -> Hint:
-    """What another process has sent, without what makes no sense here: a newer trioq may say more."""
+    """Read a hint that another process sent, without kinds that are unknown here: a newer trioq may send more."""
     try:
         return Hint(int(number) & ALL_HINTS.value) if number.isdigit() else Hint(0)
     except ValueError:  # it has thousands of digits, which Python refuses
@@ -21,24 +21,24 @@ def hint_from(number: bytes | str) -> Hint:
 
 
 class HintChannel(trio.abc.ReceiveChannel[Hint]):
-    """A channel that remembers what has rung, not how often."""
+    """A channel that remembers which hints came, not how often."""
 
     def __init__(self, queues: Iterable[str], hints: Hint = ALL_HINTS) -> None:
         self.queues = frozenset(queues)
-        self.hints = hints  #: what it rings for
+        self.hints = hints  #: the kinds that it accepts
         self._hints = Hint(0)
         self._wake = trio.Event()
         self._closed = False
 
     def notify(self, hint: Hint) -> None:
-        """Note the hint and wake the reader, if it is one that it wants."""
+        """Note the hint and wake the reader, if the channel accepts it."""
         wanted = hint & self.hints
         if wanted:
             self._hints |= wanted
             self._wake.set()
 
     async def receive(self) -> Hint:
-        """All that has rung since the last receive; waits for the first ring."""
+        """Return all hints since the last receive; wait for the first where there is none."""
         if self._hints or self._closed:
             await trio.lowlevel.checkpoint()
         while not self._hints:
@@ -51,7 +51,7 @@ class HintChannel(trio.abc.ReceiveChannel[Hint]):
         return hints
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """Close the channel: its watcher has left."""
         self._closed = True
         self._wake.set()
 
@@ -62,7 +62,7 @@ class HintChannel(trio.abc.ReceiveChannel[Hint]):
 
 
 class HintChannels:
-    """Every doorbell of one backend in this process."""
+    """All channels of one backend in this process."""
 
     def __init__(self) -> None:
         self._channels: set[HintChannel] = set()
@@ -72,7 +72,7 @@ class HintChannels:
 
     @asynccontextmanager
     async def watch(self, queues: Sequence[str], hints: Hint = ALL_HINTS) -> AsyncIterator[HintChannel]:
-        """A bell for these hints about these queues, for as long as the block runs."""
+        """Open a channel for these hints about these queues, for as long as the block runs."""
         channel = HintChannel(queues, hints)
         self._channels.add(channel)
         try:
@@ -83,7 +83,7 @@ class HintChannels:
             channel.close()
 
     def notify(self, hint: Hint, queue: str | None = None) -> None:
-        """Ring for those who watch *queue*; for everybody where it isn't known."""
+        """Send a hint to the watchers of *queue*; to all watchers where the queue isn't known."""
         for channel in self._channels:
             if queue is None or queue in channel.queues:
                 channel.notify(hint)

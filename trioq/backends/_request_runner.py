@@ -1,6 +1,6 @@
-"""What any server's office does: it runs requests so that a user who leaves cuts none short that writes.
+"""Runs requests to a server so that a cancelled caller never interrupts a write.
 
-How connections are kept, and what a server's errors mean, each office knows itself.  Knows no jobs and no server.
+Each backend's own runner keeps the connections and reads the server's errors.  This one knows no jobs and no server.
 """
 
 from __future__ import annotations
@@ -20,52 +20,52 @@ L = TypeVar("L")
 
 
 class RequestRunner(ABC, Generic[L]):
-    """Serves requests, each over a connection of the server's kind."""
+    """Runs requests, each over a connection of the server's kind."""
 
     def __init__(self, where: str, log: logging.Logger) -> None:
         self._where = where
         self._log = log
-        self._admitted = False  #: whether the server has ever done what it was asked
-        self._turned_away = False  #: whether it has said since then that we may not
+        self._admitted = False  #: whether a request has ever succeeded
+        self._turned_away = False  #: whether the server has denied us access since then
         self._nursery: trio.Nursery | None = None
         self._begun = False
         self._life = trio.CancelScope()
         self._ended = trio.Event()
-        self._here: set[trio.CancelScope] = set()  #: around the writes that are done in the tasks of their callers
-        self._left_here = RepeatedEvent()  #: one of them has ended
+        self._here: set[trio.CancelScope] = set()  #: the scopes of the writes that run in their callers' tasks
+        self._left_here = RepeatedEvent()  #: set when one of these writes ends
 
-    # -- what each server's office knows itself --
+    # -- what each backend defines --
 
-    #: Seconds that it may take to end a request that is cut short together with its task; 0 where that ends nothing.
+    #: Seconds that it may take to end a request whose task is cancelled; 0 where that does not end the request.
     _time_to_end: float = 0.0
 
     @abstractmethod
     def _at_hand(self) -> L | None:
-        """A connection that serves a request at once, if there is one."""
+        """Return a connection that can serve a request at once, or None."""
 
     @abstractmethod
     async def _take(self) -> L:
-        """A connection to serve a request with, also where it must be waited for."""
+        """Return a connection for a request; wait for one where none is free."""
 
     @abstractmethod
     def _put_back(self, link: L, broken: bool) -> None:
-        """A request is over; *broken* says that the connection is of no more use."""
+        """Take back the connection after a request; *broken* says that it can't be used again."""
 
     @abstractmethod
     def _is_lost(self, error: Exception) -> bool:
-        """Whether the connection that raised it is of no more use."""
+        """Whether the connection that raised *error* can't be used again."""
 
     def _is_silent(self, link: L) -> bool:
-        """Whether a connection is of no more use on which somebody did not wait for the answer."""
+        """Whether the connection can't be used again after a caller did not wait for its answer."""
         return True
 
     @abstractmethod
     def _is_denied(self, error: Exception) -> bool:
-        """Whether the server knows us, or not, and does not let us."""
+        """Whether the server denies access to our user, known to it or not."""
 
     @abstractmethod
     def _translate(self, error: Exception) -> TrioqError:
-        """What the caller is told."""
+        """Turn *error* into the error that the caller gets."""
 
     async def _do(self, work: Work, link: L) -> Any:
         """Do the work."""
@@ -74,7 +74,7 @@ class RequestRunner(ABC, Generic[L]):
     # -- lifetime --
 
     async def open(self) -> None:
-        """Begin, as a system task: users come and go in any order, and none of their nurseries would do."""
+        """Begin, in a system task: callers come and go in any order, so no caller's nursery could hold it."""
         ready = trio.Event()
         self._begun = True
         trio.lowlevel.spawn_system_task(self._live, ready)
@@ -87,7 +87,7 @@ class RequestRunner(ABC, Generic[L]):
                     with self._life:
                         ready.set()
                         await trio.sleep_forever()
-                finally:  # also where the run ends, and nobody has closed us
+                finally:  # also where the Trio run ends and no caller has closed us
                     self._nursery.cancel_scope.cancel()
                     with trio.move_on_after(PATIENCE, shield=True):
                         await self._end_what_is_here()
@@ -101,21 +101,21 @@ class RequestRunner(ABC, Generic[L]):
             await self._left_here.wait()
 
     async def close(self) -> None:
-        """End, also what has hardly begun: what is under way is answered that nobody knows its outcome."""
+        """End, even before it has fully begun.  Requests under way fail with BackendUnavailable, outcome unknown."""
         self._life.cancel()
         if self._begun:
             await self._ended.wait()
 
     @property
     def nursery(self) -> trio.Nursery:
-        """Where tasks run that no user owns.  Each catches what it raises."""
+        """The nursery of tasks that no caller owns.  Each task catches its own errors."""
         assert self._nursery is not None, "it is open"
         return self._nursery
 
-    # -- the user's side --
+    # -- in the caller's task --
 
     async def read(self, work: Work) -> Any:
-        """Do what only reads.  Cancelled at once: nobody misses what it would have read."""
+        """Do work that only reads.  A cancelled caller leaves at once: no caller needs the answer any more."""
         await trio.lowlevel.checkpoint_if_cancelled()
         request = PendingRequest()
         self.nursery.start_soon(self.serve, request, work)
@@ -123,10 +123,10 @@ class RequestRunner(ABC, Generic[L]):
 
     @trio.lowlevel.enable_ki_protection
     async def write(self, work: Work, patience: float) -> Any:
-        """Do what writes.  Once it has left, its outcome is waited for, *patience* seconds at most.
+        """Do work that writes.  Once the request is sent, its outcome is awaited, *patience* seconds at most.
 
-        Where a connection is at hand it leaves in the caller's own task, before the loop turns; but not if that would
-        cut it short after less time than the server may take.
+        Where a connection is free, the request is sent in the caller's own task, before the event loop turns.  A
+        *patience* shorter than the server may take rules that out: it would cut the request short.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         if patience >= PATIENCE or not self._time_to_end:
@@ -138,7 +138,7 @@ class RequestRunner(ABC, Generic[L]):
         return await wait_known(request, patience)
 
     async def _write_here(self, link: L, work: Work, patience: float) -> Any:
-        """Only the end of the patience, the closing and Ctrl-C cut it short; it has ended then within the patience."""
+        """Write in the caller's task, within *patience*.  Only its end, closing and Ctrl-C interrupt the write."""
         with trio.move_on_after(patience - self._time_to_end, shield=True) as waiting:
             self._here.add(waiting)
             try:
@@ -157,11 +157,11 @@ class RequestRunner(ABC, Generic[L]):
             return self._closed()
         return BackendUnavailable(f"no answer within {patience:g} s: whether the write was stored is unknown")
 
-    # -- the server's side --
+    # -- over a connection --
 
     @trio.lowlevel.enable_ki_protection
     async def serve(self, request: PendingRequest, work: Work) -> None:
-        """Do the work of a call, unless it was withdrawn, and answer it."""
+        """Do the work of a request, unless it was withdrawn, and store the answer in it."""
         try:
             with trio.move_on_after(PATIENCE) as waiting:
                 link = await self._take()
@@ -169,7 +169,7 @@ class RequestRunner(ABC, Generic[L]):
                 request.result = await self._ask(link, work if request.leave() else nothing)
             if waiting.cancelled_caught:
                 request.error = BackendUnavailable(f"{self._where} did not answer within {PATIENCE:g} s")
-        except Exception as raised:  # its user raises it
+        except Exception as raised:  # its caller raises it
             request.error = self._as_ours(raised)
         except trio.Cancelled:
             request.error = self._closed()
@@ -181,7 +181,7 @@ class RequestRunner(ABC, Generic[L]):
         return BackendUnavailable(f"{self._where}: closed while the request was under way")
 
     async def _ask(self, link: L, work: Work) -> Any:
-        """Do the work, and put the connection back; who does not wait for the end gives it up."""
+        """Do the work and put the connection back.  If the task is cancelled first, the connection may be given up."""
         broken = True
         try:
             result = await self._do(work, link)
@@ -198,9 +198,9 @@ class RequestRunner(ABC, Generic[L]):
             self._put_back(link, broken)
 
     def _as_ours(self, raised: Exception) -> TrioqError:
-        """What the caller is told, with its cause.
+        """Return the error that the caller gets, with its cause.
 
-        What somebody must change is logged, once: whoever asks may take it for an outage, and wait.
+        An error that an operator must fix is logged, once: the caller may take it for an outage, and wait.
         """
         error = self._translate(raised)
         if error is not raised:
@@ -212,4 +212,4 @@ class RequestRunner(ABC, Generic[L]):
 
 
 async def nothing(_: Any) -> None:
-    """The work of those who want to know that there is a connection, and of those who have left."""
+    """Do nothing: the work of a caller that only checks for a connection, and of one that has left."""

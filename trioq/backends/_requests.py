@@ -1,8 +1,8 @@
-"""Between a user's task, which may be cancelled at any moment, and a server, which must not notice.
+"""A pending request: its caller may be cancelled at any moment, and the server must not notice.
 
-A request that is not asked in its user's own task (see `_office`) runs in one of the backend's.  Its user waits beside
-it, and may leave: before the request has left, so that it never does, and after that only without its answer.  Knows no
-jobs and no server.
+A request that is not sent in its caller's own task runs in one of the backend's (see `_request_runner`).  Its caller
+waits beside it, and may leave.  If it leaves before the request is sent, the request is never sent.  After that, the
+caller only goes without the answer.  Knows no jobs and no server.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ Work = Callable[[Any], Awaitable[Any]]
 
 @attrs.define(eq=False)
 class PendingRequest:
-    """One call of a verb, and what came of it."""
+    """One call of a verb, and its outcome."""
 
     result: Any = None
     error: BaseException | None = None
-    left: bool = False  #: its request is on its way, or was
-    withdrawn: bool = False  #: it never leaves
+    left: bool = False  #: whether it has been sent
+    withdrawn: bool = False  #: whether it must never be sent
     done: trio.Event = attrs.field(init=False, factory=trio.Event)
 
     def leave(self) -> bool:
-        """Whether it may go: from now on it can't be withdrawn."""
+        """Mark it as sent, unless it was withdrawn; return whether it may be.  It can't be withdrawn after that."""
         self.left = not self.withdrawn
         return self.left
 
     def withdraw(self) -> bool:
-        """Let it never leave, unless it has."""
+        """Withdraw it, unless it has been sent; return whether it is withdrawn."""
         self.withdrawn = not self.left
         return self.withdrawn
 
     def answer(self) -> Any:
-        """What its user gets."""
+        """Return the result, or raise the error."""
         if self.error is not None:
             raise self.error
         return self.result
 
 
 async def wait_cancellable(request: PendingRequest) -> Any:
-    """The answer, or Cancelled at once."""
+    """Wait for the answer.  Can be cancelled at any time."""
     try:
         await request.done.wait()
     except trio.Cancelled:
@@ -57,7 +57,7 @@ async def wait_cancellable(request: PendingRequest) -> Any:
 
 
 async def wait_known(request: PendingRequest, patience: float) -> Any:
-    """The answer; Cancelled only while the request has not left."""
+    """Wait for the answer.  Can be cancelled only until the request is sent."""
     with trio.move_on_after(patience) as waiting:
         try:
             await request.done.wait()

@@ -1,4 +1,4 @@
-"""Statements in a ``.sql`` file, by name: ``-- name: claim`` begins one, and comments tell what it does."""
+"""Statements in a ``.sql`` file, by name: ``-- name: claim`` begins one, and comments say what it does."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _PLACEHOLDER: Final = re.compile(r"{(\w+)}")
 
 
 def read_statements(package: str, replacements: Mapping[str, str]) -> dict[str, str]:
-    """The statements of the package's ``queries.sql``, with what stands in braces there replaced, where it is known."""
+    """Read the statements of the package's ``queries.sql``; replace each name in braces that *replacements* has."""
     text = files(package).joinpath("queries.sql").read_text(encoding="utf-8")
     return {name: fill(statement, replacements) for name, statement in _split(text)}
 
 
 def fill(statement: str, replacements: Mapping[str, str]) -> str:
-    """The statement with what stands in braces replaced; what was put in is not looked at again."""
+    """Replace the names in braces; names in the replacements themselves stay."""
     return _PLACEHOLDER.sub(lambda found: replacements.get(found[1], found[0]), statement)
 
 

@@ -47,9 +47,9 @@ Ready = tuple[int, float, int, str, int]
 class _Shelves:
     """One queue's jobs and their indexes.
 
-    The heaps are lazy: an entry ends with the seq, id and version that it was made from, and counts only while that is
-    still the job.  So a job is never searched for, only overtaken; a heap of which most was overtaken is swept.  The
-    seq is there because an id comes back when its record was removed, and then so does its version.
+    The heaps are lazy: an entry ends with the seq, id and version of its job, and counts only while the job has these.
+    So no entry is ever searched for: it becomes stale, and a heap of mostly stale entries is swept.  The seq is there
+    because an id can come back after its record was removed, and then so can its version.
     """
 
     jobs: dict[str, Job] = attrs.Factory(dict)
@@ -57,7 +57,7 @@ class _Shelves:
     keys: dict[str, str] = attrs.Factory(dict)  #: the unique keys of live jobs
     counts: dict[State, int] = attrs.Factory(lambda: dict.fromkeys(State, 0))
     ready: list[Ready] = attrs.Factory(list)
-    alone: list[Ready] = attrs.Factory(list)  #: ready, on their last life
+    last_lives: list[Ready] = attrs.Factory(list)  #: ready, on their last life
     timed: list[tuple[float, int, str, int]] = attrs.Factory(list)
     expiring: list[tuple[float, int, str, int]] = attrs.Factory(list)
     finished: list[tuple[float, int, str, int]] = attrs.Factory(list)  #: completed and cancelled
@@ -91,7 +91,7 @@ class _Shelves:
     def make_ready(self, job: Job) -> None:
         """Let a claim find the job: it waits, or it was delayed and has come due."""
         entry = (job.priority, job.run_at, job.seq, job.id, job.version)
-        self._push(self.alone if job.last_life else self.ready, entry)
+        self._push(self.last_lives if job.last_life else self.ready, entry)
 
     def drop(self, job: Job) -> None:
         """Forget the record."""
@@ -103,12 +103,12 @@ class _Shelves:
             self.order = sorted((job.seq, job.id) for job in self.jobs.values())
 
     def current(self, entry: tuple[Any, ...]) -> Job | None:
-        """The job of a heap's *entry*, if it has not moved on since."""
+        """Return the job of a heap's *entry*; None if the entry is stale."""
         job = self.jobs.get(entry[-2])
         return job if job is not None and job.version == entry[-1] and job.seq == entry[-3] else None
 
     def promote(self, now: float, most: int) -> int:
-        """Let up to *most* due jobs join the ready ones, earliest first, and say how many did."""
+        """Make up to *most* due jobs ready, earliest first, and return how many."""
         promoted = 0
         while promoted < most and (job := self.first(self.timed)) is not None and job.run_at <= now:
             heappop(self.timed)
@@ -117,7 +117,7 @@ class _Shelves:
         return promoted
 
     def first(self, heap: list[Any]) -> Job | None:
-        """The job at the head of *heap*, after what has moved on is thrown away."""
+        """Return the job at the head of *heap*, after stale entries are thrown away."""
         while heap:
             job = self.current(heap[0])
             if job is not None:
@@ -127,7 +127,7 @@ class _Shelves:
 
     def _push(self, heap: list[Any], entry: tuple[Any, ...]) -> None:
         heappush(heap, entry)
-        # What was overtaken may lie there for as long as a TTL: by and by that would be every job there ever was.
+        # Stale entries may lie there for as long as a TTL: in time there would be one for every job there ever was.
         if len(heap) > 2 * len(self.jobs) + PAGE:
             heap[:] = filter(self.current, heap)
             heapify(heap)
@@ -141,17 +141,17 @@ class _Shelves:
 
 @attrs.frozen
 class _Draft:
-    """What a queue would become, should all the parts of a change be stored: an index can't take back what it knows."""
+    """A queue as it would be with all parts of a change stored: a draft, because an index can't undo an entry."""
 
     jobs: ChainMap[str, Job]
-    keys: ChainMap[str, str]  #: "" where nobody has it any more
+    keys: ChainMap[str, str]  #: "" where no job has it any more
 
     @classmethod
     def of(cls, shelves: _Shelves) -> _Draft:
         return cls(ChainMap({}, shelves.jobs), ChainMap({}, shelves.keys))
 
     def put(self, job: Job) -> None:
-        """Note the record, and what becomes of its key."""
+        """Note the record, and who has its unique key then."""
         self.jobs[job.id] = job
         if job.unique_key is not None and not job.state.final:
             self.keys[job.unique_key] = job.id
@@ -159,7 +159,7 @@ class _Draft:
             self.keys[job.unique_key] = ""
 
     def add(self, job: Job) -> Verdict | None:
-        """Note a new job, or say why it can't be stored."""
+        """Note a new job, or return why it can't be stored."""
         if job.id in self.jobs:
             return Verdict.STALE
         if job.unique_key is not None and self.keys.get(job.unique_key):
@@ -171,8 +171,8 @@ class _Draft:
 class InMemoryBackend(Backend):
     """Jobs in this process, for as long as this object lives.
 
-    Its clock reads the wall clock when it is opened and adds Trio's, never going back: under
-    `trio.testing.MockClock` a day of retries takes about a second.  *clock* puts another in its place.
+    Its clock reads the wall clock when it is opened and adds Trio's, never going back.  Under
+    `trio.testing.MockClock` a day of retries takes about a second.  *clock* replaces it.
     """
 
     def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
@@ -184,9 +184,9 @@ class InMemoryBackend(Backend):
         self._held: defaultdict[str, dict[tuple[str, str], None]] = defaultdict(dict)
         self._seen: dict[str, tuple[float, Presence]] = {}
         self._hint_channels = HintChannels()
-        #: The hints of the verb under way, with the queues that they are about: each rings once, at its end.
-        self._rung: dict[Hint, set[str]] = {Hint.READY: set(), Hint.FINISHED: set(), Hint.CANCELLED: set()}
-        self._made_ready, self._finished, self._cancelled = self._rung.values()
+        #: The hints of the verb under way, with the queues that they are about: each is sent once, at its end.
+        self._pending_hints: dict[Hint, set[str]] = {Hint.READY: set(), Hint.FINISHED: set(), Hint.CANCELLED: set()}
+        self._made_ready, self._finished, self._cancelled = self._pending_hints.values()
 
     def __repr__(self) -> str:
         return f"<InMemoryBackend {id(self):#x}>"
@@ -197,7 +197,7 @@ class InMemoryBackend(Backend):
         await trio.lowlevel.checkpoint()
 
     async def _now(self) -> float:
-        """A checkpoint, and then the store's time: every verb begins here, and is synchronous from here on."""
+        """Pass a checkpoint, then return the store's time: every verb begins here, and is synchronous from here on."""
         self.require_open()
         await trio.lowlevel.checkpoint()
         now = self._clock() if self._clock else self._wall_less_trio + trio.current_time()
@@ -229,7 +229,7 @@ class InMemoryBackend(Backend):
         return job
 
     def _notify(self) -> None:
-        for hint, queues in self._rung.items():
+        for hint, queues in self._pending_hints.items():
             for queue in queues:
                 self._hint_channels.notify(hint, queue)
             queues.clear()
@@ -242,11 +242,11 @@ class InMemoryBackend(Backend):
         for shelves in open_queues.values():
             left -= shelves.promote(now, left)
         timed = [shelves.first(shelves.timed) for shelves in open_queues.values()]
-        poisoned = [shelves for shelves in open_queues.values() if shelves.first(shelves.alone)]
+        last_life = [shelves for shelves in open_queues.values() if shelves.first(shelves.last_lives)]
         jobs: list[Job] = []
-        if poisoned and idle and limit:
-            jobs += self._hold(poisoned[0], poisoned[0].alone, 1, claim, now)
-            poisoned = [shelves for shelves in poisoned if shelves.first(shelves.alone)]
+        if last_life and idle and limit:
+            jobs += self._hold(last_life[0], last_life[0].last_lives, 1, claim, now)
+            last_life = [shelves for shelves in last_life if shelves.first(shelves.last_lives)]
         else:
             for shelves in open_queues.values():
                 jobs += self._hold(shelves, shelves.ready, limit - len(jobs), claim, now)
@@ -255,7 +255,7 @@ class InMemoryBackend(Backend):
             jobs,
             next_due=min((job.run_at for job in timed if job is not None), default=None),
             paused=frozenset(queues) - open_queues.keys(),
-            last_life=bool(poisoned),
+            last_life=bool(last_life),
         )
 
     def _hold(self, shelves: _Shelves, heap: list[Ready], limit: int, claim: Claim, now: float) -> list[Job]:
@@ -333,7 +333,7 @@ class InMemoryBackend(Backend):
                 lost[lease] = Loss.GONE
             elif job.run == lease.run and job.state is State.ACTIVE:
                 progress = job.progress if lease.progress is None else lease.progress
-                # A renewal is no step, so no index moves: the record alone is replaced.
+                # A renewal is no step, so no index changes: the record alone is replaced.
                 shelves.jobs[job.id] = job.having({"lease_until": now + worker.lease, "progress": progress})
             else:
                 cancelled = job.run == lease.run and job.state is State.CANCELLED
@@ -357,7 +357,7 @@ class InMemoryBackend(Backend):
             job = shelves.current(heappop(shelves.expiring))
             if job is not None:
                 found.append(job)
-        for job in found:  # they are answered until somebody settles them
+        for job in found:  # they are returned until a worker settles them
             heappush(shelves.expiring, (job.expires_at or 0.0, job.seq, job.id, job.version))
         return found
 
@@ -447,12 +447,12 @@ class InMemoryBackend(Backend):
         return [seen for _, seen in self._seen.values()]
 
     async def migrate(self) -> None:
-        """There is no layout."""
+        """Do nothing: there is no layout."""
         await trio.lowlevel.checkpoint()
 
 
 def _past(shelves: _Shelves, line: list[tuple[float, int, str, int]], oldest: float, too_many: int) -> Iterator[Job]:
-    """The jobs at the head of *line* that are past retention; the caller pops each that it drops."""
+    """Yield the jobs at the head of *line* that are past retention; the caller pops each that it drops."""
     while line:
         job = shelves.current(line[0])
         if job is None:
@@ -465,7 +465,7 @@ def _past(shelves: _Shelves, line: list[tuple[float, int, str, int]], oldest: fl
 
 
 def _refusal(jobs: Mapping[str, Job], keys: Mapping[str, str], change: Change) -> Verdict | None:
-    """Why the change can't be stored over these records, if so."""
+    """Return why the change can't be stored over these records; None if it can."""
     job = jobs.get(change.id)
     if job is None or not _matches(job, change):
         return Verdict.STALE
@@ -482,7 +482,7 @@ def _matches(job: Job, change: Change) -> bool:
 
 
 def _is_stored(job: Job | None, change: Change) -> bool:
-    """Whether the record is what storing the change made: a repeated write is no stale one."""
+    """Whether the record already holds the change: a repeated write is not stale."""
     if job is None or job.seq != change.seq or job.version != change.version + 1:
         return False
     return all(job.__dict__[name] == value for name, value in change.fields.items())

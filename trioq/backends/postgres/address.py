@@ -12,9 +12,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from .connection import Connection
 
-#: What libpq is told about our connections, where the URL doesn't say otherwise: one that has died without a word is
-#: noticed within seconds, and the server can say whose they are.  Names come as text whatever the encoding of the
-#: database, or of this user, is: without one, SQL_ASCII, psycopg would take them for bytes.
+#: libpq's parameters for our connections, where the URL doesn't say otherwise.  A connection that has died without an
+#: error is noticed within seconds, and the server can say whose they are.  Names come as text whatever the encoding of
+#: the database, or of this user, is: with SQL_ASCII, which is none, psycopg would take them for bytes.
 OPTIONS: Final = {
     "connect_timeout": 3,
     "keepalives_idle": 2,
@@ -28,13 +28,13 @@ OPTIONS: Final = {
 
 @attrs.frozen
 class Address:
-    """What libpq is told."""
+    """The parameters of libpq."""
 
     params: dict[str, Any] = attrs.field(repr=False)
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """The address of a URL, or of whatever else libpq takes; ValueError for what it does not."""
+        """Return the address of a URL, or of whatever else libpq takes; raise ValueError for what it does not."""
         try:
             return cls({**OPTIONS, **conninfo_to_dict(url)})
         except ProgrammingError as error:
@@ -42,7 +42,7 @@ class Address:
 
     @property
     def where(self) -> str:
-        """A URL to show, and to type: it leads to the same database, for whoever has the password."""
+        """A URL to show, and to type: with the password, it leads to the same database."""
         user, host, port, name = (str(self.params.get(key, "")) for key in ("user", "host", "port", "dbname"))
         at = f"{quote(user, '')}@" if user else ""
         database = quote(name, "")
@@ -51,12 +51,12 @@ class Address:
         return f"postgresql://{at}{_places(host, port)}/{database}"
 
     async def open(self) -> Connection[Any]:
-        """A connection, in autocommit."""
+        """Open a connection, in autocommit."""
         return await Connection.connect(autocommit=True, **self.params)
 
 
 def _places(host: str, port: str) -> str:
-    """Each host with its port; one port may be for all."""
+    """Return each host with its port; one port may be for all."""
     hosts, ports = host.split(","), port.split(",")
     if len(ports) == 1:
         ports *= len(hosts)
@@ -65,7 +65,7 @@ def _places(host: str, port: str) -> str:
 
 
 def _without_secrets(told: str, url: str) -> str:
-    """What libpq tells, unless it quotes what stands before the host: a password may be in it."""
+    """Return what libpq says, unless it quotes what stands before the host: a password may be in it."""
     secrets = url.partition("://")[2].rpartition("@")[0]
     quoted = re.findall(r'"(.+?)"', told)
     if secrets and any(words in secrets or secrets in words for words in quoted):

@@ -1,4 +1,4 @@
-"""PostgresBackend: the verbs as a Trio program calls them.  What they ask of the server is elsewhere."""
+"""PostgresBackend: the verbs as a Trio program calls them.  What they ask of the server is in ``reads``, ``writes``."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ A = TypeVar("A")
 T = TypeVar("T")
 P = ParamSpec("P")
 
-#: A plan is kept for as long as its statement is prepared, and one that was made while a table had ten jobs would read
-#: all of them when it has a million.  Each of our statements has an index for every step, whatever values are bound.
+#: A plan is kept for as long as its statement is prepared.  One that was made while a table had ten jobs would read all
+#: jobs when it has a million.  Each of our statements has an index for every step, whatever values are bound.
 _PLANNING: Final = b"""
 SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
 SET jit = off; SET plan_cache_mode = force_generic_plan;
 """
 
-#: Whatever is the default here: a statement that waited for somebody looks at what that one has left.
+#: Set whatever the default is: a statement that waited for another transaction must see what that one has left.
 _READ_COMMITTED: Final = b"SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
 #: Seconds that the last hints may take when the backend is closed.
@@ -70,8 +70,8 @@ class PostgresBackend(Backend):
 
     ``PostgresBackend("postgresql://user:password@host/database")``; the URL may be whatever libpq takes.  The tables
     are in a *schema* of their own, made by ``trioq migrate URL`` or `migrate`.  What a verb answered survives what the
-    server's commits survive: see ``synchronous_commit``.  Up to *connections* are open, and one that listens.  *clock*
-    puts another in the place of the server's.
+    server's commits survive: see ``synchronous_commit``.  Up to *connections* are open, and one more that listens.
+    *clock* replaces the server's clock.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class PostgresBackend(Backend):
         self._session_on = Session
         self._channel = channel_of(schema)
         self._terms = Terms(statements(schema), self._me)
-        # Once somebody else commits, we hear of it as of any other process.
+        # What a caller's own transaction notifies, this process receives like the hints of any other process.
         self._foreign = attrs.evolve(self._terms, sender="within")
         self._begin()
 
     def _begin(self) -> None:
-        """What belongs to one time of being open."""
+        """Make all that belongs to one time of being open."""
         self._write_deadlines = WriteDeadlines()
-        self._requests = RequestRunner(self._connect, self._where, self._connections, self._hear_anew, self._schema)
+        self._requests = RequestRunner(self._connect, self._where, self._connections, self._listen_anew, self._schema)
         self._inserts = GroupCommit(self._requests, self._insert, part_of_inserted, size_of_job)
         self._settles = GroupCommit(self._requests, self._settle, part_of_settled, size_of_change)
         self._hint_channels = HintChannels()
@@ -132,14 +132,14 @@ class PostgresBackend(Backend):
         await self._requests.close()
 
     async def _connect(self) -> Connection[Any]:
-        """A connection to a store whose layout is ours."""
+        """Open a connection to a store whose layout is ours."""
         connection = await self._open_connection()
         try:
             layout, process = await self._look_around(connection)
             require_layout(layout, self._where, self._schema)
             if process == connection.info.backend_pid:
                 await connection.execute(_PLANNING + _READ_COMMITTED)
-            else:  # a pooler, that would lend what is set and what is prepared to others
+            else:  # a pooler: it would lend our settings and prepared statements to others
                 connection.prepare_threshold = None
             return connection
         except BaseException:
@@ -147,7 +147,7 @@ class PostgresBackend(Backend):
             raise
 
     async def _look_around(self, connection: Connection[Any]) -> Row:
-        """Which layout the tables have, and which process of the server works for us."""
+        """Return which layout the tables have, and which process of the server works for us."""
         try:
             [answer] = await self._session(connection).ask("layout")
         except Exception as error:
@@ -156,13 +156,14 @@ class PostgresBackend(Backend):
             raise
         return answer
 
-    def _hear_anew(self) -> None:
+    def _listen_anew(self) -> None:
         self._listener.start_over()
 
     async def migrate(self) -> None:
-        """Make the tables, or bring them up to date; the backend needs not be open.
+        """Make the tables, or bring them up to date; the backend need not be open.
 
-        All or nothing, and safe for any number at once.  Drops nothing.  SchemaTooNew for what a newer trioq has made.
+        All or nothing, and safe for any number of processes at once.  It drops nothing.  Raises SchemaTooNew for tables
+        that a newer trioq has made.
         """
         try:
             connection = await self._open_connection()
@@ -182,16 +183,16 @@ class PostgresBackend(Backend):
         return self._session_on(connection, terms or self._terms, None if self._clock is None else self._clock())
 
     async def _read(
-        self, look: Callable[Concatenate[Session, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+        self, read: Callable[Concatenate[Session, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         self.require_open()
-        answer: T = await self._requests.read(lambda connection: look(self._session(connection), *args, **kwargs))
+        answer: T = await self._requests.read(lambda connection: read(self._session(connection), *args, **kwargs))
         return answer
 
-    async def _write(self, move: Callable[[Session], Awaitable[T]], lease: float = inf) -> T:
+    async def _write(self, write: Callable[[Session], Awaitable[T]], lease: float = inf) -> T:
         self.require_open()
         patience = min(self.patience, lease / 3)
-        answer: T = await self._requests.write(lambda connection: move(self._session(connection)), patience)
+        answer: T = await self._requests.write(lambda connection: write(self._session(connection)), patience)
         return answer
 
     async def _insert(self, connection: Connection[Any], jobs: Sequence[Job]) -> Inserted:
@@ -206,7 +207,7 @@ class PostgresBackend(Backend):
         connection: Connection[Any],
         items: Sequence[A],
     ) -> T:
-        """Write what others are to hear of: from the commit itself if it is time for that, else a moment later."""
+        """Write, and send the hints to other processes: with the commit if it may notify, else a moment later."""
         carried = self._notify_limiter.take_turn()
         messages = self._notify_limiter.messages(carried or {})
         session = attrs.evolve(self._session(connection), notifies=carried is not None, carried=messages)
@@ -222,7 +223,7 @@ class PostgresBackend(Backend):
         return answer
 
     def _require_transaction(self, connection: Connection[Any]) -> None:
-        """TypeError for what is no connection of ours, NoTransaction where each statement is committed by itself."""
+        """Raise TypeError for what is no connection of ours, NoTransaction where each statement commits by itself."""
         if not isinstance(connection, self._connection_kind):
             raise TypeError(f"within() takes a connection of trioq.postgres.connect, not {connection!r:.200}")
         if connection.autocommit and not connection.info.transaction_status:
@@ -242,7 +243,7 @@ class PostgresBackend(Backend):
         return await self._inserts.write(jobs, self.patience)
 
     async def insert_within(self, transaction: Connection[Any], jobs: Sequence[Job]) -> Inserted:
-        """Add jobs as a part of the transaction that this connection is in; psycopg's errors come as they are."""
+        """Add jobs as a part of the transaction that this connection is in; psycopg's errors are raised as they are."""
         self.require_open()
         self._require_transaction(transaction)
         if not jobs:
@@ -297,7 +298,7 @@ class PostgresBackend(Backend):
 
     @asynccontextmanager
     async def _watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
-        # The bell first: what another process writes while we begin to listen rings it.
+        # The channel first: it receives a hint of what another process writes while we begin to listen.
         async with self._hint_channels.watch(queues) as hints, self._listener.listening(queues):
             yield hints
 

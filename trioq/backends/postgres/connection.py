@@ -1,19 +1,19 @@
 """psycopg's connection, driven by Trio: no asyncio, no threads for queries.  The one file that knows its private parts.
 
 psycopg does no I/O of its own.  A method makes a generator that says what it waits for, and a few methods of the
-connection drive that: those are replaced here, and cursors, rows, types, COPY and pipelines are psycopg's.  It promises
-to nobody that this stays so, hence the narrow range of versions; ``tests/backends/test_postgres_canary.py`` asks for
+connection drive that.  Those are replaced here; cursors, rows, types, COPY and pipelines are psycopg's.  psycopg does
+not promise that this stays so, hence the narrow range of versions.  ``tests/backends/test_postgres_canary.py`` checks
 each of these:
 
-- `lock`, made in ``__init__``, is all that keeps two tasks apart, and is held while something is asked;
+- `lock`, made in ``__init__``, is all that keeps two tasks apart, and is held while a query is under way;
 - ``wait(gen, interval, timeout)`` drives all that happens on a connection, and raises ``_WaitTimeout``.  A generator
-  yields the ``Wait`` that it wants and is sent what is ready; sent 0, for nothing, it says again what it wants;
+  yields the ``Wait`` that it wants, and is sent what is ready.  If 0 is sent, for nothing, it yields the same again;
 - ``_connect_gen`` and ``_cancel_gen`` do the same on sockets that change, and so yield the socket as well;
-- ``_try_cancel`` is how COPY and ``stream`` get rid of rows that nobody wants any more;
+- ``_try_cancel`` is how COPY and ``stream`` get rid of rows that the caller does not want any more;
 - ``_autocommit``, ``_adapters`` and ``_closed`` are what ``connect`` and ``close`` set.
 
-Trio cancels at each checkpoint until the scope is left, so what tidies up after a cancelled user is shielded, and has
-a deadline: a connection that doesn't come to rest by then is closed.
+Trio cancels at each checkpoint until the scope is left.  So what tidies up after a cancelled caller is shielded, and
+has a deadline: a connection that doesn't come to rest by then is closed.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ from .driver.waiting import drive, drive_connecting, poll
 
 _log: Final = logging.getLogger("trioq.postgres")
 
-#: Seconds after which a server that goes on with a cancelled query is told again: the first may have come between two
-#: statements.
+#: Seconds after which a server that goes on with a cancelled query is told again: the first cancellation may have come
+#: between two statements.
 _AGAIN: Final = 0.25
 
 _ACTIVE: Final = pq.TransactionStatus.ACTIVE
@@ -63,21 +63,22 @@ T = TypeVar("T")
 class Connection(psycopg.AsyncConnection[Row]):
     """A connection to PostgreSQL: `psycopg.AsyncConnection` with all that it has, on Trio.
 
-    Make one with `trioq.postgres.connect`.  Each query is a checkpoint.  A query whose user is cancelled is cancelled
-    on the server as well, and the connection can be used afterwards; where it stood alone (autocommit), it may have
-    been done already.  COMMIT, ROLLBACK and their like are not cut short: a cancelled user waits for their outcome, 5
-    seconds at most.  After that, `psycopg.OperationalError` says that nobody knows it, and the connection is closed.
+    Make one with `trioq.postgres.connect`.  Each query is a checkpoint.  When the caller is cancelled, its query is
+    cancelled on the server as well, and the connection can be used afterwards.  Outside a transaction (autocommit), the
+    query may have been done already.  COMMIT, ROLLBACK and their like are not interrupted: a cancelled caller waits for
+    their outcome, 5 seconds at most.  After that, `psycopg.OperationalError` says that the outcome is unknown, and the
+    connection is closed.
 
-    One task at a time asks; others wait in line.  Leave ``notifies()`` and ``stream()`` by way of
+    One task at a time uses the connection; others wait for its lock.  Leave ``notifies()`` and ``stream()`` by way of
     `contextlib.aclosing`: they hold the connection until they are closed.
     """
 
-    #: Seconds that the server may take to end what a cancelled user has begun: a query, or a COMMIT.  Then the
+    #: Seconds that the server may take to end what a cancelled caller has begun: a query, or a COMMIT.  Then the
     #: connection is closed.
     patience: float = 5.0
 
-    #: Whether a query that is cut short is heard out, so that the connection can be used again; else it is closed once
-    #: the server has been told.
+    #: Whether the rest of a cancelled query's answer is read, so that the connection can be used again.  Else the
+    #: connection is closed once the server has been told.
     outlives_a_cut: bool = True
 
     def __init__(self, pgconn: pq.abc.PGconn, row_factory: AsyncRowFactory[Row] | None = None) -> None:
@@ -99,10 +100,10 @@ class Connection(psycopg.AsyncConnection[Row]):
         cursor_factory: type[psycopg.AsyncCursor[Row]] | None = None,
         **kwargs: ConnParam,
     ) -> Self:
-        """A new connection.  Cancelled, it leaves nothing behind; ``connect_timeout`` is for each address in turn."""
+        """Open a connection.  Cancelled, it leaves nothing behind.  ``connect_timeout`` is for each address in turn."""
         params = conninfo_to_dict(conninfo, **kwargs)
         timeout = timeout_from_conninfo(params)
-        # In a thread, for it looks names up.
+        # In a thread, for it resolves names.
         attempts = await trio.to_thread.run_sync(conninfo_attempts, params, abandon_on_cancel=True)
         failures: list[psycopg.Error] = []
         for attempt in attempts:
@@ -135,14 +136,14 @@ class Connection(psycopg.AsyncConnection[Row]):
         raise errors.ConnectionTimeout(f"no connection within {limit:g} s")
 
     def drop(self) -> None:
-        """Close it at once, whatever is under way: who waits for an answer hears that it broke."""
+        """Close it at once, whatever is under way: a task that waits for an answer gets an error."""
         if not self.closed:
             self._closed = True
             trio.lowlevel.notify_closing(self.pgconn.socket)
             self.pgconn.finish()
 
     async def close(self) -> None:
-        """Close it; a checkpoint, but none where a task is cancelled: leaving must not hide why."""
+        """Close it.  A checkpoint, but not one at which a task is cancelled: leaving must not hide why."""
         self.drop()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
@@ -157,7 +158,7 @@ class Connection(psycopg.AsyncConnection[Row]):
 
     @property
     def stands(self) -> bool:
-        """Whether nothing has been heard of its end.  Asks nobody, and is for a connection that nobody uses."""
+        """Whether no sign of its end has come.  It sends nothing, and is for a connection that no task uses."""
         with suppress(psycopg.Error):
             while not self.closed and poll(self.pgconn.socket, Wait.R):
                 self.pgconn.consume_input()
@@ -196,7 +197,7 @@ class Connection(psycopg.AsyncConnection[Row]):
         raise errors._WaitTimeout("nothing came in time")
 
     async def _wait_uncut(self, gen: PQGen[T], cut: BaseException) -> T:
-        """The answer all the same; Cancelled comes again, at the next checkpoint."""
+        """Wait for the answer all the same; Cancelled comes again, at the next checkpoint."""
         with trio.move_on_after(self.patience, shield=True):
             answer = await drive(gen, self.pgconn.socket, ready=0)
             if isinstance(cut, KeyboardInterrupt):
@@ -210,7 +211,7 @@ class Connection(psycopg.AsyncConnection[Row]):
         )
 
     async def _interrupt(self, gen: PQGen[Any], *, leave_active: bool) -> None:
-        """Have the server end what it does, and hear it out; else close the connection.
+        """Have the server end what it does, and read the rest of its answer; else close the connection.
 
         *leave_active* is for the parts of a COPY or a pipeline: these end it themselves.
         """
@@ -223,13 +224,13 @@ class Connection(psycopg.AsyncConnection[Row]):
             while not heard_out:
                 await self._try_cancel()
                 with trio.move_on_after(_AGAIN):
-                    await self._hear_out(gen, leave_active=leave_active)
+                    await self._receive_rest(gen, leave_active=leave_active)
                     heard_out = True
         if not heard_out or (self._is_active() and not leave_active and not self.pgconn.pipeline_status):
             self.drop()
 
-    async def _hear_out(self, gen: PQGen[Any], *, leave_active: bool) -> None:
-        """Read what the server still has to say to nobody: at last, that the query was cancelled."""
+    async def _receive_rest(self, gen: PQGen[Any], *, leave_active: bool) -> None:
+        """Read and drop what the server still sends: at last, that the query was cancelled."""
         socket = self.pgconn.socket
         with suppress(psycopg.Error):
             await drive(gen, socket, ready=0)
@@ -249,7 +250,7 @@ class Connection(psycopg.AsyncConnection[Row]):
         return self.pgconn.transaction_status == _ACTIVE
 
     async def cancel_safe(self, *, timeout: float = 30.0) -> None:  # noqa: ASYNC109  so does psycopg
-        """Ask the server to end what this connection does; the answer comes to who waits for it."""
+        """Ask the server to end what this connection does; the answer comes to the task that waits for it."""
         if not self._should_cancel():
             return
         with trio.move_on_after(timeout or inf):
@@ -264,15 +265,15 @@ class Connection(psycopg.AsyncConnection[Row]):
         with trio.CancelScope(shield=True):
             await super()._try_cancel(timeout=min(timeout, self.patience))
 
-    # -- what is not cut short --
+    # -- what is not interrupted --
 
     async def commit(self) -> None:
-        """Commit what has been done since the last commit; not cut short."""
+        """Commit what has been done since the last commit; a cancelled caller waits for the outcome."""
         with self._lock.uncut(turn=False):
             await super().commit()
 
     async def rollback(self) -> None:
-        """Undo what has been done since the last commit; not cut short."""
+        """Undo what has been done since the last commit; a cancelled caller waits for the outcome."""
         with self._lock.uncut(turn=False):
             await super().rollback()
 
@@ -280,18 +281,18 @@ class Connection(psycopg.AsyncConnection[Row]):
     async def transaction(
         self, savepoint_name: str | None = None, force_rollback: bool = False
     ) -> AsyncIterator[psycopg.AsyncTransaction]:
-        """A transaction, or within one a savepoint: committed at the end of the block, rolled back on an exception.
+        """Begin a transaction, or within one a savepoint: committed at the end of the block, rolled back on an error.
 
-        A cancelled block is rolled back.  Once COMMIT has left, its outcome is waited for.
+        A cancelled block is rolled back.  Once COMMIT is sent, its outcome is awaited.
         """
         async with self._ended(super().transaction(savepoint_name, force_rollback)) as transaction:
             yield transaction
-            if self._pipeline is not None:  # what comes before the COMMIT may be cut short
+            if self._pipeline is not None:  # what comes before the COMMIT may be cancelled
                 await self._pipeline.sync()
 
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
-        """Inside, statements leave without waiting for the answers of those before.
+        """Inside, statements are sent without waiting for the answers of those before.
 
         The end of the block waits for the answers.  It can be cancelled, as the statements can.
         """
@@ -300,7 +301,7 @@ class Connection(psycopg.AsyncConnection[Row]):
 
     @asynccontextmanager
     async def _ended(self, block: AbstractAsyncContextManager[T], *, answer: bool = True) -> AsyncIterator[T]:
-        """The same block, which is ended in any case; *answer* says whether its beginning and end are not cut short."""
+        """Enter the block and end it in any case; *answer*: whether a cancelled task still waits for the answers."""
         with self._lock.uncut(turn=False, answer=answer):
             value = await block.__aenter__()
         try:
@@ -314,7 +315,7 @@ class Connection(psycopg.AsyncConnection[Row]):
             await block.__aexit__(None, None, None)
 
     async def _leave(self, block: AbstractAsyncContextManager[Any], error: BaseException) -> bool:
-        """Leave a block because of an error, which says more than a ROLLBACK that fails does."""
+        """Leave a block because of an error, which says more than the failure of a ROLLBACK does."""
         try:
             return bool(await block.__aexit__(type(error), error, error.__traceback__))
         except psycopg.OperationalError as failure:
@@ -345,8 +346,8 @@ async def connect(conninfo: str = "", **kwargs: Any) -> Connection[Any]:
             async with connection.transaction():
                 await connection.execute("UPDATE orders SET paid = true WHERE id = %s", [order])
 
-    *conninfo* and *kwargs* are those of libpq, and all else is as in `psycopg.AsyncConnection.connect`: without
+    *conninfo* and *kwargs* are those of libpq, and all else is as in `psycopg.AsyncConnection.connect`.  Without
     *autocommit*, the first query begins a transaction, and leaving the block without an error commits it.  Can be
-    cancelled, and leaves nothing behind then.  Raises `psycopg.OperationalError` where there is no way in.
+    cancelled, and leaves nothing behind then.  Raises `psycopg.OperationalError` where it can't connect.
     """
     return await Connection.connect(conninfo, **kwargs)

@@ -1,7 +1,7 @@
 """PostgreSQL's errors as trioq's, by a table.  The errors themselves are defined in the core; psycopg isn't imported.
 
-What the server says has a code, SQLSTATE.  What it says before it has let us in has lost it on the way: there the text
-must do, and where its language isn't English, the text is shown as it came.
+What the server says has a code, SQLSTATE.  What it says before it has let us in has lost the code on the way.  There
+the text must do; where its language isn't English, it is shown as it came.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from ..._core.errors import BackendError, BackendUnavailable, SchemaMissing, TrioqError
 
-#: Codes after which a repetition may help.  Two signs stand for a whole class of them.
+#: Codes after which a repetition may help.  Two characters stand for a whole class of them.
 _UNAVAILABLE: Final[Mapping[str, str]] = {
     "08": "the connection broke",
     "25006": "it takes no writes: a failover is under way, or the URL names a replica",
@@ -23,9 +23,9 @@ _UNAVAILABLE: Final[Mapping[str, str]] = {
     "53100": "its disk is full. Make room; until then it takes no writes",
     "53200": "it is out of memory",
     "53300": "it has no room for another connection. Raise max_connections, or give PostgresBackend a smaller pool",
-    "55P03": "a lock that somebody holds was not to be had in time",
-    "57": "somebody intervened",
-    "57014": "the request took too long, or somebody cancelled it",
+    "55P03": "a lock that another session holds was not free in time",
+    "57": "an operator intervened",
+    "57014": "the request took too long, or another session cancelled it",
     "57P01": "an administrator ended the connection, or is shutting the server down",
     "57P02": "another connection crashed, and so the server starts over",
     "57P03": "it is starting up, shutting down or recovering",
@@ -35,8 +35,8 @@ _UNAVAILABLE: Final[Mapping[str, str]] = {
     "42P05": "a prepared statement is there already: there is a pooler between us",
 }
 
-#: Those that say who may do what.  It won't help to try again, unless it was allowed before: then somebody has changed
-#: that, and may change it back, and meanwhile running jobs go on and their outcomes wait.
+#: Codes about permissions.  It won't help to try again, unless it was allowed before: then an operator has changed
+#: that, and may change it back.  Meanwhile running jobs go on and their outcomes wait.
 _DENIED: Final[Mapping[str, str]] = {
     "28": "it does not let this user in. Look into pg_hba.conf, or correct the URL",
     "28P01": "the password of the URL is wrong, or missing: postgresql://USER:PASSWORD@HOST/DATABASE",
@@ -44,7 +44,7 @@ _DENIED: Final[Mapping[str, str]] = {
     "42501": "this user may not do that. GRANT it to the one whom the URL names, or run trioq migrate as the owner",
 }
 
-#: Those after which it never helps.
+#: Codes after which a repetition never helps.
 _REFUSED: Final[Mapping[str, str]] = {
     "22021": "text with a character that the database can't keep: it wants UTF8, and no NUL",
     "54000": "the request is too large. Split it",
@@ -52,7 +52,7 @@ _REFUSED: Final[Mapping[str, str]] = {
     "23": "it would break a rule of the tables",
 }
 
-#: No table, no schema: nobody has migrated.  No column: nobody has migrated since trioq was upgraded.
+#: No table, no schema: the store was never migrated.  No column: it was not migrated since trioq was upgraded.
 MISSING: Final = frozenset({"42P01", "3F000", "42703"})
 
 #: What the server says before it lets us in, and the code that it had.
@@ -75,14 +75,14 @@ UNPREPARED: Final = frozenset({"26000", "42P05"})
 #: What was prepared no longer fits the tables.
 OUTDATED: Final = "0A000"
 
-#: After these the connection is of no more use, though it may stand: to a server that takes no writes.
+#: After these the connection can't be used again, though it may be open: to a server that takes no writes.
 _LOST: Final = frozenset({"25006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P04", "57P05"})
 
 _BROKEN: Final = frozenset({"OperationalError", "InterfaceError", "OSError", "ClosedResourceError"})
 
 
 def code_of(error: BaseException) -> str:
-    """The SQLSTATE; nothing where it was no server that said it."""
+    """Return the SQLSTATE; an empty text where the error is not a server's."""
     code = getattr(error, "sqlstate", None)
     if code:
         return str(code)
@@ -94,18 +94,18 @@ def code_of(error: BaseException) -> str:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection is of no more use."""
+    """Whether the connection can't be used again."""
     code = code_of(error)
     return code.startswith("08") or code in _LOST or (not code and _is_broken(error))
 
 
 def is_denied(error: BaseException) -> bool:
-    """Whether the server knows us, or not, and does not let us."""
+    """Whether the server denies access to our user, known to it or not."""
     return _sentence(code_of(error), _DENIED) is not None
 
 
 def translate(error: Exception, where: str, admitted: bool, schema: str = "trioq") -> TrioqError:
-    """What the caller is told.  Raise it ``from`` the original.  *admitted*: the server has let us in before."""
+    """Return the error for the caller.  Raise it ``from`` *error*.  *admitted*: the server has let us in before."""
     if isinstance(error, TrioqError):
         return error
     code = code_of(error)
@@ -134,5 +134,5 @@ def _is_broken(error: BaseException) -> bool:
 
 
 def _told(error: BaseException) -> str:
-    """What it says, in one line."""
+    """Return what it says, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

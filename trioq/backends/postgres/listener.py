@@ -1,4 +1,4 @@
-"""Hears the hints that other processes send by NOTIFY.  Nobody trusts them: what is missed costs time, no more.
+"""Receives the hints that other processes send by NOTIFY.  No caller relies on them: a missed hint only costs time.
 
 There is one channel for each schema, `channel_of`; a message is what `message` writes.
 """
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("trioq.postgres")
 
-#: Seconds between two proofs that notifications are heard, while none comes anyway; each is a query.  An idle worker
-#: claims every 2.5 s without being told: should all hints get lost without a word, that is how long a job waits.
+#: Seconds between two proofs that notifications arrive, while none comes anyway; each is a query.  An idle worker
+#: claims every 2.5 s without a hint: that is how long a job waits if all hints get lost without an error.
 _PROOFS: Final = 30.0
 
 #: Seconds that a proof may take.
 _DOUBT: Final = 1.0
 
-#: Seconds between two rings for everybody while nothing is heard, so that they look themselves.
+#: Seconds between two hints to all watchers while no notification arrives, so that they look themselves.
 _DEAF: Final = 1.5
 
-#: Seconds between two tries to be heard, where no proof has come back.
+#: Seconds between two tries to listen, where no proof has come back.
 _AGAIN: Final = 10.0
 
 #: Seconds that a watcher waits for the channel before it goes on without.
@@ -40,7 +40,7 @@ _LISTENING: Final = 1.0
 
 
 def message(queue: str, hint: Hint, sender: str) -> str:
-    """What a notification says: ``"{bits} {sender} {queue}"``, in at most 240 bytes."""
+    """Return the text of a notification: ``"{bits} {sender} {queue}"``, in at most 240 bytes."""
     return f"{hint.value} {sender} {queue}"
 
 
@@ -49,16 +49,16 @@ async def _listen(connection: Connection[Any], channel: str) -> None:
 
 
 class Listener:
-    """One connection that listens while somebody in this process watches.
+    """Listens on one connection while there are watchers in this process.
 
-    *connect* makes it, and *notify* sends a message on a channel by another.  *me* marks what this process has sent
-    itself: it rang then already.
+    *connect* makes the connection, and *notify* sends a message on a channel by another one.  *me* marks what this
+    process has sent itself: its own watchers have received that already.
 
-    That LISTEN was taken proves nothing.  A pooler that lends server connections for one transaction at a time takes
-    it, and the notifications then come to nobody, or to whomever has that connection; and a connection that nobody
-    has closed can be dead for hours.  So the listener proves at first, and now and then, that it hears: it has a
-    message sent, on another connection, and waits for it.  Whatever is heard is a proof as well.  While nothing is
-    proven, everybody is rung for at short intervals.
+    That the server took LISTEN proves nothing.  A pooler that lends server connections for one transaction at a time
+    takes it, too.  The notifications then get lost, or go to the client that has the server's connection next.  And a
+    connection that neither side has closed can be dead for hours.  So the listener proves at first, and now and then,
+    that notifications arrive: it has a message sent, on another connection, and waits for it.  Every message that
+    arrives is a proof as well.  While nothing is proven, all watchers are sent hints at short intervals.
     """
 
     def __init__(
@@ -75,16 +75,16 @@ class Listener:
         self._hint_channels = hint_channels
         self._me = me
         self._watchers = 0
-        self._wanted = trio.Event()  #: set while somebody watches
-        self._tried = trio.Event()  #: set once it is known whether we hear: nobody waits for a second try
+        self._wanted = trio.Event()  #: set while there are watchers
+        self._tried = trio.Event()  #: set after the first try to listen: no watcher waits for a second one
         self._heard = trio.Event()  #: set by the next message
-        self._proven_until = -inf  #: until then, by Trio's clock, hints are taken to be heard
+        self._proven_until = -inf  #: until then, by Trio's clock, hints are taken to arrive
         self._life: trio.CancelScope | None = None
         self._complained = False
 
     @asynccontextmanager
     async def listening(self, queues: Iterable[str]) -> AsyncIterator[None]:
-        """Hear for as long as the block runs; all queues have one channel."""
+        """Listen for as long as the block runs; all queues have one channel."""
         self._watchers += 1
         if not self._wanted.is_set():
             self._wanted.set()
@@ -99,15 +99,15 @@ class Listener:
                 self._wanted = trio.Event()
 
     def start_over(self) -> None:
-        """Connect anew: the store may be on another server now, and the one that we hear may not know it."""
+        """Connect anew: the store may be on another server now, and the one that we listen to may not know it."""
         if self._life is not None:
             self._life.cancel()
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
-        """Listen for ever, once somebody watches."""
+        """Listen for ever, whenever there are watchers."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ring_while_deaf)
+            nursery.start_soon(self._notify_while_deaf)
             while True:
                 await self._wanted.wait()
                 pause = 0.0
@@ -133,7 +133,7 @@ class Listener:
             await _listen(connection, self._channel)
             self._proven_until = trio.current_time() + _PROOFS + _DOUBT
             self._tried.set()
-            self._hint_channels.notify(ALL_HINTS)  # what happened before this moment, nobody has told us
+            self._hint_channels.notify(ALL_HINTS)  # no hint told us what happened before this moment
             async with trio.open_nursery() as nursery, aclosing(connection.notifies()) as notifications:
                 nursery.start_soon(self._prove_again_and_again, nursery.cancel_scope)
                 async for notification in notifications:
@@ -142,9 +142,9 @@ class Listener:
             connection.drop()
 
     async def _hears(self, connection: Connection[Any]) -> bool:
-        """Whether notifications come to it, tried on a channel that is nobody else's.
+        """Try whether notifications arrive on the connection, by a channel that no other process has.
 
-        What is listened to by way of a pooler, the server goes on telling whomever has that connection next.
+        Behind a pooler, the server goes on sending that channel's messages to the client that has its connection next.
         """
         mine = f"{self._channel}:{self._me}"
         await _listen(connection, mine)
@@ -186,8 +186,8 @@ class Listener:
             )
 
     @trio.lowlevel.enable_ki_protection
-    async def _ring_while_deaf(self) -> None:
-        """Ring for everybody now and then, while nothing proves that hints are heard."""
+    async def _notify_while_deaf(self) -> None:
+        """Send hints to all watchers now and then, while nothing proves that hints arrive."""
         while True:
             await self._wanted.wait()
             await trio.sleep_until(self._proven_until)

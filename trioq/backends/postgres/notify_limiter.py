@@ -1,7 +1,7 @@
-"""Tells other processes what has happened: at once where that is rare, and else all together, now and then.
+"""Limits how often commits notify other processes: at once where that is rare, else together, now and then.
 
-A commit that notifies takes a lock of the whole server's notifications, and holds it while it waits for its disk: if
-each did so, all of them would wait in one line, the user's own among them.
+A commit that notifies takes a lock of the whole server's notifications, and holds it while it waits for its disk.  If
+each did so, all commits would wait for that lock, those of the application's own data among them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _log: Final = logging.getLogger("trioq.postgres")
 #: Seconds between two notifications of ours.
 _INTERVAL: Final = 0.01
 
-#: Seconds that what was held back waits for another commit to carry it, before it is sent by itself.
+#: Seconds that a hint waits for another commit to carry it, before it is sent by itself.
 _GRACE: Final = 0.01
 
 
 class NotifyLimiter:
-    """Decides which commits notify by themselves, and sends what the others have done; *notify* sends messages."""
+    """Decides which commits notify by themselves, and sends the hints of the others; *notify* sends messages."""
 
     def __init__(self, notify: Callable[[Sequence[str]], Awaitable[object]], me: str) -> None:
         self._notify = notify
@@ -38,16 +38,16 @@ class NotifyLimiter:
         self._waits = False
 
     def take_turn(self) -> QueueHints | None:
-        """What the next commit is to tell besides its own, if it may notify; `later` is to hear of it if it fails.
+        """Return the hints that the next commit sends besides its own, if it may notify; None if it may not.
 
-        None where it may not: then `later` is to hear of what it has done.
+        If that commit fails, pass them to `later`.  If it may not notify, pass its own hints to `later`.
         """
         if trio.current_time() < self._quiet_until:
             return None
         return self._take()
 
     def later(self, queue_hints: QueueHints, nursery: trio.Nursery) -> None:
-        """Send this soon, together with what comes until then."""
+        """Send these hints soon, together with those that come until then."""
         for queue, hint in queue_hints.items():
             self._pending[queue] = self._pending.get(queue, Hint(0)) | hint
         if self._pending and not self._waits:
@@ -65,7 +65,7 @@ class NotifyLimiter:
             self._waits = False
 
     async def send(self) -> None:
-        """Send what there is, now.  If that fails, others find out by themselves: hints only make it faster."""
+        """Send the pending hints now.  If that fails, others find out by themselves: hints only make it faster."""
         queue_hints = self._take()
         try:
             if queue_hints:
@@ -79,5 +79,5 @@ class NotifyLimiter:
         return queue_hints
 
     def messages(self, queue_hints: QueueHints) -> list[str]:
-        """As they are sent."""
+        """Return the hints as the messages to send."""
         return [message(queue, hint, self._me) for queue, hint in queue_hints.items()]

@@ -40,7 +40,7 @@ _GIVEN: Final = ["options", *(name for name in COLUMNS if name not in STAMPED)]
 
 
 def _typed(names: Iterable[str]) -> str:
-    """The columns of a JSON document: bytes are Base64 in it."""
+    """Return the columns of a JSON document: bytes are Base64 in it."""
     types = ((name, COLUMNS.get(name, "bytea")) for name in names)
     return ", ".join(f"{name} {'text' if kind == 'bytea' else kind}" for name, kind in types)
 
@@ -61,17 +61,17 @@ def _assignment(name: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """An identifier, whatever it has in it."""
+    """Quote an identifier, whatever it has in it."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def _literal(value: str) -> str:
-    """A string in a statement, where what is bound begins with a percent sign."""
+    """Quote a string for a statement, in which a percent sign begins a bound value."""
     return "'" + value.replace("'", "''").replace("%", "%%") + "'"
 
 
 def channel_of(schema: str) -> str:
-    """The channel on which hints are given, in at most 63 bytes."""
+    """Return the channel on which hints are sent, in at most 63 bytes."""
     if len(schema.encode()) <= 40:
         return f"trioq:{schema}"
     return f"trioq:{hashlib.sha256(schema.encode()).hexdigest()[:40]}"
@@ -79,7 +79,7 @@ def channel_of(schema: str) -> str:
 
 @lru_cache(maxsize=64)
 def statements(schema: str) -> Mapping[str, bytes]:
-    """The statements for the tables of *schema*."""
+    """Return the statements for the tables of *schema*."""
     prefix = f"{quoted(schema)}."
     tables = {name: (prefix + name).replace("%", "%%") for name in ("jobs", "paused", "workers", "trioq_migrations")}
     changeable = [name for name in COLUMNS if name not in FIXED]

@@ -1,16 +1,16 @@
--- Every statement, each with a sentence.  Values are always bound: %(name)s.  Braces stand for what many have in common:
+-- Every statement, each with a sentence.  Values are always bound: %(name)s.  Braces stand for what many share:
 -- {jobs} and the like are the tables of the schema, {clock} is the store's now, {record} are the columns of a job.
--- Few values, and no lists, where a job waits for it: each costs the client as much as a few rows do.
+-- A statement that a job waits for has few values, and no lists: each costs the client as much as a few rows do.
 --
--- A statement sees what was committed when it began, and nothing of what its own parts write; where a row has been
--- changed since, the conditions are asked again of the row as it is now.
+-- A statement sees what was committed when it began, and nothing of what its own parts write.  Where a row has been
+-- changed since, the conditions are checked again on the row as it is now.
 --
 -- A row is found again by queue, id and seq, and by no condition of another index.  On an empty table all indexes cost
--- the same: by queue and seq alone, a plan that was made then, and is kept, may read all ids of a queue for each row.
+-- the same.  By queue and seq alone, a plan that was made then, and is kept, may read all ids of a queue for each row.
 
 -- name: insert
--- Add jobs, unless their id is known or a live job has their unique key; the seqs that they got, and which were stored.
--- By key and id, so that two that add the same ones wait for each other in one order.
+-- Add jobs, unless their id is known or a live job has their unique key; return their seqs, and which were stored.
+-- By key and id, so that two inserts of the same jobs wait for each other in one order.
 WITH clock AS MATERIALIZED ({clock}),
 new AS MATERIALIZED (
     SELECT coalesce(reserved, nextval({seqs})) AS seq, given.*
@@ -30,17 +30,17 @@ created AS (
     ON CONFLICT DO NOTHING
     RETURNING seq, queue
 ),
-rung AS MATERIALIZED (
+notified AS MATERIALIZED (
     SELECT pg_notify({channel}, %(ready)s::text || queue)
     FROM (SELECT DISTINCT queue FROM created) AS queues WHERE %(notifies)s
     UNION ALL
     SELECT pg_notify({channel}, message) FROM unnest({carried}) AS message
 )
-SELECT now, (SELECT count(*) FROM rung), ARRAY(SELECT seq FROM new ORDER BY seq), ARRAY(SELECT seq FROM created)
+SELECT now, (SELECT count(*) FROM notified), ARRAY(SELECT seq FROM new ORDER BY seq), ARRAY(SELECT seq FROM created)
 FROM clock;
 
 -- name: reserve
--- So many seqs.
+-- Reserve so many seqs.
 SELECT nextval({seqs}) FROM generate_series(1, %(count)s::integer);
 
 -- name: known
@@ -58,7 +58,7 @@ CROSS JOIN LATERAL (
 ) AS j;
 
 -- name: promote
--- Move due jobs to the ready ones, earliest first; their state stays, so their version does, too.
+-- Make due jobs ready, earliest first; their state stays, so their version does, too.
 WITH clock AS MATERIALIZED ({clock}),
 asked AS MATERIALIZED ({asked}),
 due AS MATERIALIZED (
@@ -73,9 +73,9 @@ UPDATE {jobs} AS j SET shelf = 'ready' FROM due
 WHERE j.queue = due.queue AND j.id = due.id AND j.seq = due.seq;
 
 -- name: claim
--- The Claim step, for the next ready jobs; one on its last life goes first, and alone.  Whoever is claimed by somebody
--- else right now is passed by, and no row is locked that isn't taken.  A state that a newer trioq wrote is left alone.
--- While a job has come due that isn't among the ready ones, it takes nothing, unless it is told not to mind.
+-- The Claim step, for the next ready jobs; one on its last life goes first, and alone.  A job that another claim takes
+-- right now is skipped, and no row is locked that isn't taken.  A state that a newer trioq wrote is left alone.
+-- While a due job isn't among the ready ones, it takes nothing, unless `promoted` says that they were made ready.
 WITH clock AS MATERIALIZED ({clock}),
 asked AS MATERIALIZED ({asked}),
 timed AS MATERIALIZED (
@@ -86,7 +86,7 @@ timed AS MATERIALIZED (
 allowed AS MATERIALIZED (
     SELECT CASE WHEN next_due <= now AND NOT %(promoted)s THEN 0 ELSE %(limit)s END AS most FROM timed, clock
 ),
-frail AS MATERIALIZED (
+last_life AS MATERIALIZED (
     SELECT found.* FROM asked CROSS JOIN LATERAL (
         SELECT queue, id, seq FROM {jobs}
         WHERE queue = asked.queue AND shelf = 'ready' AND crashes >= max_crashes - 1
@@ -103,14 +103,14 @@ ready AS MATERIALIZED (
             AND state IN ('waiting', 'delayed')
         ORDER BY priority, run_at, seq LIMIT (SELECT most FROM allowed) FOR UPDATE SKIP LOCKED
     ) AS found
-    WHERE NOT EXISTS (SELECT FROM frail)
+    WHERE NOT EXISTS (SELECT FROM last_life)
     LIMIT (SELECT most FROM allowed)
 ),
 leased AS (
     UPDATE {jobs} AS j
     SET state = 'active', shelf = 'held', version = j.version + 1, run = j.run + 1,
         worker = %(worker)s, lease_until = now + %(lease)s, started_at = now
-    FROM (TABLE frail UNION ALL TABLE ready) AS chosen, clock
+    FROM (TABLE last_life UNION ALL TABLE ready) AS chosen, clock
     WHERE j.queue = chosen.queue AND j.id = chosen.id AND j.seq = chosen.seq
     RETURNING {record}
 )
@@ -119,7 +119,7 @@ SELECT now, next_due,
         SELECT FROM asked CROSS JOIN LATERAL (
             SELECT FROM {jobs} AS j
             WHERE j.queue = asked.queue AND j.shelf = 'ready' AND j.crashes >= j.max_crashes - 1
-                AND j.state IN ('waiting', 'delayed') AND NOT EXISTS (SELECT FROM frail WHERE frail.seq = j.seq)
+                AND j.state IN ('waiting', 'delayed') AND NOT EXISTS (SELECT FROM last_life WHERE last_life.seq = j.seq)
             LIMIT 1
         ) AS waits
     ),
@@ -130,7 +130,7 @@ ORDER BY array_position({queues}, j.queue), j.priority, j.run_at, j.seq;
 
 -- name: settle
 -- Compare and swap each change.  It is left undone where it brings a job to life whose unique key a live one has.
--- They come by seq, and are written in that order: two that write the same jobs wait for each other in one order.
+-- They come by seq, and are written in that order: two settles of the same jobs wait for each other in one order.
 WITH clock AS MATERIALIZED ({clock}),
 swapped AS (
     UPDATE {jobs} AS j SET shelf = given.shelf, {assignments}
@@ -148,13 +148,13 @@ swapped AS (
     RETURNING given.n, j.queue,
         CASE WHEN j.worker IS NULL THEN given.hint & ~{cancelled} ELSE given.hint END AS hint
 ),
-rung AS MATERIALIZED (
+notified AS MATERIALIZED (
     SELECT pg_notify({channel}, bit_or(hint)::text || %(sender)s::text || queue)
     FROM swapped WHERE %(notifies)s GROUP BY queue
     UNION ALL
     SELECT pg_notify({channel}, message) FROM unnest({carried}) AS message
 )
-SELECT now, (SELECT count(*) FROM rung), n, hint FROM clock LEFT JOIN swapped ON true;
+SELECT now, (SELECT count(*) FROM notified), n, hint FROM clock LEFT JOIN swapped ON true;
 
 -- name: by_seq
 -- Jobs by their ids and seqs.
@@ -162,7 +162,7 @@ SELECT {record} FROM unnest(%(queues)s::text[], %(ids)s::text[], %(seqs)s::bigin
 JOIN {jobs} AS j ON j.queue = asked.queue AND j.id = asked.id AND j.seq = asked.seq;
 
 -- name: renew
--- Extend leases, save progress, note that the worker is there; what was found of each listed job, and all that it held.
+-- Extend leases, save progress, note the worker's presence; return what was found of each listed job, and all it holds.
 -- The run fences, and the version stays.  By seq, as settles write, or the two would wait for each other.
 WITH clock AS MATERIALIZED ({clock}),
 listed AS MATERIALIZED (
@@ -271,7 +271,7 @@ SELECT pg_notify(%(channel)s, message) FROM unnest(%(messages)s::text[]) AS mess
 SELECT EXISTS (SELECT FROM {paused} WHERE queue = %(queue)s);
 
 -- name: remove
--- Drop records that nobody holds.
+-- Drop records that no worker holds.
 WITH asked AS MATERIALIZED ({ids}),
 doomed AS MATERIALIZED (
     SELECT j.queue, j.id, j.seq FROM asked JOIN {jobs} AS j USING (queue, id)
@@ -282,7 +282,7 @@ WHERE j.queue = doomed.queue AND j.id = doomed.id AND j.seq = doomed.seq RETURNI
 
 -- name: prune
 -- Drop the oldest ended jobs of each queue, by age and by number, and workers that have not renewed for long.
--- Whoever somebody else works on is passed by.
+-- A record that another transaction works on is skipped.
 WITH RECURSIVE clock AS MATERIALIZED ({clock}),
 named AS ({named}),
 forgotten AS (DELETE FROM {workers} WHERE until < (SELECT now FROM clock) - %(forgotten)s),
@@ -326,5 +326,5 @@ SELECT count(*) FROM dropped;
 SELECT worker, name, host, slots, lease, leaving FROM {workers}, ({clock}) AS clock WHERE until > now ORDER BY worker;
 
 -- name: layout
--- The last migration that was applied, and which process of the server does this: a pooler names another.
+-- The last migration that was applied, and which process of the server runs this: a pooler names another.
 SELECT (SELECT max(number) FROM {trioq_migrations}), pg_backend_pid();

@@ -1,4 +1,4 @@
-"""The verbs that look at records or tidy them, over a session.  No Trio; what moves jobs is elsewhere."""
+"""The read verbs, and those that tidy records, over a session.  No Trio; the write verbs are in ``writes``."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from .rows import read_job, states_by_count
 if TYPE_CHECKING:
     from .session import Session
 
-#: Presence that was not renewed for so many seconds is dropped.
+#: A worker's presence is dropped after so many seconds without a renewal.
 _FORGOTTEN: Final = 86_400.0
 
 _ENDED: Final = frozenset(state for state in State if state.final) - DEAD
 
 
 async def overdue(session: Session, limit: int) -> Overdue:
-    """Leases that ran out, then jobs whose time to live did."""
+    """Return jobs whose lease ran out, then jobs whose time to live did."""
     answer = await session.ask("overdue", limit=limit)
     return Overdue(answer[0][0], [read_job(record) for _, *record in answer if record[0] is not None])
 
 
 async def get(session: Session, queue: str, ids: Sequence[str]) -> Found:
-    """Jobs by id."""
+    """Return jobs by id."""
     answer = await session.ask("get", queue=queue, ids=list(dict.fromkeys(ids)))
     jobs = [read_job(record) for _, *record in answer if record[0] is not None]
     by_id = {job.id: job for job in jobs}
@@ -33,7 +33,7 @@ async def get(session: Session, queue: str, ids: Sequence[str]) -> Found:
 
 
 async def find(session: Session, filter: Filter, cursor: int | None, limit: int) -> Page:
-    """The matching jobs among the next PAGE records of the queue."""
+    """Return the matching jobs among the next PAGE records of the queue."""
     start = cursor or 0
     answer = await session.ask(
         "page",
@@ -52,12 +52,12 @@ async def find(session: Session, filter: Filter, cursor: int | None, limit: int)
 
 
 async def counts(session: Session, queue: str) -> dict[State, int]:
-    """Counts over the indexes, a shelf at a time."""
+    """Count by state over the indexes, a shelf at a time."""
     return states_by_count(await session.ask("counts", queue=queue))
 
 
 async def queues(session: Session) -> list[str]:
-    """Each name once."""
+    """Return each name once."""
     return [queue for (queue,) in await session.ask("queues")]
 
 
@@ -67,11 +67,11 @@ async def pause(session: Session, queue: str) -> float:
 
 
 async def resume(session: Session, queue: str) -> float:
-    """Note that it does again."""
+    """Note that the queue hands out jobs again."""
     return await _toggle(session, "resume", queue, RESUMED)
 
 
-#: What rings at a pause, and at a resume.
+#: The hints of a pause, and of a resume.
 PAUSED: Final = Hint.PAUSED
 RESUMED: Final = Hint.PAUSED | Hint.READY
 
@@ -90,7 +90,7 @@ async def is_queue_paused(session: Session, queue: str) -> bool:
 
 
 async def remove(session: Session, queue: str, ids: Sequence[str]) -> list[bool]:
-    """Drop records that nobody holds."""
+    """Drop records that no worker holds."""
     gone = {id for (id,) in await session.ask("remove", queue=queue, ids=list(dict.fromkeys(ids)))}
     firsts = {id: place for place, id in reversed(list(enumerate(ids)))}
     return [id in gone and firsts[id] == place for place, id in enumerate(ids)]
@@ -113,7 +113,7 @@ async def prune(session: Session, limits: Retention, batch: int) -> int:
 
 
 async def workers(session: Session) -> list[Presence]:
-    """Those whose last renewal is not older than their lease."""
+    """Return the workers whose last renewal is not older than their lease."""
     return [
         Presence(worker=worker, name=name, host=host, slots=slots, lease=lease, leaving=leaving)
         for worker, name, host, slots, lease, leaving in await session.ask("workers")

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("trioq.postgres")
 
-#: How often a request is tried that collides with others, before its caller is told.
+#: How often a request that collides with others is tried before its caller gets the error.
 _TRIES: Final = 3
 
 
 class RequestRunner(_request_runner.RequestRunner["Connection[Any]"]):
-    """Serves requests over up to *size* connections, which *connect* makes, in autocommit; the warmest one first.
+    """Serves requests over up to *size* connections, which *connect* makes, in autocommit; the last used goes first.
 
-    A work that fails to go together with others' (serialization, deadlock) is done again, so it must be one
-    transaction, and have no other effects before its end.  *on_loss* is called where a connection broke; *schema* is
-    where the tables are looked for, to be named where they are missing.
+    Work that collides with that of others (serialization, deadlock) is done again.  So it must be one transaction, and
+    have no other effects before its end.  *on_loss* is called where a connection broke.  *schema* is named in the error
+    where the tables are missing.
     """
 
     _time_to_end = 0.5  # enough to tell the server, on a connection of its own
@@ -46,12 +46,12 @@ class RequestRunner(_request_runner.RequestRunner["Connection[Any]"]):
         self._on_loss = on_loss
         self._idle: list[Connection[Any]] = []
         self._places = trio.Semaphore(size)
-        self._prepares = True  #: whether what was prepared on a connection is there when it is used again
+        self._prepares = True  #: whether a connection still has its prepared statements when it is used again
 
     async def _live(self, ready: trio.Event) -> None:
         try:
             await super()._live(ready)
-        finally:  # also where the run ends, and nobody has closed us
+        finally:  # also where the Trio run ends and no caller has closed us
             while self._idle:
                 self._idle.pop().drop()
 
@@ -66,7 +66,7 @@ class RequestRunner(_request_runner.RequestRunner["Connection[Any]"]):
     async def _take(self) -> Connection[Any]:
         connection = self._at_hand()
         if connection is not None:
-            return connection  # without a checkpoint: there is one where an answer is waited for
+            return connection  # without a checkpoint: there is one where the answer is awaited
         await self._places.acquire()
         try:
             return self._warmest() or await self._connect_anew()
@@ -75,7 +75,7 @@ class RequestRunner(_request_runner.RequestRunner["Connection[Any]"]):
             raise
 
     def _warmest(self) -> Connection[Any] | None:
-        """Of the connections that nobody uses, and that still stand."""
+        """Return the connection that was used last, of those that no request uses and that are still open."""
         while self._idle:
             connection = self._idle.pop()
             if connection.stands:
@@ -105,12 +105,12 @@ class RequestRunner(_request_runner.RequestRunner["Connection[Any]"]):
             try:
                 return await work(link)
             except Exception as error:
-                if not left or not await self._mend(link, code_of(error)):  # noqa: ASYNC120  nobody asks, once cancelled
+                if not left or not await self._mend(link, code_of(error)):  # noqa: ASYNC120  once cancelled, it is moot
                     raise
         raise AssertionError("the last try returns or raises")
 
     async def _mend(self, link: Connection[Any], code: str) -> bool:
-        """Whether the work, which was rolled back, may be done again at once."""
+        """Mend the connection if need be, and say whether the work that was rolled back may be done again at once."""
         if not link.is_at_rest:
             return False
         if code in UNPREPARED:

@@ -1,4 +1,4 @@
-"""Jobs and changes to JSON that a statement unpacks, and rows to jobs.  No SQL and no connection here.
+"""Turns jobs and changes into JSON that a statement unpacks, and rows into jobs.  No SQL and no connection here.
 
 A batch travels as one JSON document: a single value, whatever differs between its items.  What a column holds as bytes
 is Base64 there, as msgspec writes bytes.
@@ -50,7 +50,7 @@ FIXED: Final = frozenset(
     {"seq", "queue", "id", "task", "priority", "max_crashes", "unique_key", "created_at", "payload"}
 )
 
-#: What an insert fills in.
+#: What the statement of an insert fills in.
 STAMPED: Final = frozenset({"seq", "state", "created_at", "run_at", "expires_at"})
 
 #: Absent from a document while they are 0.
@@ -75,10 +75,10 @@ _GIVEN: Final = [name for name in COLUMNS if name not in STAMPED]
 _STATES: Final = {state.value: state for state in State}
 _SHELVES: Final = {state: state.shelf.value for state in State}
 
-#: The fields that have no column, as they are where the options don't say it.
+#: The fields that have no column, with their values where the options don't have them.
 _OPTIONAL: Final = {k: value for k, value in Job(id="", queue="", task="").__dict__.items() if k not in COLUMNS}
 
-#: What a record whose state can't be read is shown as: something that lies on the same shelf.
+#: The state that is shown for a record whose state can't be read: one of the same shelf.
 _STAND_IN: Final = {
     Shelf.READY.value: State.WAITING,
     Shelf.TIMED.value: State.DELAYED,
@@ -94,21 +94,21 @@ Row = Sequence[Any]
 
 
 def document(items: Any) -> str:
-    """A batch as one value."""
+    """Encode a batch as one value."""
     return _to_json(items).decode()
 
 
 def _text(value: str) -> bytes:
-    # A lone surrogate is what a broken file name becomes in the text of an error: it is kept, too.
+    # A broken file name becomes a lone surrogate in the text of an error: it is kept, too.
     return value.encode(errors="surrogatepass")
 
 
-#: How a value of these fields becomes one of its column.
+#: What turns a value of these fields into one of its column.
 _ENCODERS: Final = {"progress": _to_json, "error": _text, "cancel_reason": _text}
 
 
 def new_item(n: int, job: Job) -> dict[str, Any]:
-    """A new job, but for what the store stamps; its place in the batch is *n*."""
+    """Return the item of a new job, but for what the store stamps; its place in the batch is *n*."""
     values = job.__dict__
     item = {"n": n, "options": wire.pack(job), "asked_at": job.run_at, "delay": job.delay, "ttl": job.ttl}
     for name in _GIVEN:
@@ -119,7 +119,7 @@ def new_item(n: int, job: Job) -> dict[str, Any]:
 
 
 def change_item(n: int, change: Change, hint: int) -> dict[str, Any]:
-    """What a change compares, and what it sets and clears; its place in the batch is *n*."""
+    """Return what a change compares, and what it sets and clears; its place in the batch is *n*."""
     item: dict[str, Any] = {
         "n": n,
         "queue": change.queue,
@@ -143,12 +143,12 @@ def change_item(n: int, change: Change, hint: int) -> dict[str, Any]:
 
 
 def pack_progress(progress: Any) -> bytes | None:
-    """Progress as its column holds it."""
+    """Encode progress as its column holds it."""
     return None if progress is None else _to_json(progress)
 
 
 def read_job(row: Row) -> Job:
-    """The job of one record; what can't be read has its default, and ``unreadable`` says why."""
+    """Return the job of one record; what can't be read has its default, and ``unreadable`` says why."""
     job: Job = object.__new__(Job)
     fields = job.__dict__
     fields.update(_OPTIONAL, metadata={}, extra={})
@@ -160,7 +160,7 @@ def read_job(row: Row) -> Job:
 
 
 def _complete(fields: dict[str, Any], options: bytes, shelf: str) -> Iterable[str]:
-    """Decode in place what is encoded, and say what could not be."""
+    """Decode the encoded fields in place, and yield why a field could not be read."""
     state = _STATES.get(fields["state"])
     if state is None:
         yield f"unknown state {fields['state']!r}"
@@ -187,13 +187,13 @@ def _complete(fields: dict[str, Any], options: bytes, shelf: str) -> Iterable[st
 
 
 def is_stored(change: Change, job: Job) -> bool:
-    """Whether the record is what storing the change has made: a repeated write is no stale one."""
+    """Whether the record already holds the change: a repeated write is not stale."""
     record = job.__dict__
     return all(record[name] == value for name, value in change.fields.items())
 
 
 def states_by_count(rows: Iterable[Row]) -> dict[State, int]:
-    """Counts by state, as `read_job` would show the states."""
+    """Return counts by state, as `read_job` would show the states."""
     found = dict.fromkeys(State, 0)
     for shelf, state, count in rows:
         found[_STATES.get(state, _STAND_IN[shelf])] += count

@@ -1,7 +1,7 @@
 """Whether a schema has our tables, and the migrations that make them.  No job is touched here.
 
-Opening a store migrates nothing: whoever may run jobs need not be allowed to create tables, and when a large table is
-changed is for people to say.
+Opening a store migrates nothing: a worker need not be allowed to create tables, and an operator decides when a large
+table is changed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def migrations() -> list[tuple[int, str]]:
 #: The layout that this trioq reads and writes.
 LAYOUT: Final = migrations()[-1][0]
 
-#: Two migrations at once wait for each other: a number of ours, and one of the schema's.
+#: Makes two migrations of a schema wait for each other, by a number of ours and one of the schema's.
 _LOCK: Final = b"SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
 _LOCK_NUMBER: Final = 0x7472696F  # "trio" in ASCII
 
@@ -57,7 +57,7 @@ async def migrate(connection: Connection[Any], where: str, schema: str) -> None:
 
 
 async def _layout_of(connection: Connection[Any], where: str, schema: str) -> int:
-    """Go into the schema, and say the number of its layout; 0 for an empty one, which it makes where there is none."""
+    """Enter the schema, and return the number of its layout; 0 for an empty one, which is made where there is none."""
     names = [quoted(schema), *(f"{quoted(schema)}.{table}" for table in ("trioq_migrations", "jobs"))]
     [(schema_is_there, ours, jobs)] = await (await connection.execute(_IS_THERE, names)).fetchall()
     await connection.execute(f"SET LOCAL search_path TO {quoted(schema)}".encode())
@@ -66,6 +66,6 @@ async def _layout_of(connection: Connection[Any], where: str, schema: str) -> in
         return number or 0
     if jobs:
         raise BackendError(f"{where}: schema {schema} has a table jobs that isn't trioq's. Choose another schema")
-    if not schema_is_there:  # else whoever may not create one could not use one that is there
+    if not schema_is_there:  # else a user who may not create one could not use one that is there
         await connection.execute(f"CREATE SCHEMA {quoted(schema)}".encode())
     return 0

@@ -1,7 +1,7 @@
 """Settle, over a session: compare and swap.  No Trio.
 
-Changes that stand alone go in one statement; the parts of one that is stored as a whole follow each other, in a
-transaction that is undone where one of them can't be stored.
+Simple changes go in one statement.  The parts of a composite change follow each other, in a transaction that is undone
+where one of them can't be stored.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ async def settle(session: Session, changes: Sequence[Change]) -> tuple[Settled, 
 
 
 def _kind(placed: Placed) -> tuple[int, bool]:
-    """What may share a statement with its neighbours: what is whole goes alone, what may take a key with its like."""
+    """Return a key that changes share if one statement may store them.
+
+    A composite change goes alone, and a change that may take a unique key with its like.
+    """
     n, change = placed
     return (n + 1 if _is_whole(change) else 0, _revives(change))
 
@@ -47,35 +50,35 @@ def _is_whole(change: Change) -> bool:
 
 
 def _revives(change: Change) -> bool:
-    """Whether it brings an ended job to life: nothing else takes a unique key."""
+    """Whether the change brings an ended job to life: no other change takes a unique key."""
     return change.fields.get("finished_at", 0) is None
 
 
-#: What a change to a state rings, as it travels: flags are slow, and there is one for each change.
+#: The hint of a change to each state, as a number: flags are slow, and there is a hint for each change.
 _BITS: Final = {state: (Hint.FINISHED if state.final else Hint.READY).value for state in State}
 _BITS[State.CANCELLED] |= Hint.CANCELLED.value
 
 
 class _NotStored(Exception):
-    """Part of a change that is stored as a whole can't be: undo the rest."""
+    """A part of a composite change can't be stored: undo the other parts."""
 
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
 
 
 class _Settling:
-    """What has become of a batch so far."""
+    """Stores a batch, and keeps its outcome so far."""
 
     def __init__(self, session: Session, count: int, nested: bool) -> None:
         self.now = 0.0
         self.verdicts = [Verdict.STALE] * count
         self._bits: dict[str, int] = {}
-        self.nested = nested  #: it goes on inside a transaction
+        self.nested = nested  #: whether it goes on inside a transaction
         self._session = session
 
     @property
     def queue_hints(self) -> QueueHints:
-        """What has happened, by queue."""
+        """The hints to send, by queue."""
         return {queue: Hint(bits) for queue, bits in self._bits.items()}
 
     async def store(self, batch: Sequence[Placed]) -> None:
@@ -89,7 +92,7 @@ class _Settling:
         else:
             await self._store_each(batch)
 
-    # -- those that stand alone --
+    # -- simple changes --
 
     async def _store_each(self, left: Sequence[Placed]) -> None:
         """Swap the first change of each job, then the next: each is judged by what those before it have left."""
@@ -106,7 +109,7 @@ class _Settling:
                 self.verdicts[n] = _refusal(change, jobs.get((change.queue, change.seq)))
 
     async def _revive(self, batch: Sequence[Placed]) -> None:
-        """As a batch; where two of it want one key, or somebody else has just taken one, each by itself."""
+        """Store them as a batch; where two want one key, or another client has just taken one, each by itself."""
         try:
             async with self._session.transaction() if self.nested else nullcontext():
                 await self._store_each(batch)
@@ -119,7 +122,7 @@ class _Settling:
             else:
                 self.verdicts[batch[0][0]] = Verdict.KEY_TAKEN
 
-    # -- those that belong together --
+    # -- composite changes --
 
     async def _store_whole(self, n: int, change: Change) -> None:
         try:
@@ -137,7 +140,7 @@ class _Settling:
                 self._bits[queue] = self._bits.get(queue, 0) | bits
 
     async def _store_parts(self, change: Change) -> list[tuple[str, int]]:
-        """Each part after the one before; what that rings."""
+        """Store each part after the one before, and return the hints."""
         queue_hints: list[tuple[str, int]] = []
         for part in (change, *change.also):
             self.now, swapped = await self._swap([(0, part)])
@@ -156,10 +159,10 @@ class _Settling:
                 raise _NotStored(Verdict.STALE if job.id == wanted.id else Verdict.KEY_TAKEN)
         return [*queue_hints, *((queue, hint.value) for queue, hint in hints.items())]
 
-    # -- what is asked --
+    # -- the statements --
 
     async def _swap(self, changes: Sequence[Placed]) -> tuple[float, dict[int, int]]:
-        """The store's now, and what those ring that were stored, by their places."""
+        """Return the store's now, and the hints of the changes that were stored, by their places."""
         by_seq = sorted(changes, key=lambda placed: placed[1].seq)
         answer = await self._session.ask(
             "settle",
@@ -171,7 +174,7 @@ class _Settling:
         return answer[0][0], {n: bits for _, _, n, bits in answer if n is not None}
 
     async def _look(self, changes: Sequence[Placed]) -> dict[tuple[str, int], Job]:
-        """The jobs of these changes as they are now."""
+        """Return the jobs of these changes as they are now."""
         if not changes:
             return {}
         queues, ids, seqs = zip(*{(change.queue, change.id, change.seq) for _, change in changes}, strict=True)
@@ -181,7 +184,7 @@ class _Settling:
 
 
 def _apart(changes: Sequence[Placed]) -> tuple[list[Placed], list[Placed]]:
-    """The first change of each job, and the others: a statement changes a row no more than once."""
+    """Return the first change of each job, and the others: a statement changes a row no more than once."""
     firsts: dict[tuple[str, int], Placed] = {}
     others = []
     for n, change in changes:
@@ -191,7 +194,7 @@ def _apart(changes: Sequence[Placed]) -> tuple[list[Placed], list[Placed]]:
 
 
 def _refusal(change: Change, job: Job | None) -> Verdict:
-    """Why it was not swapped: it was stored before, or a key is taken, or the job has moved on."""
+    """Return why it was not swapped: it was stored before, or a key is taken, or the job has moved on."""
     if job is None or job.id != change.id:
         return Verdict.STALE
     if is_stored(change, job):
@@ -200,5 +203,5 @@ def _refusal(change: Change, job: Job | None) -> Verdict:
 
 
 def _takes_key(error: Exception) -> bool:
-    """Whether a job was refused because of what is unique: an id is not, where a change is stored."""
+    """Whether a unique key was taken: a change that is stored can't collide by its id."""
     return getattr(error, "sqlstate", None) == _UNIQUE_VIOLATION

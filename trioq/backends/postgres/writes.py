@@ -1,7 +1,7 @@
-"""The verbs that move jobs, over a session: insert, claim, renew.  No Trio; settle has a file of its own.
+"""The write verbs, over a session: insert, claim, renew.  No Trio; settle has a file of its own.
 
-Each is a statement, and that is all when all goes well.  What a statement can't know, for it sees nothing that was
-committed after it had begun, and nothing of what it writes itself, is asked in a second one.
+Each is one statement, when all goes well.  A statement sees nothing that was committed after it had begun, and nothing
+of what it writes itself.  What it can't know for that reason is asked in a second one.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _TRIES: Final = 10
 
 
 async def insert(session: Session, jobs: Sequence[Job]) -> tuple[Inserted, QueueHints]:
-    """Add jobs; those whose id or key is taken answer with the job that has it.
+    """Add jobs; for those whose id or key is taken, return the job that has it.
 
-    Of a batch, each job that shares its id or its key with one before it waits for what becomes of that.  Its seq does
-    not: those of a batch grow.  Such a batch may take more than one statement, and so it is a transaction: nobody finds
-    half of it, and where it is done again, for it collided with others', its first half was undone.
+    A job that shares its id or its key with one before it in the batch waits for the outcome of that one.  Its seq does
+    not wait: those of a batch grow.  Such a batch may take more than one statement, so it is a transaction: no other
+    client finds half of it.  Where it collides with others and is done again, its first half was undone.
     """
     firsts, others = _apart(enumerate(jobs))
     async with session.transaction() if others else nullcontext():
@@ -46,13 +46,13 @@ async def insert(session: Session, jobs: Sequence[Job]) -> tuple[Inserted, Queue
 async def _insert_all(
     session: Session, jobs: Sequence[Job], firsts: Sequence[Placed], others: Sequence[Placed]
 ) -> tuple[Inserted, QueueHints]:
-    """Add *firsts*, and then those of the *others* whose ids and keys nobody has by then."""
+    """Add *firsts*, and then those of the *others* whose ids and keys no job has by then."""
     stored: list[Job] = list(jobs)
     created = [False] * len(jobs)
     reserved: Sequence[int] = ()
     if others:
         reserved = [seq for (seq,) in await session.ask("reserve", count=len(jobs))]
-    now, stuck = 0.0, 0  # how often in a row nothing became of any
+    now, stuck = 0.0, 0  # rounds in a row that decided about no job
     while stuck < _TRIES:
         now, seqs = await _insert(session, firsts, reserved)
         for n, job in firsts:
@@ -74,7 +74,7 @@ async def _insert_all(
 
 
 def _apart(jobs: Iterable[Placed]) -> tuple[list[Placed], list[Placed]]:
-    """Those whose ids and keys none before them has, and the others."""
+    """Return the jobs whose ids and keys none before them has, and the others."""
     seen: set[tuple[str, str, str]] = set()
     firsts: list[Placed] = []
     others: list[Placed] = []
@@ -86,7 +86,7 @@ def _apart(jobs: Iterable[Placed]) -> tuple[list[Placed], list[Placed]]:
 
 
 def _names(job: Job) -> set[tuple[str, str, str]]:
-    """What no other job may have."""
+    """Return what no other job may have: the id, and the unique key if there is one."""
     names = {("id", job.queue, job.id)}
     if job.unique_key is not None:
         names.add(("key", job.queue, job.unique_key))
@@ -94,7 +94,7 @@ def _names(job: Job) -> set[tuple[str, str, str]]:
 
 
 async def _insert(session: Session, jobs: Sequence[Placed], reserved: Sequence[int]) -> tuple[float, dict[int, int]]:
-    """The store's now, and the seqs of those that were added, by their places."""
+    """Add these jobs; return the store's now, and the seqs of those that were added, by their places."""
     items = [rows.new_item(n, job) for n, job in jobs]
     for item in items if reserved else ():
         item["reserved"] = reserved[item["n"]]
@@ -111,7 +111,7 @@ async def _insert(session: Session, jobs: Sequence[Placed], reserved: Sequence[i
 
 
 async def _known(session: Session, jobs: Sequence[Placed]) -> dict[int, Job]:
-    """Who has their ids or keys, by their places; nobody yet for what shares one with a job still to be added."""
+    """Return the jobs that have their ids or keys, by place; none yet where a job still to be added shares one."""
     asked = [{"n": n, "queue": job.queue, "id": job.id, "unique_key": job.unique_key} for n, job in jobs]
     found = {n: rows.read_job(record) for n, *record in await session.ask("known", jobs=rows.document(asked))}
     waiting: set[tuple[str, str, str]] = set()
@@ -126,7 +126,7 @@ async def _known(session: Session, jobs: Sequence[Placed]) -> dict[int, Job]:
 
 
 async def claim(session: Session, queues: Sequence[str], limit: int, worker: str, lease: float, idle: bool) -> Claimed:
-    """Lease ready jobs.  Where some have come due since, these join them first."""
+    """Lease ready jobs.  Where some have come due since, these are made ready first."""
     asked = list(dict.fromkeys(queues))
     values = {"queues": "\n".join(asked), "limit": limit, "worker": worker, "lease": lease, "idle": idle}
     answer = await session.ask("claim", **values, promoted=False)
@@ -143,7 +143,7 @@ async def claim(session: Session, queues: Sequence[str], limit: int, worker: str
 
 
 async def renew(session: Session, worker: Presence, leases: Sequence[Lease]) -> Renewed:
-    """Extend leases, note the worker's presence, and name what is lost and what was not listed."""
+    """Extend leases, note the worker's presence, and return the lost leases and those that were not listed."""
     listed = _last_progress(leases)
     answer = await session.ask(
         "renew",
@@ -168,7 +168,7 @@ async def renew(session: Session, worker: Presence, leases: Sequence[Lease]) -> 
 
 
 def _last_progress(leases: Iterable[Lease]) -> Mapping[Lease, Any]:
-    """Each lease once: a statement changes a row no more than once."""
+    """Return each lease once, with its last progress: a statement changes a row no more than once."""
     listed: dict[Lease, Any] = {}
     for lease in leases:
         if lease.progress is not None or lease not in listed:

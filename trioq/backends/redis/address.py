@@ -18,7 +18,7 @@ _TLS_OPTIONS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", 
 
 @attrs.frozen
 class Address:
-    """Where a server is, and as whom we talk to it."""
+    """Where a server is, and the user that we log in as."""
 
     where: str  #: for messages: without the password
     place: tuple[str, int] | str = attrs.field(repr=False)  #: host and port, or the path of a socket
@@ -29,7 +29,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """The address that *url* names; ValueError says what is wrong with it."""
+        """Return the address that *url* names; a ValueError says what is wrong with it."""
         parts = urlsplit(url)
         asked = dict(parse_qsl(parts.query))
         path = unquote(parts.path)
@@ -49,12 +49,12 @@ class Address:
         )
 
     def at(self, host: str, port: int) -> Self:
-        """The same on another server of a cluster; one that doesn't know its own name means the host that was asked."""
+        """Return the same on another server of a cluster; without *host*, on the one that was asked."""
         asked = "localhost" if isinstance(self.place, str) else self.place[0]
         return attrs.evolve(self, place=(host or asked, port))
 
     async def connect(self) -> trio.abc.Stream:
-        """A stream to the server, which has shown who it is where the URL asks for that."""
+        """Open a stream to the server, which has proved who it is where the URL asks for that."""
         if isinstance(self.place, str):
             return await trio.open_unix_socket(self.place)
         host, port = self.place
@@ -71,7 +71,7 @@ class Address:
 
 
 def _shown(url: str) -> str:
-    """The URL without what is nobody's business."""
+    """Return the URL without user, password and options, which are private."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}"
@@ -85,7 +85,7 @@ def _database(number: str, url: str) -> int:
 
 
 def _context(options: Mapping[str, str]) -> ssl.SSLContext:
-    """TLS that proves who the server is, unless the URL asks for less."""
+    """Make a TLS context that has the server prove who it is, unless the URL asks for less."""
     context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
     proof = options.get("ssl_cert_reqs", "required")
     if options.get("ssl_check_hostname", "true").lower() in ("false", "0", "no") or proof == "none":

@@ -42,14 +42,14 @@ from .scripts import SCRIPTS
 from .writes import Ask
 
 if TYPE_CHECKING:
-    from .client import Hear, Link
+    from .client import Link, OnMessage
 
 _log: Final = logging.getLogger("trioq.redis")
 
 #: The layout that this trioq reads and writes.
 LAYOUT: Final = 1
 
-#: How often a cluster may send us on.
+#: How often a cluster may redirect us.
 _REDIRECTIONS: Final = 3
 
 QueueHints = Mapping[str, Hint]
@@ -60,10 +60,10 @@ class RedisBackend(Backend):
 
     ``RedisBackend("redis://:password@host:6379/0")``; ``rediss://`` is over TLS, ``unix:///path`` over a socket.  All
     keys begin with *prefix*: stores with different ones don't see each other.  What a verb answered survives what the
-    server's persistence survives: see ``appendfsync``.  *clock* puts another in the place of the server's.
+    server's persistence survives: see ``appendfsync``.  *clock* replaces the server's clock.
 
-    A batch is one request, and a server does nothing else meanwhile: 10,000 jobs keep it for about half a second.  One
-    that takes longer than a write may, 5 s, raises `BackendUnavailable` however often it is tried: split it.
+    A batch is one request, and a server does nothing else meanwhile: 10,000 jobs keep it for about half a second.  A
+    batch that takes longer than a write may, 5 s, raises `BackendUnavailable` however often it is tried: split it.
     """
 
     def __init__(self, url: str, prefix: str = "trioq", clock: Callable[[], float] | None = None) -> None:
@@ -75,14 +75,14 @@ class RedisBackend(Backend):
         self._clock = clock
         self._me = secrets.token_hex(8).encode()
         self._warned = False
-        #: The queues that each worker has claimed from here: where a claim may lie whose answer was lost.
+        #: The queues that each worker has claimed from, in this process: a claim whose answer was lost may be in any.
         self._claimed_from: dict[str, dict[str, None]] = {}
         self._begin()
 
     def _begin(self) -> None:
-        """What belongs to one time of being open."""
+        """Make all that belongs to one time of being open."""
         self._write_deadlines = WriteDeadlines()
-        self._home = self._address  #: the server that has our keys, as far as is known
+        self._home = self._address  #: the server that has our keys, when last asked
         self._requests = RequestRunner(self._connect, self._address.where)
         self._inserts = GroupCommit(self._requests, self._insert, part_of_inserted, size_of_job)
         self._settles = GroupCommit(self._requests, self._settle, part_of_settled, size_of_change)
@@ -109,7 +109,7 @@ class RedisBackend(Backend):
         await self._requests.close()
 
     async def _connect(self, nursery: trio.Nursery) -> Link:
-        """A link to the server that has our keys, whose layout is ours: it may be another one than the last time."""
+        """Open a link to the server that has our keys, in our layout; it may be another server than the last time."""
         address = self._address
         for _ in range(_REDIRECTIONS):
             link = await self._open_link(address, nursery)
@@ -130,13 +130,13 @@ class RedisBackend(Backend):
         raise BackendUnavailable(f"{self._address.where}: the servers of the cluster send us to each other")
 
     async def _require_layout(self, link: Link) -> None:
-        """Refuse a store that a newer trioq has written.  It names a key, so that a cluster says where that is."""
+        """Refuse a store that a newer trioq has written.  The request names a key, so that a cluster redirects it."""
         layout = int(await self._run(link, Ask(SCRIPTS["layout"], [""], [integer(LAYOUT)])))
         if layout > LAYOUT:
             raise SchemaTooNew(self._address.where, layout, LAYOUT)
 
-    async def _connect_listener(self, nursery: trio.Nursery, hear: Hear) -> Link:
-        return await self._open_link(self._home, nursery, hear)
+    async def _connect_listener(self, nursery: trio.Nursery, on_message: OnMessage) -> Link:
+        return await self._open_link(self._home, nursery, on_message)
 
     async def _greet(self, link: Link) -> None:
         """Warn of a server that throws jobs away when it is full."""
@@ -250,7 +250,7 @@ class RedisBackend(Backend):
     @asynccontextmanager
     async def _watch(self, hints: Hint, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
         channels = self._keys.channels(hints, queues)
-        # The bell first: what another process writes while we begin to listen rings it.
+        # The channel first: it receives a hint of what another process writes while we begin to listen.
         async with self._hint_channels.watch(queues, hints) as hints_channel, self._listener.listening(channels):
             yield hints_channel
 
@@ -264,6 +264,6 @@ class RedisBackend(Backend):
         return reads.presences(await self._read(reads.workers()))
 
     async def migrate(self) -> None:
-        """Opening does it."""
+        """Open the store and leave it: opening migrates."""
         async with self:
             pass

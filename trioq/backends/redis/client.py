@@ -1,7 +1,7 @@
 """A connection to a server; the one file that knows what the extra brings, MessagePack and coredis.
 
-Of coredis it takes the reading of what a server says, and its errors.  Its connections need two tasks and five turns of
-the loop for a request, and its pool loses a place for each connection that dies while it is lent out.
+Of coredis it takes the parser of a server's replies, and the errors.  Connections of coredis need two tasks and five
+turns of the event loop for a request.  The pool loses a place for each connection that dies while it is lent out.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _CONNECT: Final = 3.0
 #: The oldest server that has all commands of the scripts.
 _OLDEST: Final = (6, 2)
 
-#: Is given what a server says unasked.
-Hear = Callable[[Any], None]
+#: Receives what a server sends unasked.
+OnMessage = Callable[[Any], None]
 
 
 @attrs.define(eq=False)
 class _Answer:
-    """What a server says to a request; or why it never will."""
+    """A server's answer to a request, or why none will come."""
 
     said: Any = None
     lost: BaseException | None = None
@@ -48,13 +48,13 @@ class _Answer:
 
 
 class Link:
-    """A connection.  Any number of tasks may ask at a time, and are answered in turn.
+    """A connection.  Any number of tasks may send requests at a time, and are answered in turn.
 
-    It lives in the nursery that opened it, and never in the task of a user, who may be cancelled.  *hear* is given
-    what the server says unasked, as it comes; where it raises, that ends the connection.
+    It lives in the nursery that opened it, and never in the task of a caller, who may be cancelled.  *hear* receives
+    what the server sends unasked, as it comes; an error of *hear* ends the connection.
     """
 
-    def __init__(self, address: Address, stream: trio.abc.Stream, nursery: trio.Nursery, hear: Hear) -> None:
+    def __init__(self, address: Address, stream: trio.abc.Stream, nursery: trio.Nursery, on_message: OnMessage) -> None:
         self._address = address
         self._stream, self._socket = _with_its_socket(stream)
         self._nursery = nursery
@@ -62,16 +62,16 @@ class Link:
         self._unsent = bytearray()
         self._sending = False
         self._awaited: deque[_Answer] = deque()
-        self._hear = hear
+        self._hear = on_message
         self._life = trio.CancelScope()
         self._lost: BaseException | None = None
         self._broken = trio.Event()  #: set once it is lost
 
     @classmethod
-    async def open(cls, address: Address, nursery: trio.Nursery, hear: Hear = lambda _: None) -> Self:
+    async def open(cls, address: Address, nursery: trio.Nursery, on_message: OnMessage = lambda _: None) -> Self:
         """Connect, within 3 s."""
         with trio.move_on_after(_CONNECT):
-            link = cls(address, await address.connect(), nursery, hear)
+            link = cls(address, await address.connect(), nursery, on_message)
             nursery.start_soon(link._listen)
             try:
                 await link._greet()
@@ -82,7 +82,7 @@ class Link:
         raise TimeoutError(f"no connection within {_CONNECT:g} s")
 
     async def _greet(self) -> None:
-        """Say who we are; hear which server it is."""
+        """Log in, and learn which server it is."""
         address = self._address
         named = address.user or address.password
         known = (b"AUTH", (address.user or "default").encode(), (address.password or "").encode()) if named else ()
@@ -98,31 +98,31 @@ class Link:
 
     @property
     def usable(self) -> bool:
-        """Whether it still stands, as far as anybody has noticed."""
+        """Whether it is open: no loss was noticed yet."""
         return self._lost is None
 
     @property
     def silence(self) -> float:
-        """Seconds for which somebody waits for an answer."""
+        """Seconds for which the oldest request has waited for its answer."""
         return trio.current_time() - self._awaited[0].asked_at if self._awaited else 0.0
 
     async def broken(self) -> BaseException | None:
-        """Why it broke, once it has."""
+        """Wait until it breaks, and return why."""
         await self._broken.wait()
         return self._lost
 
     def close(self) -> None:
-        """Give it up: whatever waits for an answer hears that it broke."""
+        """Give it up: each request that waits for an answer gets an error."""
         self._lose(trio.ClosedResourceError("it was given up"))
 
     def elsewhere(self, error: BaseException) -> Address | None:
-        """Where to go, if the error says that the keys are on another server of a cluster."""
+        """Return where to go, if the error says that the keys are on another server of a cluster."""
         return self._address.at(error.host, error.port) if isinstance(error, MovedError) else None
 
     # -- requests --
 
     async def ask(self, *words: bytes) -> Any:
-        """The server's answer to a command."""
+        """Send a command, and return the server's answer."""
         self._write(words)
         answer = _Answer()
         self._awaited.append(answer)
@@ -134,9 +134,9 @@ class Link:
         return answer.said
 
     async def run(self, script: Script, keys: Sequence[bytes], header: Sequence[bytes], args: Sequence[Any]) -> Any:
-        """The answer of a script.  A server that has forgotten its text is sent it.
+        """Run a script, and return its answer.  A server that has forgotten the script's text is sent it.
 
-        One string goes there and one comes back: a server takes longer over an argument than over its bytes.
+        The arguments are one string, and so is the answer: a server takes longer over an argument than over its bytes.
         """
         given = (b"%d" % len(keys), *keys, *header, msgpack.packb(args, use_bin_type=False))
         try:
@@ -146,14 +146,14 @@ class Link:
         return msgpack.unpackb(reply, raw=True)
 
     def say(self, *words: bytes) -> None:
-        """A command that is answered by pushes: SUBSCRIBE and its like."""
+        """Send a command that is answered by pushes: SUBSCRIBE and its like."""
         self._write(words)
 
     # -- the stream --
 
     @trio.lowlevel.enable_ki_protection
     def _write(self, words: Sequence[bytes]) -> None:
-        """Send the command at once, so that the server is at work while we go on; a task sends what it doesn't take."""
+        """Send the command at once, so that the server is at work while we go on; a task sends what doesn't fit."""
         if self._lost is not None:
             raise ConnectionError("the connection was lost") from self._lost
         self._unsent += b"*%d\r\n" % len(words)
@@ -170,7 +170,7 @@ class Link:
 
     @trio.lowlevel.enable_ki_protection
     async def _send(self) -> None:
-        """Send what gathers, until nothing is left.  No user who leaves cuts it short."""
+        """Send what gathers, until nothing is left.  A caller that leaves does not interrupt it."""
         try:
             while self._unsent:
                 data, self._unsent = self._unsent, bytearray()
@@ -181,7 +181,7 @@ class Link:
 
     @trio.lowlevel.enable_ki_protection
     async def _listen(self) -> None:
-        """Pass on what the server says.  What ends it, those hear who wait for an answer."""
+        """Pass on what the server sends.  Each request that waits for an answer gets the error that ends this."""
         with self._life:
             try:
                 async for data in self._stream:
@@ -200,13 +200,13 @@ class Link:
             self._hear(said)
             return
         if not self._awaited:
-            raise ConnectionError(f"the server said what nobody had asked for: {said!r:.200}")
+            raise ConnectionError(f"the server sent a reply that no request asked for: {said!r:.200}")
         answer = self._awaited.popleft()
         answer.said = said
         answer.came.set()
 
     def _lose(self, error: BaseException) -> None:
-        """It is lost, for that reason; the first one counts."""
+        """Note that the connection is lost, and why; the first reason counts."""
         self._lost = self._lost or error
         self._life.cancel()
         self._broken.set()
@@ -217,7 +217,7 @@ class Link:
 
 
 def _with_its_socket(stream: trio.abc.Stream) -> tuple[trio.abc.Stream, socket.socket | None]:
-    """The stream, and what can be sent through without a turn of the loop: the socket, where no TLS is above it."""
+    """Return the stream, and the socket where no TLS is above it: it can send without a turn of the event loop."""
     if not isinstance(stream, trio.SocketStream):
         return stream, None
     own = socket.socket(fileno=stream.socket.detach())

@@ -17,23 +17,23 @@ _UNAVAILABLE: Final[Mapping[str, str]] = {
     "TRYAGAIN": "the cluster is moving these keys",
     "MOVED": "the cluster has moved these keys to another server",
     "ASK": "the cluster is moving these keys to another server",
-    "BUSY": "the server is busy with somebody's script",
+    "BUSY": "the server is busy with another client's script",
     "NOREPLICAS": "it has too few replicas to write",
-    "UNKILLABLE": "the server is busy with somebody's script",
+    "UNKILLABLE": "the server is busy with another client's script",
     "OOM": "it is out of memory, and nothing was half-written. Raise maxmemory, or make room",
     "MISCONF": "it can't save its data, and so takes no writes. Look into its log",
     "max number of clients reached": "it has no room for another client. Raise maxclients",
 }
 
-#: Those that say who may do what.  It won't help to try again, unless it was allowed before: then somebody has changed
-#: that, and may change it back, and meanwhile running jobs go on and their outcomes wait.
+#: Codes about permissions.  It won't help to try again, unless it was allowed before: then an operator has changed
+#: that, and may change it back.  Meanwhile running jobs go on and their outcomes wait.
 _DENIED: Final[Mapping[str, str]] = {
     "NOAUTH": "it wants a password. Put it into the URL: redis://:PASSWORD@HOST",
     "WRONGPASS": "the user name or the password of the URL is wrong",
     "NOPERM": "this user may not do that. trioq needs ~{PREFIX}:* resetchannels &{PREFIX}:* +@all -@dangerous +info",
 }
 
-#: Those after which it never helps.
+#: Codes after which a repetition never helps.
 _REFUSED: Final[Mapping[str, str]] = {
     "WRONGTYPE": "another program has keys of the same names. Choose another prefix",
 }
@@ -61,7 +61,7 @@ _NOT_ALLOWED: Final = re.compile(r"ACL failure|can't access at least one|can't r
 
 
 def code_of(error: BaseException) -> str:
-    """What the server calls the error; nothing where it was no server that said it."""
+    """Return the server's code for the error; an empty text where the error is not a server's."""
     for kind in type(error).__mro__:
         if kind.__name__ in _CODES:
             return _CODES[kind.__name__]
@@ -76,19 +76,19 @@ def code_of(error: BaseException) -> str:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection is of no more use: it broke, or it leads to a server that takes no writes."""
+    """Whether the connection can't be used again: it broke, or it leads to a server that takes no writes."""
     names = {kind.__name__ for kind in type(error).__mro__}
     broken = names & {"ConnectionError", "OSError", "ClosedResourceError", "BrokenResourceError", "TimeoutError"}
     return bool(broken) or code_of(error) in ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "MOVED", "CLUSTERDOWN")
 
 
 def is_denied(error: BaseException) -> bool:
-    """Whether the server knows us, or not, and does not let us."""
+    """Whether the server denies access to our user, known to it or not."""
     return code_of(error) in _DENIED
 
 
 def translate(error: Exception, where: str, admitted: bool) -> TrioqError:
-    """What the caller is told.  Raise it ``from`` the original.  *admitted*: the server has let us in before."""
+    """Return the error for the caller.  Raise it ``from`` *error*.  *admitted*: the server has let us in before."""
     if isinstance(error, TrioqError):
         return error
     told = f"{type(error).__name__}: {error}"
@@ -106,7 +106,7 @@ def translate(error: Exception, where: str, admitted: bool) -> TrioqError:
 
 
 def _root(error: BaseException) -> str:
-    """The innermost cause: that a connection can't be made, or was lost, says little."""
+    """Return the text of the innermost cause: that a connection can't be made, or was lost, says little."""
     while error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, BaseExceptionGroup):

@@ -1,4 +1,4 @@
-"""What the keys begin with.  All that follows is the scripts': ``scripts/prelude.lua`` lists it."""
+"""What the keys begin with.  The scripts add the rest: ``scripts/prelude.lua`` lists it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _CHANNELS: Final = {"hints": ALL_HINTS & ~Hint.FINISHED, "ends": Hint.FINISHED}
 class Keys:
     """The names of one store's keys: several may share a server, each with a *prefix* of its own.
 
-    The prefix stands in braces, so a cluster keeps the whole store on one of its servers: a script can do nothing with
-    keys of two, and a change may span queues.  Give each queue a prefix of its own to spread them.
+    The prefix stands in braces, so a cluster keeps the whole store on one of its servers.  A script can't use keys of
+    two servers, and a change may span queues.  Give each queue a prefix of its own to spread them.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -27,19 +27,19 @@ class Keys:
         self.shared = f"{{{prefix}}}:"  #: what all of them begin with
 
     def base(self, queue: str) -> str:
-        """What the keys of a queue begin with."""
+        """Return what the keys of a queue begin with."""
         for sign, escape in _ESCAPES.items():
             queue = queue.replace(sign, escape)
         return f"{self.shared}{queue}:"
 
     def bases(self, queues: Iterable[str]) -> list[bytes]:
-        """The KEYS of a script about these queues."""
+        """Return the KEYS of a script about these queues."""
         return [self.base(queue).encode() for queue in queues]
 
     def channels(self, hints: Hint, queues: Iterable[str]) -> dict[str, tuple[Hint, str]]:
-        """Where these hints about the queues are published: each with the hints that come there, and the queue.
+        """Return the channels of these hints about the queues: each with the hints that come there, and the queue.
 
-        That jobs have ended has a channel of its own: it is published all the time, and few wait for it.
+        The hint that jobs have ended has a channel of its own: it is published all the time, and few watchers want it.
         """
         return {
             self.base(queue) + name: (published, queue)
@@ -50,7 +50,7 @@ class Keys:
 
 
 def queue_named(escaped: bytes) -> str:
-    """The queue whose name stands so in its keys."""
+    """Return the queue whose name stands so in its keys."""
     queue = escaped.decode()
     for sign, escape in reversed(_ESCAPES.items()):
         queue = queue.replace(escape, sign)

@@ -1,4 +1,4 @@
-"""Hears the hints that other processes publish.  Nobody trusts them: what is missed costs time, and nothing else."""
+"""Receives the hints that other processes publish.  No caller relies on them: a missed hint only costs time."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .._hints import ALL_HINTS, HintChannels, hint_from
 
 if TYPE_CHECKING:
     from .._base import Hint
-    from .client import Hear, Link
+    from .client import Link, OnMessage
 
 _log: Final = logging.getLogger("trioq.redis")
 
-#: Seconds between two proofs that the server is heard, and what each may take: then somebody else must look.  The sum
-#: leaves a quarter of a second to start a job within one, should all hints get lost without a word.
+#: Seconds between two proofs that hints arrive, and seconds that each may take; after that the watchers must look
+#: themselves.  The sum leaves a quarter of a second to start a job within one, if all hints get lost without an error.
 _PROOFS: Final = 0.5
 _DOUBT: Final = 0.25
 
-#: Between two rings for everybody, and between two tries to connect, while nothing proves that hints are heard.
+#: Seconds between two hints to all watchers, and between two tries to connect, while nothing proves that hints arrive.
 _DEAF: Final = 0.5
 
 #: Seconds after which a server that gives no proof is taken for gone.
@@ -35,18 +35,19 @@ _SUBSCRIBING: Final = 1.0
 
 
 class Listener:
-    """One connection that listens while somebody in this process watches.
+    """Listens on one connection while there are watchers in this process.
 
     It has a link of its own: pushes and replies on one connection would wait for each other.  *me* marks what this
-    process has published itself: it rang then already.
+    process has published itself: its own watchers have received that already.
 
-    A connection that nobody has closed can be dead for hours, and a worker that trusts it sleeps.  So the server must
-    prove twice a second that it is there, and while it does not, everybody is rung for, that they look themselves.
+    A connection that neither side has closed can be dead for hours, and a worker that trusts it sleeps.  So the server
+    must prove twice a second that it is there.  While it does not, all watchers are sent hints, so that they look
+    themselves.
     """
 
     def __init__(
         self,
-        connect: Callable[[trio.Nursery, Hear], Awaitable[Link]],
+        connect: Callable[[trio.Nursery, OnMessage], Awaitable[Link]],
         hint_channels: HintChannels,
         me: bytes,
     ) -> None:
@@ -57,13 +58,13 @@ class Listener:
         self._about: dict[str, tuple[Hint, str]] = {}  #: channel -> the hints that come there, and their queue
         self._heard: dict[str, trio.Event] = {}  #: channel -> set once it is subscribed
         self._link: Link | None = None
-        self._wanted = trio.Event()  #: set while somebody watches
-        self._asked = trio.Event()  #: something was asked of the server, and is to be looked after
-        self._proven_until = -inf  #: until then, by Trio's clock, hints are known to be heard
+        self._wanted = trio.Event()  #: set while there are watchers
+        self._asked = trio.Event()  #: set when a command was sent whose effect is to be checked
+        self._proven_until = -inf  #: until then, by Trio's clock, hints are known to arrive
 
     @asynccontextmanager
     async def listening(self, channels: Mapping[str, tuple[Hint, str]]) -> AsyncIterator[None]:
-        """Hear on these channels for as long as the block runs; each has its hints about a queue."""
+        """Listen to these channels for as long as the block runs; each has its hints about a queue."""
         for channel, about in channels.items():
             self._watch(channel, about)
         try:
@@ -108,15 +109,15 @@ class Listener:
             _log.debug("cannot %s: %s", command.decode(), error)
 
     def start_over(self) -> None:
-        """Connect anew: the store may be on another server now, and the one that we hear may not know it."""
+        """Connect anew: the store may be on another server now, and the one that we listen to may not know it."""
         if self._link is not None:
             self._link.close()
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
-        """Listen for ever, once somebody watches."""
+        """Listen for ever, whenever there are watchers."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ring_while_deaf)
+            nursery.start_soon(self._notify_while_deaf)
             while True:
                 await self._wanted.wait()
                 try:
@@ -137,8 +138,8 @@ class Listener:
             nursery.cancel_scope.cancel()
 
     @trio.lowlevel.enable_ki_protection
-    async def _ring_while_deaf(self) -> None:
-        """Ring for everybody now and then, while nothing proves that hints are heard."""
+    async def _notify_while_deaf(self) -> None:
+        """Send hints to all watchers now and then, while nothing proves that hints arrive."""
         while True:
             await self._wanted.wait()
             await trio.sleep_until(self._proven_until)
@@ -148,7 +149,7 @@ class Listener:
 
     def _subscribe_all(self) -> None:
         for channel, heard in self._heard.items():
-            if heard.is_set():  # by the connection before; whoever waits for another, waits on
+            if heard.is_set():  # by the connection before; a task that waits for one that isn't set waits on
                 self._heard[channel] = trio.Event()
         if self._heard:
             self._say(b"SUBSCRIBE", *self._heard)
@@ -157,7 +158,7 @@ class Listener:
     async def _ask_for_proofs(self, link: Link) -> None:
         """Ask again and again whether the server is there, and has let us listen to all channels.
 
-        After a subscription at once: where that is refused, what comes back for the ping is the refusal.
+        It asks at once after a subscription: where the server refuses that, the refusal comes back for the ping.
         """
         while True:
             await self._wanted.wait()
@@ -178,7 +179,7 @@ class Listener:
         hints, queue = self._about[channel]
         if kind == b"subscribe":
             self._heard[channel].set()
-            self._hint_channels.notify(hints, queue)  # what happened before this moment, nobody has told us
+            self._hint_channels.notify(hints, queue)  # no hint told us what happened before this moment
         elif kind == b"message":
             bits, _, sender = rest[0].partition(b" ")
             if sender != self._me:

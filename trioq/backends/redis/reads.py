@@ -1,4 +1,4 @@
-"""The verbs that look at records or tidy them: what each asks of its script, and what the answer means."""
+"""The read verbs, and those that tidy records: what each asks of its script, and what the answer means."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from .rows import integer, seconds
 from .scripts import SCRIPTS
 from .writes import Ask, read_hints, read_presence, read_records
 
-#: What asks for no queue names a key all the same: else a cluster sends nobody on before something was written.
+#: A request about no queue names a key all the same: else a cluster would not redirect it before something was written.
 _ALL_QUEUES: Final = ("",)
 
 
 def overdue(limit: int) -> Ask:
-    """What ran out, of all queues."""
+    """Ask for the jobs of all queues whose lease or time to live ran out."""
     return Ask(SCRIPTS["overdue"], _ALL_QUEUES, [limit])
 
 
 def found_overdue(reply: Sequence[Any]) -> Overdue:
-    """The jobs."""
+    """Read the overdue jobs."""
     jobs = (rows.read_job(queue_named(queue), id.decode(), pairs) for queue, id, pairs in reply[1])
     return Overdue(float(reply[0]), [job for job in jobs if job is not None])
 
 
 def get(queue: str, ids: Sequence[str]) -> Ask:
-    """Jobs by id."""
+    """Ask for jobs by id."""
     return Ask(SCRIPTS["get"], [queue], [[id.encode() for id in ids]])
 
 
 def got(ask: Ask, reply: Sequence[Any]) -> Found:
-    """For each id its job, or None."""
+    """Read for each id its job, or None."""
     return Found(float(reply[0]), list(read_records(ask.queues, reply[1])))
 
 
 def find(filter: Filter, cursor: int | None, limit: int) -> Ask:
-    """A page of the matching jobs."""
+    """Ask for a page of the matching jobs."""
     states = sorted(filter.states)
     return Ask(
         SCRIPTS["find"],
@@ -57,53 +57,53 @@ def find(filter: Filter, cursor: int | None, limit: int) -> Ask:
 
 
 def page(ask: Ask, reply: Sequence[Any]) -> Page:
-    """The page."""
+    """Read the page."""
     jobs = [job for job in read_records(ask.queues, reply[1]) if job is not None]
     return Page(float(reply[0]), jobs, int(reply[2]) if reply[2] else None)
 
 
 def look(queue: str) -> Ask:
-    """What is known of a queue."""
+    """Ask for a queue's counts, and whether it is paused."""
     return Ask(SCRIPTS["look"], [queue])
 
 
 def counts(reply: Sequence[Any]) -> dict[State, int]:
-    """How many jobs are in each state."""
+    """Read how many jobs are in each state."""
     return rows.states_by_count(reply[0])
 
 
 def is_paused(reply: Sequence[Any]) -> bool:
-    """Whether the queue is paused."""
+    """Read whether the queue is paused."""
     return bool(reply[1])
 
 
 def pause(queue: str, paused: bool) -> Ask:
-    """Pause or resume."""
+    """Ask to pause or resume a queue."""
     return Ask(SCRIPTS["pause"], [queue], [integer(paused)])
 
 
 def has_paused(ask: Ask, reply: Sequence[Any]) -> tuple[float, dict[str, Hint]]:
-    """The store's now."""
+    """Read the store's now, and the hints."""
     return float(reply[0]), read_hints(ask.queues, reply[1])
 
 
 def queues() -> Ask:
-    """The queues that have a record or are paused."""
+    """Ask for the queues that have a record or are paused."""
     return Ask(SCRIPTS["queues"], _ALL_QUEUES)
 
 
 def queue_names(reply: Sequence[bytes]) -> list[str]:
-    """Their names."""
+    """Read their names."""
     return sorted(queue_named(name) for name in reply)
 
 
 def remove(queue: str, ids: Sequence[str]) -> Ask:
-    """Drop records that nobody holds."""
+    """Ask to drop records that no worker holds."""
     return Ask(SCRIPTS["remove"], [queue], [[id.encode() for id in ids]])
 
 
 def prune(limits: Retention, batch: int) -> Ask:
-    """Drop what is past retention."""
+    """Ask to drop what is past retention."""
     return Ask(
         SCRIPTS["prune"],
         _ALL_QUEUES,
@@ -118,10 +118,10 @@ def prune(limits: Retention, batch: int) -> Ask:
 
 
 def workers() -> Ask:
-    """Who has renewed."""
+    """Ask for the workers that have renewed."""
     return Ask(SCRIPTS["workers"], _ALL_QUEUES)
 
 
 def presences(reply: Sequence[bytes | Literal[False]]) -> list[Presence]:
-    """What they say of themselves."""
+    """Read what they say of themselves."""
     return [read_presence(told) for told in reply if told]

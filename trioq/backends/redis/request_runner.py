@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("trioq.redis")
 
-#: Seconds without an answer after which a link is taken for dead: a little less than anybody waits for his own.
+#: Seconds without an answer after which a link is taken for dead: a little less than a caller waits for its answer.
 _SILENCE: Final = 0.9 * PATIENCE
 
 
@@ -37,7 +37,7 @@ class RequestRunner(_request_runner.RequestRunner["Link"]):
     async def _take(self) -> Link:
         link = self._at_hand()
         if link is not None:
-            return link  # without the wait that even a free lock is: a request goes at once
+            return link  # without the checkpoint that even a free lock is: a request goes at once
         async with self._connecting:
             link = self._at_hand()
             if link is None:
@@ -46,18 +46,18 @@ class RequestRunner(_request_runner.RequestRunner["Link"]):
             return link
 
     def _put_back(self, link: Link, broken: bool) -> None:
-        """Take another next time, if this one broke, or nobody answers, or it leads to the wrong server."""
+        """Give the link up if it broke, if the server doesn't answer, or if it leads to the wrong server."""
         if not broken:
             return
         link.close()
-        if self._link is link:  # else somebody has found out before us, and made another
+        if self._link is link:  # else another request has found out before, and made another
             self._link = None
 
     def _is_lost(self, error: Exception) -> bool:
         return is_lost(error)
 
     def _is_silent(self, link: Link) -> bool:
-        """Many share it: who is in a hurry gives up a request, and who has waited long enough the connection."""
+        """Whether it was silent for too long.  Many share it: an impatient caller gives up only its own request."""
         return link.silence >= _SILENCE
 
     def _is_denied(self, error: Exception) -> bool:

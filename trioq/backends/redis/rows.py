@@ -1,7 +1,7 @@
-"""Jobs to the fields of a hash and back.  No key and no script here: the names of the fields, and what each holds.
+"""Turns jobs into the fields of a hash and back.  No key and no script here: names of fields, and what each holds.
 
-What has its default is no field, so that a hash is small, and a value is written in one way only: two records are equal
-where their bytes are.
+A value that is the default is no field, so that a hash is small.  A value is written in one way only: two records are
+equal where their bytes are.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _from_json: Final = msgspec.json.Decoder().decode
 
 
 def integer(value: int) -> bytes:
-    """A whole number, as Lua writes it."""
+    """Encode a whole number as Lua writes it."""
     return b"%d" % value
 
 
 def seconds(value: float) -> bytes:
-    """A time, exactly, as Lua's ``%.17g`` writes it."""
+    """Encode a time exactly, as Lua's ``%.17g`` writes it."""
     return b"%.17g" % value
 
 
 def _text(value: str) -> bytes:
-    # A lone surrogate is what a broken file name becomes in the text of an error: it is kept, too.
+    # A broken file name becomes a lone surrogate in the text of an error: it is kept, too.
     return value.encode(errors="surrogatepass")
 
 
@@ -49,7 +49,7 @@ _BYTES: Final = (bytes, bytes)
 
 _STATES: Final[Mapping[bytes, State]] = {state.value.encode(): state for state in State}
 
-#: The fields of Job that are fields of its hash, and how.  The rest is packed into one, `options`.
+#: The fields of Job that are fields of its hash, with encoder and decoder.  The others are packed into one, `options`.
 COLUMNS: Final[Mapping[str, tuple[Encode, Decode]]] = {
     "task": _TEXT,
     "payload": _BYTES,
@@ -80,10 +80,10 @@ COLUMNS: Final[Mapping[str, tuple[Encode, Decode]]] = {
 _STAMPED: Final = frozenset({"seq", "state", "created_at", "run_at", "expires_at"})
 _INSERTED: Final = [(name, name.encode(), encode) for name, (encode, _) in COLUMNS.items() if name not in _STAMPED]
 
-#: Absent while they are 0.
+#: Fields that are absent while they are 0.
 _COUNTERS: Final = frozenset({"version", "run", "failures", "crashes", "snoozes"})
 
-#: The same, by what they are called in a change: each with its name in the hash.
+#: The fields by their names in a change, each with its name in the hash.
 _CHANGED: Final = {name: (name.encode(), encode, name in _COUNTERS) for name, (encode, _) in COLUMNS.items()}
 _DECODERS: Final = {name.encode(): (name, decode) for name, (_, decode) in COLUMNS.items()}
 _DEFAULTS: Final = Job(id="", queue="", task="").__dict__
@@ -93,7 +93,7 @@ _SHELVES: Final = {
     state: b"dead" if state in DEAD else b"ended" if state.final else state.shelf.value.encode() for state in State
 }
 
-#: What a record whose state can't be read is shown as: something that lies in the same index.
+#: The state that is shown for a record whose state can't be read: one of the same index.
 _STAND_IN: Final = {
     b"ready": State.WAITING,
     b"alone": State.WAITING,
@@ -110,7 +110,7 @@ def _absent(name: str, value: Any) -> bool:
 
 
 def new_fields(job: Job) -> list[bytes]:
-    """The names and values of a new job's hash, but for what the store stamps."""
+    """Return the names and values of a new job's hash, but for what the store stamps."""
     fields: list[bytes] = []
     values = job.__dict__
     for name, key, encode in _INSERTED:
@@ -124,7 +124,7 @@ def new_fields(job: Job) -> list[bytes]:
 
 
 def changed_fields(change: Change) -> tuple[bytes, list[bytes], list[bytes]]:
-    """The index that a change moves its job to, the names and values that it sets, and the names that it clears."""
+    """Return the index that a change moves its job to, the names and values that it sets, and the names it clears."""
     given: list[bytes] = []
     cleared: list[bytes] = []
     for name, value in change.fields.items():
@@ -139,12 +139,12 @@ def changed_fields(change: Change) -> tuple[bytes, list[bytes], list[bytes]]:
 
 
 def pack_progress(progress: Any) -> bytes:
-    """Progress as its field holds it; nothing for none."""
+    """Encode progress as its field holds it; nothing for none."""
     return b"" if progress is None else _to_json(progress)
 
 
 def read_job(queue: str, id: str, pairs: Sequence[bytes]) -> Job | None:
-    """The job of a hash; what can't be read has its default, and ``unreadable`` says why.  None for no hash."""
+    """Return the job of a hash; what can't be read has its default, and ``unreadable`` says why.  None for no hash."""
     if not pairs:
         return None
     job: Job = object.__new__(Job)
@@ -171,7 +171,7 @@ def read_job(queue: str, id: str, pairs: Sequence[bytes]) -> Job | None:
 
 
 def _complete(fields: dict[str, Any], others: Mapping[bytes, bytes]) -> Iterable[str]:
-    """Fill in what several fields of the hash tell, and say what could not be read."""
+    """Fill in what several fields of the hash tell, and yield why a field could not be read."""
     if fields["state"] is None:
         fields["state"] = _STAND_IN.get(others.get(b"shelf", b""), State.FAILED)
     options = others.get(b"options")
@@ -183,7 +183,7 @@ def _complete(fields: dict[str, Any], others: Mapping[bytes, bytes]) -> Iterable
 
 
 def states_by_count(pairs: Sequence[bytes]) -> dict[State, int]:
-    """Counts by state; a state that a newer trioq wrote isn't shown."""
+    """Return counts by state, without states that only a newer trioq has."""
     found = dict.fromkeys(State, 0)
     names = iter(pairs)
     for name, count in zip(names, names, strict=True):

@@ -1,4 +1,4 @@
-"""The Lua of ``scripts/``, by verb.  What a script does is told in its file; here it is only read and named."""
+"""The Lua of ``scripts/``, by verb.  What a script does, its file says; here it is only read and named."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Final
 
 import attrs
 
-#: What scripts begin with, in this order; each has of it what it needs.
+#: The files that scripts begin with, in this order; each script has of them what it needs.
 _BEGINNING: Final = ("prelude", "ends", "records", "additions", "steps")
 
-#: The names that a paragraph of it has for those below.
+#: The names that a paragraph of them defines for those below.
 _NAMES: Final = re.compile(rb"^local (?:function )?([\w, ]+)", re.MULTILINE)
 
 _COMMENT: Final = re.compile(rb"\s*--.*")
@@ -40,12 +40,12 @@ def _script(verb: str, text: bytes) -> Script:
 
 
 def _paragraphs(text: bytes) -> list[bytes]:
-    """Without what only says something: a server keeps a text for as long as it runs."""
+    """Split a script into paragraphs, without comments: a server keeps a text for as long as it runs."""
     return [code for paragraph in text.split(b"\n\n") if (code := _COMMENT.sub(b"", paragraph).strip())]
 
 
 def _with_needed(beginning: Sequence[bytes], paragraphs: Sequence[bytes]) -> bytes:
-    """The script, after what it needs of the *beginning*.
+    """Put before the script what it needs of the *beginning*.
 
     Each call makes all tables and functions of its script anew, and the server throws them away at the end.
     """

@@ -1,4 +1,4 @@
-"""The verbs that move jobs: what each asks of its script, and what the answer means.  No Trio, no connection."""
+"""The write verbs: what each asks of its script, and what the answer means.  No Trio, no connection."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _VERDICTS: Final = {verdict.value.encode(): verdict for verdict in Verdict}
 _LOSSES: Final = {loss.value.encode(): loss for loss in Loss}
 
 
-#: What a script can be told; a number is told as text where it is compared with a field.
+#: An argument of a script; a number is text where it is compared with a field.
 Arg = bytes | int | Sequence[bytes]
 
 
 @attrs.frozen
 class Ask:
-    """What is asked of a script: about these queues, and then one argument after the other."""
+    """A request to a script: its queues, and then one argument after the other."""
 
     script: Script
     queues: Sequence[str] = ()
@@ -42,22 +42,22 @@ class Numbers:
 
     @property
     def queues(self) -> list[str]:
-        """All that were named."""
+        """All queues that were named."""
         return list(self._numbers)
 
     def of(self, queue: str) -> int:
-        """The queue's number."""
+        """Return the queue's number; a new queue gets the next one."""
         return self._numbers.setdefault(queue, len(self._numbers) + 1)
 
 
 def read_records(queues: Sequence[str], records: Iterable[Any]) -> Iterator[Job | None]:
-    """The jobs of the records that a script answers."""
+    """Yield the jobs of the records that a script returns."""
     for number, id, pairs in records:
         yield rows.read_job(queues[number - 1], id.decode(), pairs)
 
 
 def read_hints(queues: Sequence[str], hints: Iterable[int]) -> dict[str, Hint]:
-    """What has happened, by queue."""
+    """Return the hints to send, by queue."""
     return {queue: Hint(bits) for queue, bits in zip(queues, hints, strict=True) if bits}
 
 
@@ -79,7 +79,7 @@ def _new(job: Job, number: int) -> list[Arg]:
 
 
 def insert(jobs: Sequence[Job]) -> Ask:
-    """Add these jobs."""
+    """Ask to add these jobs."""
     numbers = Numbers()
     args: list[Arg] = [len(jobs)]
     for job in jobs:
@@ -88,7 +88,7 @@ def insert(jobs: Sequence[Job]) -> Ask:
 
 
 def inserted(ask: Ask, jobs: Sequence[Job], reply: Sequence[Any]) -> tuple[Inserted, dict[str, Hint]]:
-    """The stamped jobs, the known ones in their places."""
+    """Read the stamped jobs, with the known ones in their places."""
     now, before = float(reply[0]), int(reply[1])
     stored = [stamp(job, seq, now) for seq, job in enumerate(jobs, before + 1)]
     created = [True] * len(jobs)
@@ -103,13 +103,16 @@ def inserted(ask: Ask, jobs: Sequence[Job], reply: Sequence[Any]) -> tuple[Inser
 
 
 def claim(queues: Iterable[str], limit: int, worker: str, lease: float, idle: bool) -> Ask:
-    """Lease ready jobs."""
+    """Ask to lease ready jobs."""
     args: list[Arg] = [limit, worker.encode(), seconds(lease), integer(idle)]
     return Ask(SCRIPTS["claim"], list(dict.fromkeys(queues)), args)
 
 
 def claimed(ask: Ask, worker: str, lease: float, reply: Sequence[Any]) -> Claimed:
-    """The jobs, each with the Claim step that the script has stored.  Conformance compares it with the pure one."""
+    """Read the jobs, each with the Claim step that the script has stored.
+
+    The conformance checks compare it with the pure step.
+    """
     now = float(reply[0])
     until = now + lease
     return Claimed(
@@ -154,7 +157,7 @@ def _step(change: Change, number: int) -> list[Arg]:
 
 
 def settle(changes: Sequence[Change]) -> Ask:
-    """Store these changes; where one has several parts, by the script that can store such."""
+    """Ask to store these changes; where one of them is composite, by the script that can store such."""
     several = any(change.also or change.inserts for change in changes)
     numbers = Numbers()
     args: list[Arg] = [len(changes)]
@@ -169,7 +172,7 @@ def settle(changes: Sequence[Change]) -> Ask:
 
 
 def settled(ask: Ask, reply: Sequence[Any]) -> tuple[Settled, dict[str, Hint]]:
-    """The verdicts."""
+    """Read the verdicts, and the hints."""
     return Settled(float(reply[0]), [_VERDICTS[verdict] for verdict in reply[1]]), read_hints(ask.queues, reply[2])
 
 
@@ -177,7 +180,7 @@ def settled(ask: Ask, reply: Sequence[Any]) -> tuple[Settled, dict[str, Hint]]:
 
 
 def renew(worker: Presence, leases: Sequence[Lease], claimed_from: Iterable[str]) -> Ask:
-    """Extend these leases, and look for others in the queues that the worker has *claimed_from*."""
+    """Ask to extend these leases, and to look for others in the queues that the worker has *claimed_from*."""
     numbers = Numbers(claimed_from)
     args: list[Arg] = [worker.worker.encode(), seconds(worker.lease), _presence_encoder.encode(worker), len(leases)]
     for lease in leases:
@@ -186,7 +189,7 @@ def renew(worker: Presence, leases: Sequence[Lease], claimed_from: Iterable[str]
 
 
 def renewed(ask: Ask, leases: Sequence[Lease], reply: Sequence[Any]) -> Renewed:
-    """What is lost, and what was not listed."""
+    """Read which leases are lost, and which were not listed."""
     return Renewed(
         float(reply[0]),
         {leases[index]: _LOSSES[why] for index, why in reply[1]},
@@ -199,5 +202,5 @@ _presence_decoder: Final = msgspec.json.Decoder(Presence)
 
 
 def read_presence(data: bytes) -> Presence:
-    """What a worker said of itself."""
+    """Decode what a worker said of itself."""
     return _presence_decoder.decode(data)

@@ -1,4 +1,4 @@
-"""SQLiteBackend: the verbs as a Trio program calls them.  What they do inside a transaction is elsewhere."""
+"""SQLiteBackend: the verbs as a Trio program calls them.  What they do in a transaction is in ``reads``, ``writes``."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class SQLiteBackend(Backend):
     """Jobs in a SQLite file, shared by any number of processes of one machine.
 
     ``SQLiteBackend("jobs.db")``; a ``file:`` URI works, too.  With ``synchronous="FULL"`` what a verb answered
-    survives a power cut; "NORMAL" may lose the last moments then (never in a crash of the process), and is
-    faster.  ``inline=True`` runs SQLite on the event loop, by Trio's clock: for tests in virtual time.
-    *clock* puts another in the place of the wall clock.
+    survives a power cut.  "NORMAL" is faster, and may lose the last moments then, but never in a crash of the process.
+    ``inline=True`` runs SQLite on the event loop, by Trio's clock: for tests in virtual time.  *clock* replaces the
+    wall clock.
     """
 
-    #: How other processes are heard.
+    #: Makes what notices the hints of other processes.
     _make_watcher: ClassVar[Callable[[str], FileWatcher]] = staticmethod(best_watcher)
 
     def __init__(
@@ -103,7 +103,7 @@ class SQLiteBackend(Backend):
         )
 
     def _require_real_time(self) -> None:
-        """A clock that jumps whenever no task runs jumps while the thread works, and every deadline passes."""
+        """Refuse a clock that jumps when no task runs: it would jump while the thread works, past every deadline."""
         jumps = getattr(trio.lowlevel.current_clock(), "autojump_threshold", inf) < inf
         if jumps and not self._inline:
             raise BackendError(
@@ -119,7 +119,7 @@ class SQLiteBackend(Backend):
         self._thread = None
 
     def _abandon(self) -> None:
-        """Let go of what a ``trio.run`` left that ended without leaving."""
+        """Drop what an earlier ``trio.run`` left open at its end."""
         if self._thread is not None:
             self._thread.abandon()
         self._thread, self._listener = None, None
@@ -135,7 +135,7 @@ class SQLiteBackend(Backend):
         return commit
 
     def _trio_clock(self) -> Callable[[], float]:
-        """The wall clock as it is now, plus Trio's from here on, never going back."""
+        """Make a clock: the wall clock as it is now, plus Trio's from here on, never going back."""
         elapsed, run = trio.current_time(), trio.lowlevel.current_trio_token()
         # Virtual time runs ahead of the wall clock: within one run, no moment of it counts twice.
         least = self._wall_less_trio if run is self._clocked_run else self._latest - elapsed
@@ -232,7 +232,7 @@ class SQLiteBackend(Backend):
     @asynccontextmanager
     async def _watch(self, queues: Sequence[str]) -> AsyncIterator[trio.abc.ReceiveChannel[Hint]]:
         assert self._listener is not None
-        # The bell first: what another process commits while we begin to listen rings it.
+        # The channel first: it receives a hint of what another process commits while we begin to listen.
         async with self._hint_channels.watch(queues) as hints, self._listener.listening():
             yield hints
 
@@ -246,13 +246,13 @@ class SQLiteBackend(Backend):
         return await self._read(reads.workers)
 
     async def migrate(self) -> None:
-        """Opening does it."""
+        """Open the store and leave it: opening migrates."""
         async with self:
             pass
 
 
 def _located(path: str) -> tuple[str, str]:
-    """What SQLite opens, and the absolute path of the file, for a path or a ``file:`` URI."""
+    """Return what SQLite is to open, and the absolute path of the file, for a path or a ``file:`` URI."""
     uri = path.startswith("file:")
     file = unquote(urlsplit(path).path) if uri else path
     if file in ("", ":memory:"):

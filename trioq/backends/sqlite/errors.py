@@ -20,7 +20,7 @@ _UNAVAILABLE: Final[Mapping[int, str]] = {
     sqlite3.SQLITE_CANTOPEN: "it can't be opened (permissions, a missing folder, or too many open files)",
 }
 
-#: Those after which it won't.
+#: Primary result codes after which a repetition won't help.
 _REFUSED: Final[Mapping[int, str]] = {
     sqlite3.SQLITE_READONLY: "it is read-only. Open it without mode=ro, on a file system that can be written",
     sqlite3.SQLITE_CORRUPT: "the file is damaged. Restore it from a backup",
@@ -30,13 +30,13 @@ _REFUSED: Final[Mapping[int, str]] = {
 
 
 def primary_code(error: BaseException) -> int:
-    """SQLite's primary result code; 0 where the error isn't SQLite's."""
+    """Return SQLite's primary result code; 0 where the error isn't SQLite's."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether somebody else holds a lock, for the time being."""
+    """Whether another connection holds a lock, for the time being."""
     return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -46,7 +46,7 @@ def takes_key(error: sqlite3.IntegrityError) -> bool:
 
 
 def translate(error: BaseException, path: str) -> BaseException:
-    """What the caller is told.  Raise it ``from`` the original."""
+    """Return the error that the caller gets.  Raise it ``from`` *error*."""
     if isinstance(error, TrioqError) or not isinstance(error, Exception):
         return error
     code = primary_code(error)

@@ -1,6 +1,6 @@
 """Group commit: requests of one moment in one transaction, on one connection.  Knows neither jobs nor Trio.
 
-Nobody hears of a result before COMMIT has returned; if that fails, everybody hears of the failure.
+No caller gets a result before COMMIT has returned; if COMMIT fails, every caller gets the error.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .hint_counters import HintCounters, QueueHints
 from .queries import SQL
 from .schema import patiently
 
-#: A transaction takes no further request after so many seconds, so that none waits long for its neighbours.
+#: A transaction takes no further request after so many seconds, so that no request waits long for the others.
 _LONG: Final = 0.05
 
-#: Between two tries to get the lock.  SQLite's own waiting grows to 25 ms and more, and would rarely win the lock
-#: from a process that commits back to back.
+#: Seconds between two tries to get the lock.  SQLite's own waiting grows to 25 ms and more, and would rarely win the
+#: lock from a process that commits back to back.
 _LOCK_RETRY: Final = 0.0005
 
 
@@ -35,7 +35,7 @@ class Transaction:
 
     db: sqlite3.Connection
     now: float
-    queue_hints: QueueHints  #: what this request gives hints about
+    queue_hints: QueueHints  #: the hints that this request gives, by queue
 
     def notify(self, hint: Hint, queue: str) -> None:
         """Give a hint, once the transaction is committed."""
@@ -47,37 +47,37 @@ Work = Callable[[Transaction], Any]
 
 @attrs.define(eq=False)
 class Request:
-    """One call of a verb, and what came of it."""
+    """One call of a verb, and its outcome."""
 
     work: Work
     writes: bool
     patience: float = PATIENCE  #: how long it may wait for the lock, in seconds
     result: Any = None
     error: BaseException | None = None
-    waiter: Any = None  #: for whoever brings the answer; None while nobody waits
+    waiter: Any = None  #: the task to wake with the answer; None while no task waits
     served: bool = False  #: whether there is an answer
-    answered: bool = False  #: whether it was brought
-    withdrawn: bool = False  #: it never begins
-    _fate: threading.Lock = attrs.field(init=False, factory=threading.Lock)  #: taken once, by whoever is first
+    answered: bool = False  #: whether the answer has reached the event loop
+    withdrawn: bool = False  #: whether it must never begin
+    _fate: threading.Lock = attrs.field(init=False, factory=threading.Lock)  #: `begin` or `withdraw` takes it, once
 
     def begin(self) -> bool:
-        """Whether it may begin: from now on it can't be withdrawn."""
+        """Begin, unless it was withdrawn; return whether it may.  It can't be withdrawn after that."""
         return self._fate.acquire(blocking=False)
 
     def withdraw(self) -> None:
-        """Let it never begin, unless it has."""
+        """Withdraw it, unless it has begun."""
         if self._fate.acquire(blocking=False):
             self.withdrawn = True
 
     def answer(self) -> Any:
-        """What the caller gets."""
+        """Return the result, or raise the error."""
         if self.error is not None:
             raise self.error
         return self.result
 
 
 class GroupCommit:
-    """The one user of a connection."""
+    """Runs requests on a connection, as its only user."""
 
     def __init__(
         self, db: sqlite3.Connection, path: str, clock: Callable[[], float], hint_counters: HintCounters
@@ -87,14 +87,17 @@ class GroupCommit:
         self._file = _identity(path)
         self._clock = clock
         self._hint_counters = hint_counters
-        self.hurry = False  #: set from another thread: wait for no lock any more
+        self.hurry = False  #: set by another thread: wait for no lock any more
 
     def close(self) -> None:
-        """Close the connection; the last one of a file folds the log into it."""
+        """Close the connection; the last one of a file folds the write-ahead log into it."""
         self._db.close()
 
     def serve(self, requests: Sequence[Request]) -> tuple[int, QueueHints]:
-        """Run requests in one transaction: how many, from the front, and what to ring.  Their errors stay in them."""
+        """Run requests in one transaction; return how many were run, from the front, and the hints to send.
+
+        Each request keeps its own error.
+        """
         queue_hints: QueueHints = {}
         served = 0
         try:
@@ -120,7 +123,7 @@ class GroupCommit:
         return served, queue_hints
 
     def _require_file(self) -> None:
-        """SQLite would go on writing to a file that nobody else can find any more."""
+        """Refuse a file that was deleted or replaced: SQLite would go on writing where no other process can read."""
         if _identity(self._path) != self._file:
             raise BackendUnavailable(
                 f"{self._path} was deleted or replaced while it was open: nothing is written to what is left of it. "
@@ -129,7 +132,7 @@ class GroupCommit:
 
     def _begin(self, requests: Sequence[Request]) -> None:
         def begin() -> None:
-            # Asked anew at each try: while it waits for the lock, every writer may have gone.
+            # Checked at each try: while this waits for the lock, the caller of every write may have left.
             if any(request.writes and not request.withdrawn for request in requests):
                 self._require_file()
                 self._db.execute("BEGIN IMMEDIATE")
@@ -145,7 +148,7 @@ class GroupCommit:
         patiently(begin, lambda: not self.hurry and time.monotonic() < deadline, _LOCK_RETRY)
 
     def _run(self, request: Request, now: float, queue_hints: QueueHints, alone: bool) -> None:
-        """Do one request; what it raises undoes only what it did.  A lone one is its own transaction."""
+        """Run one request; its error undoes only what it did.  A lone request is the whole transaction."""
         if not request.begin():
             return
         transaction = Transaction(self._db, now, {})
@@ -156,7 +159,7 @@ class GroupCommit:
             request.result = request.work(transaction)
         except BaseException as error:  # noqa: ASYNC103  likewise
             request.error = error
-            # A full disk ends the whole transaction: then nobody's request was stored.
+            # A full disk ends the whole transaction: then no request was stored.
             if alone or not self._db.in_transaction:
                 raise
             if guarded:
@@ -174,7 +177,7 @@ class GroupCommit:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Which file the path leads to; None where there is none."""
+    """Return which file the path leads to; None where there is none."""
     try:
         found = os.stat(path)
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""Hints for other processes: counters in the file, and a doorbell file beside it that is touched after each commit.
+"""Hints for other processes: counters in the file, and a wake file beside it that is touched after each commit.
 
-Listening to that file is ``doorbell``'s; who watches what in this process is ``_hints``'s.
+``wakeup`` watches the wake file; ``_hints`` knows which watcher of this process receives which hint.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _log: Final = logging.getLogger("trioq.sqlite")
 
 _KINDS: Final = frozenset(hint.value for hint in Hint)
 
-#: What is to be rung, by queue.
+#: The hints to send, by queue.
 QueueHints = MutableMapping[str, Hint]
 
 
 class HintCounters:
-    """The counters, as this process has last seen them.  Only the thread of the connection comes here."""
+    """The counters, as this process has last seen them.  Only the connection's thread uses them."""
 
     def __init__(self, path: str) -> None:
         self.wake_file = f"{path}.wake"
@@ -40,17 +40,20 @@ class HintCounters:
                 self._bumped[queue, hint.value] = count
 
     def committed(self) -> None:
-        """Wake the other processes.  This one rings for itself, and for what they had counted of the same before."""
+        """Wake the other processes.
+
+        This one notifies its own watchers, which also covers what others had counted of the same hints before.
+        """
         self._seen.update(self._bumped)
         try:
             os.utime(self.wake_file)
         except FileNotFoundError:
             make_wake_file(self.wake_file)
         except OSError as error:
-            _log.debug("cannot ring %s: %s", self.wake_file, error)
+            _log.debug("cannot touch %s: %s", self.wake_file, error)
 
     def new_hints(self, db: sqlite3.Connection) -> QueueHints:
-        """What other processes have counted since the last look."""
+        """Return what other processes have counted since the last call."""
         queue_hints: QueueHints = {}
         version = db.execute("PRAGMA data_version").fetchone()
         if version == self._version:
@@ -65,7 +68,7 @@ class HintCounters:
 
 
 def make_wake_file(path: str) -> None:
-    """Create the doorbell file, for whoever may use the database."""
+    """Create the wake file, for all who may use the database."""
     try:
         mode = os.stat(path.removesuffix(".wake")).st_mode & 0o666
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, mode))

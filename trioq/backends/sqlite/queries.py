@@ -18,12 +18,12 @@ SQL: Final = read_statements(
 # The commands change few sets of columns, so the statements are few; SQLite keeps them prepared by their text.
 @lru_cache(maxsize=256)
 def settle(name: str, columns: Sequence[str]) -> str:
-    """The compare and swap of this name that sets these columns."""
+    """Return the compare and swap of this name that sets these columns."""
     assignments = ", ".join(f"{column} = ?" for column in columns)
     return SQL[name].replace("{assignments}", assignments)
 
 
 @lru_cache(maxsize=256)
 def stored(columns: Sequence[str]) -> str:
-    """The look at these columns of one record."""
+    """Return the statement that reads these columns of one record."""
     return SQL["stored"].replace("{changed}", ", ".join(columns))

@@ -13,7 +13,7 @@ INSERT INTO jobs ({columns}, shelf) VALUES ({values}, ?) ON CONFLICT DO NOTHING;
 INSERT INTO bodies (seq, payload, options) VALUES (?, ?, ?);
 
 -- name: inserted
--- Which jobs this transaction has added: nobody else can have.
+-- The jobs that this transaction has added: no other transaction can add any meanwhile.
 SELECT seq FROM jobs WHERE seq > ?;
 
 -- name: by_id
@@ -30,7 +30,7 @@ WHERE j.queue = ? AND j.unique_key = ? AND j.shelf <> 'final';
 SELECT min(run_at) FROM jobs WHERE queue = ? AND shelf = 'timed';
 
 -- name: promote
--- Move due jobs to the ready ones, earliest first; their state stays, so their version does, too.
+-- Make due jobs ready, earliest first; their state stays, so their version does, too.
 UPDATE jobs SET shelf = 'ready' WHERE seq IN (
     SELECT seq FROM jobs WHERE queue = ? AND shelf = 'timed' AND run_at <= ? ORDER BY run_at, seq LIMIT ?
 );
@@ -67,14 +67,14 @@ UPDATE jobs SET {assignments} WHERE seq = ? AND queue = ? AND id = ? AND version
 UPDATE jobs SET {assignments} WHERE seq = ? AND queue = ? AND id = ? AND version = ? AND lease_until = ?;
 
 -- name: settle_returned
--- Compare and swap, where jobs get the same but for their results.
--- Those come in one piece, with a JSON list of each job's seq, its id, and where its result begins and how long it is.
--- NOT INDEXED: each is to be found by its seq, and never by a scan of its queue.
+-- Compare and swap, where changes differ only in their results.
+-- The results come in one piece.  A JSON list has each job's seq, its id, where its result begins, and its length.
+-- NOT INDEXED: each job is to be found by its seq, and never by a scan of its queue.
 UPDATE jobs NOT INDEXED SET {assignments}, result = substr(?, value ->> 2, value ->> 3) FROM json_each(?)
 WHERE jobs.seq = value ->> 0 AND jobs.id = value ->> 1 AND queue = ? AND version = ?;
 
 -- name: stored
--- What became of the columns that a change wants to set.
+-- The present values of the columns that a change sets.
 SELECT {changed} FROM jobs WHERE seq = ? AND queue = ? AND id = ?;
 
 -- name: shelf
@@ -87,11 +87,11 @@ UPDATE jobs SET lease_until = ?, progress = coalesce(?, progress)
 WHERE queue = ? AND id = ? AND run = ? AND shelf = 'held';
 
 -- name: outcome
--- What a lease became that is not held any more.
+-- The state and run of a job whose lease was not found.
 SELECT state, run FROM jobs WHERE queue = ? AND id = ?;
 
 -- name: held_by
--- The leases of one worker: a scan of the index of leases, never of jobs that nobody holds.
+-- The leases of one worker: a scan of the index of leases, never of jobs that no worker holds.
 SELECT queue, id FROM jobs WHERE shelf = 'held' AND worker = ?;
 
 -- name: presence
@@ -122,11 +122,11 @@ WHERE j.expires_at IS NOT NULL AND j.shelf IN ('ready', 'timed') AND j.expires_a
 ORDER BY j.expires_at LIMIT ?;
 
 -- name: page_end
--- Where a page that looks at so many records ends; nothing where it is the last one.
+-- The seq at which a page of so many records ends; nothing for the last page.
 SELECT seq FROM jobs WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?;
 
 -- name: page
--- The matching jobs between two seqs.  The plus signs keep it from any other index: it looks at no other records.
+-- The matching jobs between two seqs.  The plus signs rule out any other index: it reads no other records.
 SELECT {record} FROM jobs j LEFT JOIN bodies b USING (seq)
 WHERE j.seq > ? AND j.seq <= ?
     AND +j.queue = ? AND +j.state IN (SELECT value FROM json_each(?)) AND j.task = coalesce(?, j.task)
@@ -178,7 +178,7 @@ INSERT INTO paused (queue) VALUES (?) ON CONFLICT DO NOTHING;
 DELETE FROM paused WHERE queue = ?;
 
 -- name: removable
--- A job that nobody holds.
+-- A job that no worker holds.
 SELECT seq FROM jobs WHERE queue = ? AND id = ? AND shelf <> 'held';
 
 -- name: delete_jobs
@@ -186,7 +186,7 @@ SELECT seq FROM jobs WHERE queue = ? AND id = ? AND shelf <> 'held';
 DELETE FROM jobs WHERE seq IN (SELECT value FROM json_each(?));
 
 -- name: delete_bodies
--- Drop what belonged to those records.
+-- Drop the bodies of those records.
 DELETE FROM bodies WHERE seq IN (SELECT value FROM json_each(?));
 
 -- name: oldest_final
@@ -199,7 +199,7 @@ WHERE queue = ? AND state = ? AND shelf = 'final' AND finished_at <= ? ORDER BY 
 SELECT count(*) FROM jobs WHERE queue = ? AND state = ? AND shelf = 'final';
 
 -- name: span
--- No fewer than there are records, without counting them.
+-- At least as many as there are records, without counting them.
 SELECT (SELECT max(seq) FROM jobs) - (SELECT min(seq) FROM jobs) + 1;
 
 -- name: bump

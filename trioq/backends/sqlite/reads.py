@@ -1,4 +1,4 @@
-"""The verbs that look at records or tidy them, as work inside a transaction.  What moves jobs is in ``store``."""
+"""The read verbs, and those that tidy records, as work inside a transaction.  The write verbs are in ``writes``."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from .writes import as_json
 #: The end of the last page.
 _LAST_SEQ = 2**63 - 1
 
-#: Presence that was not renewed for so many seconds is dropped.
+#: A worker's presence is dropped after so many seconds without a renewal.
 _FORGOTTEN = 86_400.0
 
 _ENDED = frozenset(state for state in State if state.final) - DEAD
 
 
 def overdue(tx: Transaction, limit: int) -> Overdue:
-    """Leases that ran out, then jobs whose time to live did."""
+    """Return jobs whose lease ran out, then jobs whose time to live did."""
     rows = tx.db.execute(SQL["overdue_leases"], (tx.now, limit)).fetchall()
     rows += tx.db.execute(SQL["overdue_ttls"], (tx.now, limit - len(rows))).fetchall()
     return Overdue(tx.now, [read_job(row) for row in rows])
 
 
 def get(tx: Transaction, queue: str, ids: Sequence[str]) -> Found:
-    """Jobs by id."""
+    """Return jobs by id."""
     rows = (tx.db.execute(SQL["by_id"], (queue, id)).fetchone() for id in ids)
     return Found(tx.now, [read_job(row) if row else None for row in rows])
 
 
 def find(tx: Transaction, filter: Filter, cursor: int | None, limit: int) -> Page:
-    """The matching jobs among the next PAGE records of the file."""
+    """Return the matching jobs among the next PAGE records of the file."""
     start = cursor or 0
     end = tx.db.execute(SQL["page_end"], (start, PAGE - 1)).fetchone()
     states = msgspec.json.encode(sorted(filter.states)).decode()
@@ -51,7 +51,7 @@ def find(tx: Transaction, filter: Filter, cursor: int | None, limit: int) -> Pag
 
 
 def counts(tx: Transaction, queue: str) -> dict[State, int]:
-    """Counts over the indexes, a shelf at a time: no record is looked at."""
+    """Count by state over the indexes, a shelf at a time: no record is read."""
     found = dict.fromkeys(State, 0)
     promoted = list(states_by_count(tx.db.execute(SQL["count_promoted"], (queue,)), Shelf.READY))
     (ready,) = tx.db.execute(SQL["count_ready"], (queue,)).fetchone()
@@ -69,7 +69,7 @@ _COUNTED = ((State.DELAYED, "count_timed"), (State.ACTIVE, "count_held"), (State
 
 
 def queues(tx: Transaction) -> list[str]:
-    """Each name once, by skipping from one to the next."""
+    """Return each name once, by skipping from one to the next."""
     return sorted({*_with_records(tx.db), *(queue for (queue,) in tx.db.execute(SQL["paused"]))})
 
 
@@ -88,7 +88,7 @@ def pause(tx: Transaction, queue: str) -> float:
 
 
 def resume(tx: Transaction, queue: str) -> float:
-    """Note that it does again."""
+    """Note that the queue hands out jobs again."""
     tx.db.execute(SQL["resume"], (queue,))
     tx.notify(Hint.PAUSED | Hint.READY, queue)
     return tx.now
@@ -100,7 +100,7 @@ def is_queue_paused(tx: Transaction, queue: str) -> bool:
 
 
 def workers(tx: Transaction) -> list[Presence]:
-    """Those whose last renewal is not older than their lease."""
+    """Return the workers whose last renewal is not older than their lease."""
     return [
         Presence(worker=worker, name=name, host=host, slots=slots, lease=lease, leaving=bool(leaving))
         for worker, name, host, slots, lease, leaving in tx.db.execute(SQL["workers"], (tx.now,))
@@ -108,7 +108,7 @@ def workers(tx: Transaction) -> list[Presence]:
 
 
 def remove(tx: Transaction, queue: str, ids: Sequence[str]) -> list[bool]:
-    """Drop records that nobody holds."""
+    """Drop records that no worker holds."""
     return [_remove(tx, queue, id) for id in ids]
 
 
@@ -135,7 +135,7 @@ def prune(tx: Transaction, limits: Retention, batch: int) -> int:
 
 
 def _count_over(db: sqlite3.Connection, queue: str, states: frozenset[State], most: int) -> int:
-    """How many too many there are.  Counted only if the file could have so many records at all."""
+    """Return how many jobs there are above *most*.  Count only if the file could have so many records at all."""
     (span,) = db.execute(SQL["span"]).fetchone()
     if span is None or span <= most:
         return 0

@@ -1,4 +1,4 @@
-"""Rows to jobs and back.  No SQL and no connection here: the names of the columns, and what each holds."""
+"""Turns rows into jobs and back.  No SQL and no connection here: the names of the columns, and what each holds."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _STATES: Final = {state.value: state for state in State}
 _TEXT: Final = {state: state.value for state in State}
 _SHELVES: Final = {state: state.shelf.value for state in State}
 
-#: What a record whose state can't be read is shown as: something that lies on the same shelf.
+#: The state that is shown for a record whose state can't be read: one of the same shelf.
 _STAND_IN: Final = {
     Shelf.READY.value: State.WAITING,
     Shelf.TIMED.value: State.DELAYED,
@@ -67,23 +67,23 @@ Row = Sequence[Any]
 
 
 def job_row(job: Job) -> Row:
-    """The row of `jobs` that keeps *job*: its columns, then its shelf."""
+    """Return the row of `jobs` that keeps *job*: its columns, then its shelf."""
     state = job.state
     return (_TEXT[state], pack_progress(job.progress), *_pick(job.__dict__), _SHELVES[state])
 
 
 def body_row(job: Job) -> Row:
-    """The row of `bodies` that keeps what never changes."""
+    """Return the row of `bodies` that keeps what never changes."""
     return (job.seq, job.payload, wire.pack(job))
 
 
 def pack_progress(progress: Any) -> bytes | None:
-    """Progress as its column holds it."""
+    """Encode progress as its column holds it."""
     return None if progress is None else _encode(progress)
 
 
 def read_job(row: Row) -> Job:
-    """The job of one RECORD; what can't be read has its default, and ``unreadable`` says why."""
+    """Return the job of one RECORD; what can't be read has its default, and ``unreadable`` says why."""
     job: Job = object.__new__(Job)
     fields = job.__dict__
     fields.update(_DEFAULTS, metadata={}, extra={})
@@ -95,7 +95,7 @@ def read_job(row: Row) -> Job:
 
 
 def _complete(fields: dict[str, Any], options: bytes | None, shelf: str) -> Iterable[str]:
-    """Decode in place what is encoded, and say what could not be."""
+    """Decode the encoded fields in place, and yield why a field could not be read."""
     state = _STATES.get(fields["state"])
     if state is None:
         yield f"unknown state {fields['state']!r}"
@@ -118,7 +118,7 @@ def _complete(fields: dict[str, Any], options: bytes | None, shelf: str) -> Iter
 
 
 def changed_columns(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], list[Any]]:
-    """Which columns a change sets, and to what.  A new state brings its shelf."""
+    """Return the columns that a change sets, and their values.  A new state sets its shelf, too."""
     names, values = [], []
     for name, value in fields.items():
         if name == "state":
@@ -135,6 +135,6 @@ def changed_columns(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], list[An
 
 
 def states_by_count(rows: Iterable[tuple[str, int]], shelf: Shelf) -> Iterable[tuple[State, int]]:
-    """Counts by state, as `read_job` would show the states."""
+    """Yield counts by state, as `read_job` would show the states."""
     for state, count in rows:
         yield _STATES.get(state, _STAND_IN[shelf.value]), count

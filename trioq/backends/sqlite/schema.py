@@ -25,7 +25,7 @@ _LOG_LIMIT: Final = 64 * 2**20
 
 _RETRY: Final = 0.01
 
-#: RETURNING, STRICT, and JSON without a compile-time option.
+#: The oldest SQLite with RETURNING, STRICT, and JSON without a compile-time option.
 _OLDEST: Final = (3, 38)
 
 
@@ -40,21 +40,21 @@ LAYOUT: Final = migrations()[-1][0]
 
 
 def open_database(database: str, path: str, synchronous: str) -> sqlite3.Connection:
-    """A connection to a database of this layout.  *database* is a path or a ``file:`` URI, *path* is for messages.
+    """Open a connection to a database of this layout.  *database* is a path or a ``file:`` URI; messages show *path*.
 
-    What isn't trioq's, or is newer, stays untouched.  Any number of processes may create or migrate it at once.
+    A file that isn't trioq's, or is newer, stays untouched.  Any number of processes may create or migrate it at once.
     """
     if sqlite3.sqlite_version_info < _OLDEST:
         raise BackendError(f"SQLite {sqlite3.sqlite_version} is too old: trioq needs 3.38. Use a newer Python build")
     _require_folder(path)
     is_uri = database.startswith("file:")
-    # It has one user at a time, but what a run left open may be closed from the thread of the next.
+    # One thread uses it at a time, but what a run left open may be closed from the thread of the next run.
     db = sqlite3.connect(
         database, isolation_level=None, uri=is_uri, timeout=0, cached_statements=256, check_same_thread=False
     )
     try:
         deadline = time.monotonic() + PATIENCE
-        # Settings, too: some read the file.
+        # The settings are tried again, too: some read the file.
         for attempt in (partial(_prepare, db, path), partial(_set, db, synchronous)):
             patiently(attempt, lambda: time.monotonic() < deadline, _RETRY)
     except BaseException:
@@ -64,7 +64,7 @@ def open_database(database: str, path: str, synchronous: str) -> sqlite3.Connect
 
 
 def patiently(attempt: Callable[[], None], go_on: Callable[[], bool], pause: float) -> None:
-    """Try until no other process is in the way, for as long as *go_on* says so."""
+    """Try until no other process holds the lock, for as long as *go_on* says so."""
     while True:
         try:
             return attempt()
@@ -88,7 +88,7 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
         db.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
         if found == LAYOUT and is_busy(error):
-            return  # somebody writes all the time, so it can be written; and there is nothing to make
+            return  # another process writes all the time, so it can be written; and there is nothing to make
         raise
     try:
         found = _layout_of(db, path)  # again: another process may have been quicker
@@ -96,7 +96,7 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
             if number > found:
                 for statement in _split(script):
                     db.execute(statement)
-        # Also where nothing was missing: it is how a read-only file shows itself, for BEGIN doesn't.
+        # Also where nothing was missing: a read-only file fails here, and not at BEGIN.
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {LAYOUT}")
         db.execute("COMMIT" if found < LAYOUT else "ROLLBACK")
@@ -122,19 +122,19 @@ def _set(db: sqlite3.Connection, synchronous: str) -> None:
 
 
 def _layout_of(db: sqlite3.Connection, path: str) -> int:
-    """The number of the file's layout, 0 for an empty one."""
+    """Return the number of the file's layout; 0 for an empty file."""
     (owner,) = db.execute("PRAGMA application_id").fetchone()
     (found,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if owner != APPLICATION_ID and (owner or tables):
-        raise NotATrioqDatabase(path, "it is somebody else's: it has no mark of trioq's")
+        raise NotATrioqDatabase(path, "it belongs to another program: it has no mark of trioq's")
     if found > LAYOUT:
         raise SchemaTooNew(path, found, LAYOUT)
     return int(found)
 
 
 def _split(script: str) -> Iterator[str]:
-    """The statements of a script, one by one: ``executescript`` would commit between them."""
+    """Yield the statements of a script, one by one: ``executescript`` would commit between them."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -1,4 +1,4 @@
-"""Between Trio's tasks and the connection: a thread that owns it, or, inline, the loop itself.  Knows no jobs."""
+"""Runs requests on the connection: in a thread that owns it, or, inline, on the event loop.  Knows no jobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Notify = Callable[[QueueHints], None]
 
 
 class Inline:
-    """Every request at once, on the loop: for virtual time, where a thread would let the clock run away."""
+    """Runs every request at once, on the event loop: for virtual time, which would run away while a thread works."""
 
     def __init__(self, opening: Callable[[], GroupCommit], notify: Notify, backend: object) -> None:
         self._opening = opening
@@ -42,7 +42,7 @@ class Inline:
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the connection, from wherever."""
+        """Close the connection; can be called from anywhere."""
         if self._commit is not None:
             self._commit.close()
             self._commit = None
@@ -66,9 +66,9 @@ class Inline:
 
 
 class ConnectionThread:
-    """A daemon thread that owns the connection.  Whatever waits when it is free goes into one transaction.
+    """Owns the connection in a daemon thread.  All requests that wait when it is free go into one transaction.
 
-    It catches everything, and ends when it is told to, or when the ``trio.run`` that it works for is over.
+    It catches every error, and ends when it is told to, or when the ``trio.run`` that it works for is over.
     """
 
     def __init__(self, opening: Callable[[], GroupCommit], notify: Notify, backend: object) -> None:
@@ -79,7 +79,7 @@ class ConnectionThread:
         self._inbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._commit: GroupCommit | None = None
         self._stopping = False
-        self._last_seen = False  #: the thread has read its inbox to the end
+        self._last_seen = False  #: whether the thread has read its inbox to the end
         self._ended = trio.Event()
         self._thread = threading.Thread(target=self._run, name=f"trioq {backend}", daemon=True)
 
@@ -98,19 +98,19 @@ class ConnectionThread:
         await self._ended.wait()
 
     def abandon(self) -> None:
-        """Tell the thread to end, from wherever, and don't wait for it."""
+        """Tell the thread to end, and don't wait for it; can be called from anywhere."""
         self._stopping = True
         if self._commit is not None:
             self._commit.hurry = True
         self._inbox.put(None)
 
     async def read(self, work: Work) -> Any:
-        """Do work that only reads.  Cancelled at once: nobody misses what it would have read."""
+        """Do work that only reads.  A cancelled caller leaves at once: no caller needs the answer any more."""
         await trio.lowlevel.checkpoint_if_cancelled()
         return await self._ask(Request(work, writes=False))
 
     async def write(self, work: Work, patience: float) -> Any:
-        """Do work that writes.  Once it has begun, its outcome is waited for, *patience* seconds at most."""
+        """Do work that writes.  Once it has begun, its outcome is awaited, *patience* seconds at most."""
         await trio.lowlevel.checkpoint_if_cancelled()
         request = Request(work, writes=True, patience=patience)
         with trio.move_on_after(patience) as waiting:
@@ -121,7 +121,7 @@ class ConnectionThread:
                     raise
             waiting.shield = True
             return await self._answer_to(request)
-        if request.served and not request.withdrawn:  # in time: it was the loop that did not come to it
+        if request.served and not request.withdrawn:  # in time: only the event loop was late
             return request.answer()
         outcome = "nothing was written" if request.withdrawn else "whether the write was stored is unknown"
         raise BackendUnavailable(f"no answer within {patience:g} s: {outcome}")
@@ -133,7 +133,7 @@ class ConnectionThread:
         return await self._answer_to(request)
 
     async def _answer_to(self, request: Request) -> Any:
-        """What comes of it.  Whoever is cancelled withdraws it, so that it never happens, unless it has begun."""
+        """Wait for the answer.  A cancelled caller withdraws the request, so that it never begins, unless it has."""
 
         def leave(_: object) -> trio.lowlevel.Abort:
             request.waiter = None
@@ -167,7 +167,7 @@ class ConnectionThread:
         self._to_loop(self._ended.set)
 
     def _gather(self, waiting: list[Request]) -> bool:
-        """Add what is there; wait only while there is nothing.  False at the end."""
+        """Add the requests of the inbox; wait only while there is none.  Return False at the end."""
         with suppress(queue.Empty):
             while not self._last_seen and len(waiting) < _GROUP:
                 request = self._inbox.get(block=not waiting)
@@ -178,14 +178,14 @@ class ConnectionThread:
         return bool(waiting)
 
     def _to_loop(self, call: Callable[[], object]) -> bool:
-        """Do it on the loop, if there still is one."""
+        """Have the event loop make this call, and say whether there still is a loop."""
         try:
             self._token.run_sync_soon(call)
         except trio.RunFinishedError:
             return False
         return True
 
-    # -- on the loop --
+    # -- on the event loop --
 
     def _answer(self, requests: Sequence[Request], queue_hints: QueueHints) -> None:
         self._notify(queue_hints)

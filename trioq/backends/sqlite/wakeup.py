@@ -1,4 +1,4 @@
-"""Hearing the doorbell file: inotify where the system has it, a poll elsewhere.  What has rung, ``bells`` knows."""
+"""Watches the wake file, by inotify or else by polling.  Which hints came, ``hint_counters`` knows."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _log: Final = logging.getLogger("trioq.sqlite")
 _IN_ATTRIB: Final = 0x4
 _IN_MODIFY: Final = 0x2
 
-#: The shortest and the longest wait between two looks, in seconds.
+#: The shortest and the longest wait between two polls, in seconds.
 _QUICK: Final = 0.05
 _SLOW: Final = 0.25
 
-#: After a look, the next one waits so long.
+#: Seconds to wait after the counters were read.
 _REST: Final = 0.005
 
 
 class FileWatcher(Protocol):
-    """Hears that another process may have rung."""
+    """Notices that another process may have sent hints."""
 
     async def listen(self) -> None:
-        """Return when there may be news."""
+        """Return when there may be new hints."""
 
     def heard(self, new_hints: bool) -> None:
-        """Whether there were any."""
+        """Learn whether there were any."""
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop watching."""
 
 
 class Inotify:
-    """Linux tells of each touch of the file, within a millisecond and at no cost while nothing happens."""
+    """Lets Linux report each touch of the file, within a millisecond and at no cost while nothing happens."""
 
     def __init__(self, path: str) -> None:
         if sys.platform != "linux":
@@ -64,10 +64,10 @@ class Inotify:
         self._watch()
 
     def heard(self, new_hints: bool) -> None:
-        """The next touch is told all the same."""
+        """Do nothing: Linux reports the next touch in any case."""
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop watching."""
         os.close(self._fd)
 
     def _watch(self) -> None:
@@ -84,7 +84,7 @@ class Inotify:
 
 
 class Polling:
-    """A look now and then: more often while there are news."""
+    """Returns now and then: more often while hints come."""
 
     def __init__(self) -> None:
         self._wait = _QUICK
@@ -94,15 +94,15 @@ class Polling:
         await trio.sleep(self._wait)
 
     def heard(self, new_hints: bool) -> None:
-        """Look again soon after news, and less and less often without."""
+        """Return soon again after new hints, and less and less often without."""
         self._wait = _QUICK if new_hints else min(_SLOW, self._wait * 1.25)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: it holds no resource."""
 
 
 def best_watcher(path: str) -> FileWatcher:
-    """Inotify, or polling where the system has none or no more of it."""
+    """Return an `Inotify`, or a `Polling` where the system has no inotify or no more of it."""
     try:
         return Inotify(path)
     except OSError:
@@ -110,9 +110,9 @@ def best_watcher(path: str) -> FileWatcher:
 
 
 class Listener:
-    """Looks for news whenever the doorbell has rung, for as long as somebody watches.
+    """Reads new hints whenever the wake file is touched, for as long as there are watchers.
 
-    A Trio system task: watchers come and go in any order, so that no nursery of theirs could hold it.
+    It runs in a Trio system task: watchers come and go in any order, so no watcher's nursery could hold it.
     """
 
     def __init__(
@@ -123,13 +123,13 @@ class Listener:
     ) -> None:
         self._make_watcher = make_watcher
         self._look = look
-        self._on_failure = on_failure  #: what to do when a look failed: then anything may have happened
+        self._on_failure = on_failure  #: called when hints could not be read: then anything may have happened
         self._watchers = 0
         self._scope: trio.CancelScope | None = None
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Nothing that is committed from now on is missed; what was before can be read."""
+        """Listen while the block runs: no later commit is missed, and earlier ones can be read."""
         self._watchers += 1
         try:
             if self._scope is None:
@@ -143,7 +143,7 @@ class Listener:
                 self.stop()
 
     def stop(self) -> None:
-        """Hear no more."""
+        """Stop listening."""
         if self._scope is not None:
             self._scope.cancel()
             self._scope = None
@@ -153,7 +153,7 @@ class Listener:
             while True:
                 try:
                     await self._follow(watcher)
-                except Exception as error:  # a system task must not end in one
+                except Exception as error:  # a system task must not end in an error
                     _log.warning("no file notification any more (%s): looking for news now and then", error)
                 finally:
                     watcher.close()
@@ -167,5 +167,5 @@ class Listener:
             except TrioqError as error:
                 _log.debug("could not look for news: %s", error)
                 self._on_failure()
-            # A busy process hears itself at each commit: it needs no look after each.
+            # A busy process is woken by each of its own commits, and need not read the counters after each.
             await trio.sleep(_REST)

@@ -1,4 +1,4 @@
-"""The verbs that move jobs, as work inside a transaction: insert, claim, settle, renew.  No Trio, no commit."""
+"""The write verbs, as work inside a transaction: insert, claim, settle, renew.  No Trio, no commit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .rows import body_row, changed_columns, job_row, pack_progress, read_job
 
 
 def as_json(values: Sequence[Any]) -> str:
-    """A list as one bound value: a single statement for all that is in it."""
+    """Encode a list as one bound value, so that a single statement serves all its items."""
     return msgspec.json.encode(values).decode()
 
 
@@ -28,7 +28,7 @@ def as_json(values: Sequence[Any]) -> str:
 
 
 def insert(tx: Transaction, jobs: Sequence[Job]) -> Inserted:
-    """Add jobs; those whose id or key is taken answer with the job that has it."""
+    """Add jobs; for those whose id or key is taken, return the job that has it."""
     last = tx.db.execute(SQL["last_seq"]).fetchone()
     before = last[0] if last else 0
     stamped = [stamp(job, seq, tx.now) for seq, job in enumerate(jobs, before + 1)]
@@ -46,7 +46,7 @@ def insert(tx: Transaction, jobs: Sequence[Job]) -> Inserted:
 
 
 def _known(tx: Transaction, job: Job) -> Job:
-    """The job that has the id, or else the unique key: as it was when *job* came, so nothing later in its batch."""
+    """Return the job that has the id, or else the unique key; never one that comes later in the batch than *job*."""
     row = tx.db.execute(SQL["by_id"], (job.queue, job.id)).fetchone()
     known = read_job(row) if row else None
     if known is not None and known.seq < job.seq:
@@ -82,7 +82,7 @@ def claim(tx: Transaction, queues: Sequence[str], limit: int, worker: str, lease
 
 
 def _claimed(job: Job, worker: str, until: float, now: float) -> Job:
-    """The Claim step, spelled out: what SQL["lease"] has stored.  Conformance compares it with the pure one."""
+    """Do the Claim step as SQL["lease"] has stored it.  The conformance checks compare it with the pure step."""
     return job.having(
         {
             "state": State.ACTIVE,
@@ -96,7 +96,7 @@ def _claimed(job: Job, worker: str, until: float, now: float) -> Job:
 
 
 def _promote(tx: Transaction, queues: Sequence[str]) -> float | None:
-    """Let due jobs join the ready ones; says when the next comes due."""
+    """Make due jobs ready, and return when the next comes due."""
     left, due = PROMOTIONS, []
     for queue in queues:
         (at,) = tx.db.execute(SQL["next_due"], (queue,)).fetchone()
@@ -120,7 +120,7 @@ def _last_life(tx: Transaction, queues: Sequence[str]) -> list[tuple[object, ...
 
 
 class _NotStored(Exception):
-    """Part of a change that is stored as a whole can't be: undo the rest."""
+    """A part of a composite change can't be stored: undo the other parts."""
 
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
@@ -135,7 +135,7 @@ def settle(tx: Transaction, changes: Sequence[Change]) -> Settled:
 
 
 def _all_but_result(change: Change) -> object:
-    """What a run that returned has in common with others of its batch; any other change equals none."""
+    """Return a key that changes share where runs returned and only the results differ; any other change equals none."""
     alone = change.also or change.inserts or change.lease_until is not None
     if alone or not isinstance(change.fields.get("result"), bytes):
         return object()
@@ -143,7 +143,7 @@ def _all_but_result(change: Change) -> object:
 
 
 def _settle_alike(tx: Transaction, changes: Sequence[Change]) -> Sequence[Verdict]:
-    """One statement for all; if it misses any, one for each: what is stored by then answers stored."""
+    """Store all in one statement; if it misses any, use one for each: what is stored by then answers stored."""
     jobs = len({change.seq for change in changes})  # of two changes of one job, the first is to win
     if jobs == len(changes) > 1 and _swap_alike(tx, changes) == jobs:
         return [Verdict.STORED] * jobs
@@ -151,7 +151,7 @@ def _settle_alike(tx: Transaction, changes: Sequence[Change]) -> Sequence[Verdic
 
 
 def _swap_alike(tx: Transaction, changes: Sequence[Change]) -> int:
-    """Store steps that set the same but for the results, and say how many were stored."""
+    """Store steps that differ only in their results, and return how many were stored."""
     first = changes[0]
     columns, values = changed_columns({name: value for name, value in first.fields.items() if name != "result"})
     results = [change.fields["result"] for change in changes]
@@ -198,7 +198,7 @@ def _settle_whole(tx: Transaction, change: Change) -> None:
 
 
 def _swap(tx: Transaction, change: Change) -> tuple[Verdict, bool]:
-    """Store one step: the verdict, and whether it had been stored before."""
+    """Store one step; return the verdict, and whether it had been stored before."""
     columns, values = changed_columns(change.fields)
     was_held = change.state is State.CANCELLED and tx.db.execute(SQL["shelf"], (change.seq,)).fetchone() == ("held",)
     compared = [change.seq, change.queue, change.id, change.version]
@@ -215,7 +215,7 @@ def _swap(tx: Transaction, change: Change) -> tuple[Verdict, bool]:
     if swapped:
         tx.notify(_hint(change.state, was_held), change.queue)
         return Verdict.STORED, False
-    # Of the columns that were set, a claim may have moved the shelf since, which is no step: the job came due.
+    # The shelf is not compared: when the job came due, a claim may have changed it, which is no step.
     kept = {column: value for column, value in zip(columns, values, strict=True) if column != "shelf"}
     row = tx.db.execute(queries.stored(tuple(kept)), compared[:3]).fetchone()
     repeated = row == tuple(kept.values())
@@ -232,7 +232,7 @@ def _hint(state: State, was_held: bool) -> Hint:
 
 
 def renew(tx: Transaction, worker: Presence, leases: Sequence[Lease]) -> Renewed:
-    """Extend leases, note the worker's presence, and name what is lost and what was not listed."""
+    """Extend leases, note the worker's presence, and return the lost leases and those that were not listed."""
     until = tx.now + worker.lease
     tx.db.execute(
         SQL["presence"],

@@ -1,1 +1,1 @@
-"""What psycopg needs of Trio: a lock for its connections, and its generators driven.  No job and no SQL here."""
+"""What psycopg needs of Trio: a lock for connections, and a driver of generators.  No job and no SQL here."""

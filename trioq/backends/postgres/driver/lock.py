@@ -1,4 +1,4 @@
-"""Where tasks wait for their turn on a connection, and which of them are not to be cut short.  No psycopg here."""
+"""The lock of a connection, and which tasks are not interrupted when cancelled.  No psycopg here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import trio
 
 @attrs.define
 class _Uncut:
-    """What of a task's waiting isn't cut short."""
+    """Which waits of a task cancellation does not interrupt: for the lock, or for an answer."""
 
     turn: bool
     answer: bool
@@ -21,10 +21,10 @@ class _Uncut:
 
 
 class ConnectionLock:
-    """Used as psycopg uses its lock; it also knows who isn't to be cut short."""
+    """The lock that psycopg uses; it also knows which tasks must not be interrupted."""
 
     def __init__(self) -> None:
-        self._turn = trio.Semaphore(1)  # a Lock wouldn't be released by whoever closes a forgotten generator
+        self._turn = trio.Semaphore(1)  # another task may close a forgotten generator, and can't release a Lock
         self._asks: trio.lowlevel.Task | None = None
         self._uncut: dict[trio.lowlevel.Task, _Uncut] = {}
 
@@ -41,11 +41,11 @@ class ConnectionLock:
         else:
             with trio.CancelScope(shield=uncut.turn):
                 await self._acquire()
-            uncut.turn = True  # it has begun: from now on it goes through with it
+            uncut.turn = True  # the block has begun: from now on it waits for the lock in any case
         self._asks = task
 
     async def _acquire(self) -> None:
-        """No checkpoint where nobody is in the way: the question that follows is one."""
+        """Take the lock, without a checkpoint where it is free: the query that follows is one."""
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
             self._turn.acquire_nowait()
@@ -58,9 +58,10 @@ class ConnectionLock:
 
     @contextmanager
     def uncut(self, *, turn: bool = True, answer: bool = True) -> Iterator[None]:
-        """Inside, this task waits for its turn, and for what becomes of that which it asks, also when cancelled.
+        """Inside, a cancelled task still waits for the lock, and for the answers to its queries.
 
-        Without *turn*, it can be cancelled until its first one.  Without *answer*, while it waits for an answer.
+        Without *turn*, it can be cancelled until it first has the lock.  Without *answer*, it can be cancelled while
+        it waits for an answer.
         """
         task = trio.lowlevel.current_task()
         before = self._uncut.get(task)
@@ -75,6 +76,6 @@ class ConnectionLock:
 
     @property
     def answer_is_uncut(self) -> bool:
-        """Whether this task hears what becomes of that which it has asked, also when cancelled."""
+        """Whether this task waits for the answer to its query also when cancelled."""
         uncut = self._uncut.get(trio.lowlevel.current_task())
         return uncut is not None and uncut.answer

@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 
 async def drive(steps: PQGen[T], socket: int, ready: int | None = None) -> T:
-    """What comes of these steps, on a socket that stays the same.  Cancelled, it can be driven again, from *ready* 0.
+    """Run a generator to its end on one socket, and return its result.
 
-    A checkpoint, also where there is nothing to wait for.
+    If cancelled, it can be driven on, from *ready* 0.  A checkpoint, also where there is nothing to wait for.
     """
     try:
         wanted = steps.send(ready)  # type: ignore[arg-type]  # to begin is to send None
@@ -32,7 +32,7 @@ async def drive(steps: PQGen[T], socket: int, ready: int | None = None) -> T:
 
 
 async def drive_connecting(steps: PQGenConn[T]) -> T:
-    """The same for steps that say on which socket they wait."""
+    """Like `drive`, for a generator that says on which socket it waits."""
     try:
         socket, wanted = next(steps)
         while True:
@@ -42,7 +42,7 @@ async def drive_connecting(steps: PQGenConn[T]) -> T:
 
 
 async def _ready(socket: int, wanted: Wait) -> int:
-    """What the socket is ready for, once it is for some of what is wanted."""
+    """Wait until the socket is ready for some of *wanted*, and return for what."""
     if wanted == Wait.R:
         await trio.lowlevel.wait_readable(socket)
         return Ready.R
@@ -57,17 +57,17 @@ async def _ready(socket: int, wanted: Wait) -> int:
 
 
 def poll(socket: int, wanted: Wait) -> int:
-    """What of it the socket is ready for, now."""
+    """Return for what of *wanted* the socket is ready now."""
     asked = select.poll()
     asked.register(socket, (select.POLLIN if wanted & Wait.R else 0) | (select.POLLOUT if wanted & Wait.W else 0))
     ready = 0
-    for _, events in asked.poll(0):  # its end is there to be read
+    for _, events in asked.poll(0):  # the end of the stream can be read, too
         ready |= (Ready.W if events & select.POLLOUT else 0) | (Ready.R if events & ~select.POLLOUT else 0)
     return ready
 
 
 async def _either(socket: int) -> int:
-    """Wait until it can be read or written."""
+    """Wait until the socket can be read or written, and return which."""
     ready = 0
 
     @trio.lowlevel.enable_ki_protection
@@ -82,7 +82,7 @@ async def _either(socket: int) -> int:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait, trio.lowlevel.wait_readable, Ready.R)
             nursery.start_soon(wait, trio.lowlevel.wait_writable, Ready.W)
-    except BaseExceptionGroup as group:  # who waits is to see what it would have seen without a nursery
+    except BaseExceptionGroup as group:  # the caller sees what it would have seen without a nursery
         raise (group.subgroup(KeyboardInterrupt) or group).exceptions[0] from None
     if not ready:
         raise trio.ClosedResourceError

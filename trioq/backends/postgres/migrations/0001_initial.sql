@@ -1,5 +1,5 @@
 -- Layout 1.  `shelf` is physical: a delayed job that has come due is on 'ready' while its state still says 'delayed'.
--- The checks speak of shelves only, so that a new state needs no new layout.  It runs in one transaction, in its schema.
+-- The checks speak of shelves only, so a new state needs no new layout.  It runs in one transaction, in its schema.
 
 -- Which migrations have been applied: the mark of trioq, too.
 CREATE TABLE trioq_migrations (
@@ -40,8 +40,8 @@ CREATE TABLE jobs (
     result        bytea,
     error         bytea,
     cancel_reason bytea,
-    -- A claim and a settle each add an entry for the same job, beside that of its insert: the pages of this index and of
-    -- the ids leave room for three, or each page would be searched for what can be thrown out, and split all the same.
+    -- A claim and a settle each add an entry for the same job, beside that of its insert.  The pages of this index and
+    -- of the ids leave room for three.  Else each page would be searched for dead entries, and split all the same.
     CONSTRAINT jobs_seq PRIMARY KEY (queue, seq) WITH (fillfactor = 30),
     CONSTRAINT jobs_shelf CHECK (shelf IN ('ready', 'timed', 'held', 'parked', 'final')),
     CONSTRAINT jobs_leased CHECK ((shelf = 'held') = (lease_until IS NOT NULL)),
@@ -54,12 +54,12 @@ CREATE TABLE jobs (
     autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_threshold = 1000,
     autovacuum_analyze_scale_factor = 0.05,
-    -- To give the end of the file back would lock everybody out, and the next jobs need it again.
+    -- To give the end of the file back would lock all sessions out, and the next jobs need it again.
     vacuum_truncate = false
 );
 ALTER SEQUENCE seqs OWNED BY jobs.seq;
 
--- What is large lies beside the row, as it is: to compress it would cost the server more than the disk is worth.
+-- Large values lie beside the row, as they are: to compress them would cost the server more than the disk is worth.
 ALTER TABLE jobs ALTER COLUMN payload SET STORAGE EXTERNAL, ALTER COLUMN result SET STORAGE EXTERNAL;
 
 -- An id is unique in its queue.
@@ -77,10 +77,10 @@ CREATE INDEX jobs_last_life ON jobs (queue, priority, run_at, seq) WHERE shelf =
 -- What comes due next.
 CREATE INDEX jobs_timed ON jobs (queue, run_at, seq) WHERE shelf = 'timed';
 
--- The leases of one worker, and all there are: without the time, which each renewal moves.
+-- The leases of one worker, and all there are: without the time, which each renewal changes.
 CREATE INDEX jobs_held ON jobs (worker, queue) WHERE shelf = 'held';
 
--- Jobs that nobody has claimed and whose time to live runs out.
+-- Jobs that no worker has claimed and whose time to live runs out.
 CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL AND shelf IN ('ready', 'timed');
 
 -- Jobs that wait for something other than time: to count them.
@@ -94,7 +94,7 @@ CREATE TABLE paused (
     queue text COLLATE "C" PRIMARY KEY
 );
 
--- Who renews: a row for each start of a worker.
+-- The workers that renew: a row for each start of a worker.
 CREATE TABLE workers (
     worker  text    COLLATE "C" PRIMARY KEY,
     name    text    NOT NULL,

@@ -1,7 +1,7 @@
--- New jobs, and the seqs that are theirs.  It follows `records`.
+-- New jobs and their seqs.  It follows `records`.
 
--- The last seq before so many new ones.  It is never behind the server's clock, so that neither FLUSHALL nor a restart
--- that lost the tail brings a seq back, and a change that was made before it matches no job that came after it.
+-- Reserve so many seqs; return the last one before them.  It is never behind the server's clock, so neither FLUSHALL
+-- nor a restart that lost the tail brings a seq back.  So a change from before that matches no job that came after it.
 local function reserve(how_many)
   local seconds, micros = server_time()
   local before = math.max(tonumber(redis.call('GET', GLOBAL .. 'seq') or 0), seconds * 1000000 + micros)
@@ -41,6 +41,6 @@ local function add(new, number)
   shelve(job)
   keep_key(job)
   count(job.base, job.state, 1)
-  ring(job.base, READY)
+  notify(job.base, READY)
   grown[job.base] = true
 end

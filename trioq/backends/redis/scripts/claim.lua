@@ -16,7 +16,7 @@ for i, base in ipairs(KEYS) do
   end
 end
 
--- Let due jobs join the ready ones, earliest first.  Their state stays, so their version does, too.
+-- Make due jobs ready, earliest first.  Their state stays, so their version does, too.
 local function promote(base, most)
   local due = redis.call('ZRANGEBYSCORE', base .. 'timed', '-inf', moment, 'LIMIT', 0, most)
   for _, name in ipairs(due) do
@@ -75,18 +75,18 @@ for _, index in ipairs(open) do
   if due and (not next_due or due < next_due) then next_due = due end
 end
 
-local function poisoned()
+local function find_last_life()
   for _, index in ipairs(open) do
     if redis.call('EXISTS', KEYS[index] .. 'alone') == 1 then return index end
   end
 end
 
-local claimed, frail = {}, poisoned()
-if frail and idle and limit > 0 then
-  lease_from(frail, 'alone', 1, claimed)
-  frail = poisoned()
+local claimed, waits = {}, find_last_life()
+if waits and idle and limit > 0 then
+  lease_from(waits, 'alone', 1, claimed)
+  waits = find_last_life()
 else
   for _, index in ipairs(open) do lease_from(index, 'ready', limit - #claimed, claimed) end
 end
 write_counts()
-return reply({moment, claimed, next_due and text(next_due) or '', paused, frail and 1 or 0})
+return reply({moment, claimed, next_due and text(next_due) or '', paused, waits and 1 or 0})

@@ -1,10 +1,10 @@
 -- What a script puts off to its end: moves in the indexes, counts, and hints.  It follows `prelude`.
 
 local leaving, entering = {}, {}  -- key -> elements, and the command that moves them
-local knowing = {}  -- the same, of `live` and `past`: what is known is on its shelf, should a script break off
+local knowing = {}  -- the same, of `live` and `past`: a job that they know is on its shelf, if a script breaks off
 
--- Move in an index once all is decided: one command for many jobs.  What leaves, leaves first, so whoever moves one job
--- twice says `move_now` in between.
+-- Move in an index once all is decided: one command for many jobs.  All removals come first, so a script that moves one
+-- job twice calls `move_now` in between.
 local function later(moves, command, key, element, name)
   local elements = moves[key]
   if not elements then
@@ -39,10 +39,10 @@ local function write_counts()
   end
 end
 
-local rung = {}  -- base -> hints
+local queue_hints = {}  -- base -> hints
 
-local function ring(base, hint)
-  rung[base] = bit.bor(rung[base] or 0, hint)
+local function notify(base, hint)
+  queue_hints[base] = bit.bor(queue_hints[base] or 0, hint)
 end
 
 local grown = {}  -- bases that got a job, or may have lost their last one
@@ -58,24 +58,24 @@ local function list_queue(base)
   end
 end
 
--- A hint that can't be published is none: the write is done, and nobody needs hints.
+-- A hint that can't be published is dropped: the write is done, and hints only make it faster.
 local function publish(channel, hint)
   if hint ~= 0 then redis.pcall('PUBLISH', channel, hint .. ' ' .. ARGV[3]) end
 end
 
--- Move in the indexes, write the counts, list the queues and publish the hints; answers those of each queue that was
--- asked for.
+-- Move in the indexes, write the counts, list the queues and publish the hints; return the hints of each queue of the
+-- request.
 local function finish()
   move_now()
   write_counts()
   for base in pairs(grown) do list_queue(base) end
   local hints = {}
   for i, base in ipairs(KEYS) do
-    hints[i] = rung[base] or 0
-    if rung[base] then
-      publish(base .. 'hints', bit.band(rung[base], bit.bnot(FINISHED)))
-      publish(base .. 'ends', bit.band(rung[base], FINISHED))
-      rung[base] = nil
+    hints[i] = queue_hints[base] or 0
+    if queue_hints[base] then
+      publish(base .. 'hints', bit.band(queue_hints[base], bit.bnot(FINISHED)))
+      publish(base .. 'ends', bit.band(queue_hints[base], FINISHED))
+      queue_hints[base] = nil
     end
   end
   return hints

@@ -1,6 +1,6 @@
 -- The matching jobs of a queue among the next records after a cursor, by seq.  Where only live states are wanted it
--- looks at no finished job, and the other way round.
--- Arguments: cursor, limit, how many records to look at, task or nothing, whether to look at live and at past jobs,
+-- reads no finished job, and the other way round.
+-- Arguments: cursor, limit, how many records to read, task or nothing, whether to read live and past jobs,
 -- the states.
 -- Reply: now, records, the next cursor or nothing.
 

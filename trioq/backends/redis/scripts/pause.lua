@@ -5,10 +5,10 @@
 local base, pauses = KEYS[1], take() == '1'
 if pauses then
   redis.call('SET', base .. 'paused', 1)
-  ring(base, PAUSED)
+  notify(base, PAUSED)
 else
   redis.call('DEL', base .. 'paused')
-  ring(base, bit.bor(PAUSED, READY))
+  notify(base, bit.bor(PAUSED, READY))
 end
 grown[base] = true
 return reply({moment, finish()})

@@ -1,11 +1,11 @@
 -- What every script begins with: the names of the keys, its arguments, and the time.  Four files follow, and then a
 -- verb: `ends` (what waits for the end), `records` (a job's record, and where it lies), `additions` (new jobs) and
 -- `steps` (a step over a record).
--- A script gets the paragraphs of them that give it a name it uses: whatever else one did would not be done.
+-- A script gets the paragraphs of them that define a name it uses: anything else in a paragraph would not be done.
 --
--- All keys of a store begin with its prefix in braces, "{trioq}:", and so lie in one slot of a cluster: a change may
--- span queues, and a seq is the store's.  Those of a queue go on with its name, "{trioq}:emails:", in which a colon is
--- written %3A:
+-- All keys of a store begin with its prefix in braces, "{trioq}:", and so lie in one slot of a cluster.  They must: a
+-- change may span queues, and a seq is the store's.  Those of a queue go on with its name, "{trioq}:emails:", in which
+-- a colon is written %3A:
 --   job:ID      a hash for each job; a field that has its default is absent, times are written with 17 digits
 --   ready       jobs to claim, all scored 0: their order is in their names (see `rank`)
 --   alone       the same, of jobs on their last life
@@ -19,12 +19,12 @@
 -- and two channels: hints are published on `hints`, and on `ends` that jobs have ended.
 -- These belong to no queue:
 --   seq         the last seq;  layout  the number of this layout;  queues  those that have a record or are paused
---   workers     who has renewed, by when that lease ends;  presence  what each said of itself
+--   workers     those that have renewed, by when that lease ends;  presence  what each said of itself
 --
--- KEYS     what the keys of each queue that is asked for begin with
+-- KEYS     what the keys of each queue of the request begin with
 -- ARGV[1]  the store's now; empty: the server's clock
 -- ARGV[2]  what all keys begin with
--- ARGV[3]  who asks: it hears of its own hints in the reply, and passes over them when they are published
+-- ARGV[3]  the process that asks: its own hints are in the reply, and it ignores them when they are published
 -- ARGV[4]  the arguments of the verb, one after the other, packed into one string
 
 local GLOBAL = ARGV[2]
@@ -43,7 +43,7 @@ local function take(how_many)
   return unpack(arguments, first, at)
 end
 
--- Where so many words are: they are passed on as they are, so nobody makes a table of them.
+-- The first and the last place of so many arguments: they are passed on as they are, without a table.
 local function take_words(how_many)
   local first = at + 1
   at = at + how_many
@@ -77,7 +77,7 @@ if not now then
 end
 local moment = text(now)  -- as a field holds it
 
--- What a script answers, packed as its arguments are: a client reads one string faster than a tree of them.
+-- Pack the answer of a script as its arguments are: a client reads one string faster than a tree of them.
 local function reply(answer)
   return cmsgpack.pack(answer)
 end

@@ -4,8 +4,8 @@
 local FINAL = {ended = true, dead = true}
 local WAITS = {ready = true, alone = true, timed = true}
 
--- The fields of a job that a verb compares, and what the indexes call it; nothing where there is no such job.  What
--- matters only where a job waits is not read of one that does not and `ends`, or is dropped.
+-- The fields of a job that a verb compares, and its name in the indexes; nothing where there is no such job.  Where the
+-- job `ends`, or is dropped, fields that matter only while a job waits are read only if it does.
 local function read(base, id, ends)
   local key = base .. 'job:' .. id
   local seq, version, state, shelf, worker, lease_until, unique_key = unpack(
@@ -23,7 +23,7 @@ local function read(base, id, ends)
   return job
 end
 
--- The job with what it has a place for of these names and values.
+-- The job with those of these names and values that it has a place for.
 local function filled(job, words, first, last)
   for i = first, last, 2 do
     if job[words[i]] ~= nil then job[words[i]] = words[i + 1] end
@@ -42,8 +42,8 @@ end
 
 local added = {}  -- the keys of the jobs that this script has added
 
--- Whether there is such a job: its record is there, and the index knows it.  What a script left that broke off half-way
--- is none, and is dropped.
+-- Whether there is such a job: its record is there, and the index knows it.  A record that a broken-off script has left
+-- is no job, and is dropped.
 local function is_there(base, id)
   local key = base .. 'job:' .. id
   local seq = redis.call('HGET', key, 'seq')
@@ -71,7 +71,7 @@ local function holder(base, key)
   return redis.call('HGET', base .. 'keys', key) or nil
 end
 
--- The id of the live job that has a unique key.  One whose record was evicted has none.
+-- The id of the live job that has a unique key.  A job whose record was evicted has none.
 local function owner(base, key)
   local id = holder(base, key)
   return id and is_there(base, id) and id or nil

@@ -1,4 +1,4 @@
--- Drop records that nobody holds.
+-- Drop records that no worker holds.
 -- Arguments: the ids.
 -- Reply: for each whether it was dropped.
 

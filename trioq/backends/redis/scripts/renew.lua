@@ -1,4 +1,4 @@
--- Extend leases and save progress, note that the worker is there, and name what is lost and what was not listed.
+-- Extend leases and save progress, note the worker's presence, and return the lost leases and those not listed.
 -- Arguments: worker, lease, what the worker says of itself; the number of leases, and for each its queue, id, run and
 -- progress, which is empty where there is none.
 -- Reply: now, the losses as [which lease, why], the ids that were not listed of each queue.

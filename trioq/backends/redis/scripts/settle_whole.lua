@@ -3,7 +3,7 @@
 -- `take_step`), and each new job (see `take_new`).
 -- Reply: now, a verdict for each change, hints.
 
--- A draft is what the steps of one change see of those before them: an index can't take back what it knows.
+-- A draft is what the steps of one change see of those before them: an index can't undo an entry.
 
 local function see(drafted, base, id)
   local name = base .. id

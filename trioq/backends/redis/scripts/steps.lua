@@ -13,7 +13,7 @@ local function take_step()
   }
 end
 
--- Whether the record is what storing the step made: a repeated write is no stale one.
+-- Whether the record already holds the step: a repeated write is not stale.
 local function is_stored(step)
   local key = step.base .. 'job:' .. step.id
   local found = redis.call('HMGET', key, 'seq', 'version')
@@ -27,7 +27,7 @@ local function is_stored(step)
   return true
 end
 
--- Why the step can't be stored over this record, if so.  *owner* says whose a unique key is.
+-- Why the step can't be stored over this record, if so.  *owner* says which job has a unique key.
 local function refusal(step, job, owner)
   if not job or job.seq ~= step.seq or job.version ~= step.version then return STALE end
   if step.lease_until ~= '' and job.lease_until ~= step.lease_until then return STALE end
@@ -79,12 +79,12 @@ local function swap(step, job)
     count(step.base, state, -1)
     count(step.base, job.state, 1)
   end
-  ring(step.base, is_final and FINISHED or READY)
-  if shelf == 'held' and job.state == 'cancelled' then ring(step.base, CANCELLED) end
+  notify(step.base, is_final and FINISHED or READY)
+  if shelf == 'held' and job.state == 'cancelled' then notify(step.base, CANCELLED) end
 end
 
--- Settle so many changes; `settle_next` takes the next one, and answers its verdict.
--- One that breaks off must not leave the others half-stored: their records would be written, and on no shelf.
+-- Settle so many changes; `settle_next` takes the next one, and returns its verdict.
+-- A change that breaks off must not leave the others half-stored: their records would be written, and on no shelf.
 local function settle_all(settle_next)
   local verdicts, broken = {}, nil
   for i = 1, take_number() do

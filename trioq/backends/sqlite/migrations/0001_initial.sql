@@ -44,7 +44,7 @@ CREATE TABLE paused (
     queue TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
--- Who renews: a row for each start of a worker.
+-- The workers that renew: a row for each start of a worker.
 CREATE TABLE workers (
     worker  TEXT    PRIMARY KEY,
     name    TEXT    NOT NULL,
@@ -55,7 +55,7 @@ CREATE TABLE workers (
     until   REAL    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- How often each kind of hint was given for a queue: what another process reads when the doorbell rings.
+-- How often each kind of hint was given for a queue: another process reads it when the wake file is touched.
 CREATE TABLE bells (
     queue TEXT    NOT NULL,
     kind  INTEGER NOT NULL,
@@ -63,7 +63,7 @@ CREATE TABLE bells (
     PRIMARY KEY (queue, kind)
 ) STRICT, WITHOUT ROWID;
 
--- An index that ends with columns of its own condition can be counted by itself: else each count would look up
+-- An index that ends with columns of its own condition can be counted by itself.  Else each count would look up
 -- every record, for SQLite checks the condition again (a million waiting jobs took 2 s).
 
 -- An id is unique in its queue; also the list of queues.
@@ -89,7 +89,7 @@ CREATE INDEX jobs_timed ON jobs (queue, run_at, seq, shelf) WHERE shelf = 'timed
 -- Leases that ran out, and the leases of one worker.
 CREATE INDEX jobs_held ON jobs (lease_until, worker) WHERE shelf = 'held';
 
--- Jobs that nobody has claimed and whose time to live runs out.
+-- Jobs that no worker has claimed and whose time to live runs out.
 CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL AND shelf IN ('ready', 'timed');
 
 -- Jobs that wait for something other than time: to count them.
