@@ -11,7 +11,7 @@ from trioq._core.lifecycle import Cancel, Complete, Fail, Release, Snooze, step
 from trioq.backends._base import PAGE
 from trioq.backends.memory import InMemoryBackend
 
-_HEAPS = ("ready", "alone", "timed", "expiring", "finished", "dead")
+_HEAPS = ("ready", "last_lives", "timed", "expiring", "finished", "dead")
 
 Life = Callable[[InMemoryBackend, Job], Awaitable[None]]
 
