@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 import trioq
+from trioq.abc import Claimed
 
 
 async def test_no_more_jobs_are_leased_than_can_start(autojump_clock, queue, at_work):
@@ -266,6 +268,25 @@ async def test_an_idle_worker_asks_the_store_at_most_once_a_second(autojump_cloc
         before = len(store.calls)
         await trio.sleep(600)
         assert len(store.calls) - before <= 600
+
+
+@pytest.mark.parametrize("until_idle", [False, True])
+async def test_a_due_job_that_a_claim_does_not_bring_is_asked_for_twenty_times_a_second(
+    autojump_clock, store, queue, until_idle
+):
+    """Another transaction has locked its row, and the claim passes it by."""
+    claims = []
+
+    async def claim(queues, *rest):
+        claims.append(trio.current_time())
+        return Claimed(time.time(), [], next_due=time.time() - 1)
+
+    store.inner.claim = claim
+    worker = trioq.Worker(queue)
+    async with queue:
+        with trio.move_on_after(10):
+            await (worker.run_until_idle if until_idle else worker.start)()
+    assert 190 <= len(claims) <= 202
 
 
 async def test_a_busy_worker_does_not_poll(autojump_clock, store, queue, at_work):

@@ -24,6 +24,10 @@ POLL: Final = 2.5
 #: it, and in virtual time it may wait for days.
 RESTING: Final = 60.0
 
+#: Seconds before the next claim, at least, where one brought nothing although a job is due: another transaction has
+#: locked its row.
+LOCKED: Final = 0.05
+
 #: Jobs in one claim, at most.
 MOST: Final = 1_000
 
@@ -147,7 +151,9 @@ class Dequeue:
                 return True
         if reply.last_life and run.idle and not self._was_idle:
             return False  # the jobs that ended during the claim have left this worker idle
-        due = inf if reply.next_due is None else max(0.0, reply.next_due - reply.now)
+        due = inf if reply.next_due is None else reply.next_due - reply.now
+        if due <= 0:
+            due = 0.0 if reply.jobs else LOCKED
         run.claim_when_settled = self._until_idle or reply.last_life  # the last settle makes this worker idle
         with trio.move_on_after(min(due, self._poll)):
             await run.ready.wait()
