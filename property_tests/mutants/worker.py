@@ -69,6 +69,13 @@ MUTANTS: Final = (
         "ours",
     ),
     Mutant(
+        "a worker that starts as an outage ends turns healthy jobs into crashes",
+        _STORE_CLIENT,
+        "StoreClient.note_time",
+        "self._least_time == -inf or now - self.now() > self._lease / 4",
+        "now - self.now() > self._lease / 4",
+    ),
+    Mutant(
         "a sweep believes what it read before the event loop was blocked",
         _SWEEP,
         "_sweep_overdue",

@@ -310,3 +310,27 @@ async def test_nobody_is_taken_for_dead_when_the_stores_clock_leaps(autojump_clo
                 leap = 60
                 await trio.sleep(30)
     assert len(runs) == 4
+
+
+async def test_a_worker_that_starts_as_an_outage_ends_takes_no_other_for_dead(
+    autojump_clock, faulty, store, queue, at_work
+):
+    @queue.task
+    async def nap():
+        await trio.sleep(60)
+        return "once"
+
+    store.inner._clock = lambda: 1e9 + trio.current_time()
+    async with queue:
+        job = await nap.enqueue()
+        async with at_work(trioq.Worker(queue, lease=4)):
+            await trio.sleep(1)
+            store.down = True
+            await trio.sleep(10)
+            fresh = trioq.Queue("q", faulty(store.inner))
+            fresh.tasks.update(queue.tasks)
+            async with fresh, at_work(trioq.Worker(fresh, lease=4)):
+                await trio.sleep(3)
+                store.down = False
+                assert await job.result() == "once"
+        assert ((await job.refresh()).run, (await job.refresh()).crashes) == (1, 0)

@@ -50,7 +50,7 @@ class StoreClient:
         self._least_time = -inf  #: the same without the wall clock: a lower bound
         self._lost_at: float | None = None
         #: Trio time from which on this worker may take other workers for dead.  An outage, or what made its own renewal
-        #: late, may have kept healthy workers from renewing, too.
+        #: late, may have kept healthy workers from renewing, too.  It can't know what was before its first reply.
         self.trusted_from = -inf
 
     def now(self) -> float:
@@ -67,7 +67,7 @@ class StoreClient:
         Where it runs ahead of Trio's, the store's clock was set, or this machine slept.  Then a lease that ran out
         meanwhile does not show that its worker is dead.
         """
-        if now - self.now() > self._lease / 4:
+        if self._least_time == -inf or now - self.now() > self._lease / 4:
             self.distrust()
         # The reply may have been on its way ever since the request, so the store's time may be that much later by now.
         # Within that time the earlier estimate stands: a slow reply sets no clock back.

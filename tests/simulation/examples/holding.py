@@ -110,6 +110,6 @@ def who_stood_still_takes_others_for_dead(made: MadeHistory, wrong: bool) -> Non
 
 
 @shows(rules.a_worker_that_was_cut_off_takes_no_other_for_dead)
-def who_stood_still_before_it_worked_cannot_know(made: MadeHistory, wrong: bool) -> None:
-    made.enqueue("j1").take("w1.1", "j1").at(TICK * wrong).freeze("w2.1").at(4).thaw("w2.1")
-    made.at(LEASE + 1.5).store("w2.1", "j1", Reclaim())
+def a_worker_that_has_just_begun_takes_others_for_dead(made: MadeHistory, wrong: bool) -> None:
+    made.enqueue("j1").take("w1.1", "j1").at(LEASE).die("w2.1").start("w2.2")
+    made.at(2 * LEASE - (TICK if wrong else 0)).store("w2.2", "j1", Reclaim())

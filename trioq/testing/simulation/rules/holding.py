@@ -114,9 +114,9 @@ def _kept_from_renewing(life: Life, run: Run, since: float) -> float:
 
 
 def a_worker_that_was_cut_off_takes_no_other_for_dead(history: History) -> Iterator[str]:
-    """A worker that could not reach the store, or stood still, takes no job from another for one lease after that.
+    """A worker that has just begun, could not reach the store, or stood still, takes no job from another for one lease.
 
-    What kept it from renewing may have kept the others from it, too.
+    What kept it from renewing may have kept the others from it, too; and it can't know what was before it began.
     """
     known = lives(history)
     for entry in history.all(Stored):
@@ -132,19 +132,17 @@ def a_worker_that_was_cut_off_takes_no_other_for_dead(history: History) -> Itera
 
 
 def _in_doubt(life: Life, moment: float) -> float:
-    """When the last trouble ended that may have kept others from renewing, too; 0 if none did within a lease.
+    """When the worker began, or the last trouble ended that may have kept others from renewing, too.
 
-    A worker can't know that its process stood still before it began to work.
+    0 where that is a lease ago.
     """
     lease = life.worker.lease
-    return max(
-        (
-            each.ends
-            for each in life.troubles
-            if (each.verb or each.begins > life.begins)
-            and moment - lease < each.ends < moment - 0.25  # a later one may have come after the decision
-            and (each.unknown if each.verb else each.ends - each.begins >= lease / 4)
-            and each.verb in ("", "claim", "renew", "settle", "overdue")
-        ),
-        default=0.0,
+    ends = [life.begins]
+    ends += (
+        each.ends
+        for each in life.troubles
+        if (each.unknown if each.verb else each.ends - each.begins >= lease / 4)
+        and each.verb in ("", "claim", "renew", "settle", "overdue")
     )
+    # A later one may have come after the decision.
+    return max((end for end in ends if moment - lease < end < moment - 0.25), default=0.0)
