@@ -1,4 +1,4 @@
-"""Sweep: what dead workers held comes back, what nobody claims expires, what is past retention goes."""
+"""Sweep and prune: what dead workers held comes back, what no worker claims expires, what is past retention goes."""
 
 from __future__ import annotations
 
@@ -333,4 +333,97 @@ async def test_a_worker_that_starts_as_an_outage_ends_takes_no_other_for_dead(
                 await trio.sleep(3)
                 store.down = False
                 assert await job.result() == "once"
+        assert ((await job.refresh()).run, (await job.refresh()).crashes) == (1, 0)
+
+
+# --- what holds up no sweep ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["claim", "settle", "overdue", "prune"])
+async def test_requests_that_fail_now_and_then_keep_no_job_of_a_dead_worker(
+    autojump_clock, store, queue, quick, at_work, nursery, verb
+):
+    """Only a renewal of its own that failed lets a worker doubt that other workers could renew."""
+
+    async def fail_now_and_then():
+        while True:
+            if not store._plans[verb]:
+                store.fail(verb)
+            await trio.sleep(5)
+
+    async with queue:
+        job = await quick.enqueue()
+        await claim_as_the_dead(store)
+        nursery.start_soon(fail_now_and_then)
+        async with at_work(trioq.Worker(queue, lease=15)):
+            with trio.fail_after(15 * 1.75):
+                assert await job.result() == 2
+
+
+async def test_pruning_for_however_long_holds_up_no_sweep(autojump_clock, store, queue, quick, at_work):
+    store.slow["prune"] = 4.0
+    async with queue:
+        job = await quick.enqueue()
+        await claim_as_the_dead(store)
+        store.inner.prune = lambda limits, batch: full(batch)
+        async with at_work(trioq.Worker(queue, lease=15)):
+            with trio.fail_after(15 * 1.25 + 0.1):
+                assert await job.result() == 2
+
+
+async def full(batch):
+    await trio.lowlevel.checkpoint()
+    return batch
+
+
+async def test_a_pass_of_pruning_ends_after_a_while_and_the_next_goes_on(autojump_clock, store, queue, at_work):
+    store.slow["prune"] = 4.0
+    async with queue:
+        store.inner.prune = lambda limits, batch: full(batch)
+        async with at_work(trioq.Worker(queue, lease=15)):
+            await trio.sleep(50)
+            assert store.count("prune") == 5  # 20 s of 4 s each
+            await trio.sleep(50)
+            assert store.count("prune") == 10
+
+
+async def test_pruning_that_is_refused_is_logged_once_a_minute(autojump_clock, store, queue, at_work, caplog):
+    store.fail("prune", times=100, error=BackendError("not allowed to delete"))
+    async with queue, at_work(trioq.Worker(queue, lease=15)):
+        await trio.sleep(170)
+    warnings = [record.getMessage() for record in caplog.records if "dropped" in record.getMessage()]
+    assert warnings == ["jobs past retention can't be dropped; trying again in 60 s: not allowed to delete"] * 3
+
+
+async def test_a_slow_answer_keeps_no_job_of_a_dead_worker(autojump_clock, store, queue, quick, at_work):
+    store.late["overdue"] = 5.0
+    async with queue:
+        job = await quick.enqueue()
+        await claim_as_the_dead(store)
+        async with at_work(trioq.Worker(queue, lease=15)):
+            with trio.fail_after(15 * 1.25 + 5.1):
+                assert await job.result() == 2
+
+
+async def test_a_worker_whose_renewal_failed_takes_no_other_for_dead(autojump_clock, faulty, store, queue, at_work):
+    """What kept it from renewing may have kept the others from it, too: here one with a much shorter lease."""
+
+    @queue.task
+    async def nap():
+        await trio.sleep(60)
+        return "once"
+
+    store.inner._clock = lambda: 1e9 + trio.current_time()
+    other = trioq.Queue("q", faulty(store.inner))
+    other.tasks.update(queue.tasks)
+    async with queue, other:
+        job = await nap.enqueue()
+        async with at_work(trioq.Worker(queue, lease=2)), at_work(trioq.Worker(other, lease=16)):
+            await trio.sleep(23.5)
+            store.down = other.backend.down = True
+            await trio.sleep(2.5)  # less than a quarter of the longer lease
+            other.backend.down = False
+            await trio.sleep(1)
+            store.down = False
+            assert await job.result() == "once"
         assert ((await job.refresh()).run, (await job.refresh()).crashes) == (1, 0)

@@ -11,6 +11,7 @@ from .active_job import ActiveJob
 from .dequeue import Dequeue
 from .handler import handle_all
 from .limiter import limit
+from .prune import prune
 from .renew import notice_blocking, renew
 from .run import WorkerRun
 from .settle import settle
@@ -56,6 +57,7 @@ async def _claim_and_sweep(dequeue: Dequeue, send: trio.MemorySendChannel[list[A
     with run.claiming:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sweep, run)
+            nursery.start_soon(prune, run)
             await dequeue.run(send)
             nursery.cancel_scope.cancel()
 

@@ -80,7 +80,8 @@ class _Findings:
 
 async def renew_once(run: WorkerRun, send: trio.MemorySendChannel[_Findings]) -> None:
     """Renew once: stop the handlers of lost jobs at once, and send the findings to `_follow_up`."""
-    reply = await run.store.ask(lambda: run.store.backend.renew(run.presence(), run.leases()))
+    reply = await run.store.ask(lambda: run.store.backend.renew(run.presence(), run.leases()), renews=True)
+    run.renewed_at = trio.current_time()
     stopped = [(held, loss) for lease, loss in reply.lost.items() if (held := _stopped(lease, loss, run)) is not None]
     run.renewed.set()
     if stopped or (run.owns_name and reply.unlisted):
@@ -103,7 +104,6 @@ async def _follow_up(receive: trio.MemoryReceiveChannel[_Findings], run: WorkerR
                         await _release_unlisted(findings.reply, run)
                 except BackendError as error:
                     logger.error("what follows from a renewal failed, the next one will do: %s", error)
-                    run.store.distrust()
 
 
 def _stopped(lease: Lease, loss: Loss, run: WorkerRun) -> ActiveJob | None:

@@ -114,6 +114,7 @@ class WorkerRun:
         #: Seconds between two renewals while nothing is held: they show presence, and the sweep follows them.
         self.resting = limits.quarter
         self.next_renewal = trio.current_time() + limits.quarter
+        self.renewed_at = -inf  #: Trio time of the last answer to a renewal.  Written by renew, read by sweep
 
         self.draining = False
         self.claiming = trio.CancelScope()  #: around dequeue and sweep: what ends first

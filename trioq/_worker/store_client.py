@@ -49,7 +49,7 @@ class StoreClient:
         self._time, self._time_at = time.time(), trio.current_time()
         self._least_time = -inf  #: the same without the wall clock: a lower bound
         self._lost_at: float | None = None
-        #: Trio time from which on this worker may take other workers for dead.  An outage, or what made its own renewal
+        #: Trio time from which on this worker may take other workers for dead.  What made its own renewal fail, or come
         #: late, may have kept healthy workers from renewing, too.  It can't know what was before its first reply.
         self.trusted_from = -inf
 
@@ -79,12 +79,19 @@ class StoreClient:
         """Take no worker for dead for one lease from now."""
         self.trusted_from = trio.current_time() + self._lease
 
-    async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The reply to *call*, tried again while the store can't be reached.  Every write can be repeated safely."""
+    async def ask(self, call: Callable[[], Awaitable[T]], *, renews: bool = False) -> T:
+        """The reply to *call*, tried again while the store can't be reached.  Every write can be repeated safely.
+
+        A call that *renews* casts doubt on other workers' renewals for as long as it fails, and for one lease more.
+        """
         tries = 0
         while (reply := await self.ask_once(call)) is None:
             tries += 1
+            if renews:
+                self.distrust()
             await self.pause(tries)
+        if renews and tries:
+            self.distrust()
         return reply
 
     async def ask_once(self, call: Callable[[], Awaitable[T]]) -> T | None:
@@ -103,7 +110,6 @@ class StoreClient:
         await trio.sleep(min(PAUSES.delay(tries, random.random()), self._lease / 4))
 
     def _note_lost(self, error: BackendUnavailable) -> None:
-        self.distrust()
         if self._lost_at is None:
             self._lost_at = trio.current_time()
             logger.warning("the store can't be reached, trying again: %s", error)
@@ -114,6 +120,5 @@ class StoreClient:
         if self._lost_at is not None:
             outage = trio.current_time() - self._lost_at
             self._lost_at = None
-            self.distrust()
             logger.warning("the store answers again, after %.1f s", outage)
             self._on_recovered(outage)

@@ -1,4 +1,4 @@
-"""Sweep: reclaims jobs of dead workers, expires jobs that no worker claims, and prunes jobs past retention."""
+"""Sweep: reclaims jobs of dead workers, and expires jobs that no worker claims."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import trio
 from .._core.errors import BackendError
 from .._core.job import Job, State
 from .._core.lifecycle import Change, Expire, IllegalStep, Reclaim, step
-from ..backends._base import Retention
 from .run import WorkerRun
 from .settle import store_steps
 
@@ -19,21 +18,11 @@ logger: Final = logging.getLogger("trioq.worker")
 #: Overdue jobs in one read.
 BATCH: Final = 500
 
-#: Seconds between two prunings.
-PRUNING: Final = 60.0
-
 
 @trio.lowlevel.enable_ki_protection
 async def sweep(run: WorkerRun) -> None:
     """Sweep every quarter of a lease, after a renewal of our own has succeeded; every worker does."""
-    settings = run.limits.settings
-    retention = Retention(
-        keep_completed=settings.keep_completed,
-        keep_completed_max=settings.keep_completed_max,
-        keep_dead=settings.keep_dead,
-        keep_dead_max=settings.keep_dead_max,
-    )
-    next_sweep = next_pruning = trio.current_time()
+    next_sweep = trio.current_time()
     while True:
         await run.renewed.wait()
         now = trio.current_time()
@@ -42,12 +31,8 @@ async def sweep(run: WorkerRun) -> None:
         next_sweep = now + run.limits.quarter * 0.9
         try:
             await _sweep_overdue(run)
-            if now >= next_pruning:
-                next_pruning = now + PRUNING
-                await _prune(retention, run)
         except BackendError as error:
             logger.debug("a sweep failed, the next one will do: %s", error)
-            run.store.distrust()
 
 
 async def _sweep_overdue(run: WorkerRun) -> None:
@@ -55,7 +40,7 @@ async def _sweep_overdue(run: WorkerRun) -> None:
         asked_at = trio.current_time()
         found = await run.store.backend.overdue(BATCH)
         run.store.note_time(found.now, asked_at)
-        if trio.current_time() - asked_at > run.limits.quarter:
+        if trio.current_time() - max(asked_at, run.renewed_at) > run.limits.quarter:
             run.store.distrust()  # this process stood still, as other workers may have, whose leases ran out meanwhile
         changes = [(job, change) for job in found.jobs if (change := _verdict(job, found.now, run)) is not None]
         stored = await store_steps(changes, run)
@@ -91,9 +76,3 @@ def _verdict(job: Job, now: float, run: WorkerRun) -> Change | None:
         return step(job, Reclaim() if job.state is State.ACTIVE else Expire(), now)
     except IllegalStep:
         return None
-
-
-async def _prune(retention: Retention, run: WorkerRun) -> None:
-    more = True
-    while more:
-        more = await run.store.backend.prune(retention, BATCH) == BATCH

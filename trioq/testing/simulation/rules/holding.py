@@ -114,7 +114,7 @@ def _kept_from_renewing(life: Life, run: Run, since: float) -> float:
 
 
 def a_worker_that_was_cut_off_takes_no_other_for_dead(history: History) -> Iterator[str]:
-    """A worker that has just begun, could not reach the store, or stood still, takes no job from another for one lease.
+    """A worker that has just begun, could not renew, or stood still, takes no job from another for one lease.
 
     What kept it from renewing may have kept the others from it, too; and it can't know what was before it began.
     """
@@ -141,8 +141,7 @@ def _in_doubt(life: Life, moment: float) -> float:
     ends += (
         each.ends
         for each in life.troubles
-        if (each.unknown if each.verb else each.ends - each.begins >= lease / 4)
-        and each.verb in ("", "claim", "renew", "settle", "overdue")
+        if (each.unknown if each.verb else each.ends - each.begins >= lease / 4) and each.verb in ("", "renew")
     )
     # A later one may have come after the decision.
     return max((end for end in ends if moment - lease < end < moment - 0.25), default=0.0)
