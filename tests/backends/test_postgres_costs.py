@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from math import inf
 from typing import Any
 
 import attrs
@@ -18,7 +19,7 @@ from trioq.abc import Filter, Lease, Presence, Retention
 from trioq.backends.postgres.backend import _PLANNING
 from trioq.backends.postgres.queries import statements
 from trioq.backends.postgres.session import Session
-from trioq.lifecycle import Complete, Job, State, step
+from trioq.lifecycle import Complete, Job, Reclaim, State, step
 
 ADA = Presence(worker="ada-1", name="ada", host="here", slots=10, lease=15.0)
 KEEP_NOTHING = Retention(keep_completed=0.0, keep_completed_max=0, keep_dead=0.0, keep_dead_max=0)
@@ -104,6 +105,8 @@ async def test_every_statement_finds_its_rows_by_an_index(
     change = step(job, Complete(), 1.0)
     await backend.settle([change, change])
     await backend.settle([attrs.evolve(step(other, Complete(), 1.0), inserts=(a_job("5"), a_job("1")))])
+    await backend.settle([attrs.evolve(change, also=(step(other, Complete(), 1.0),))])
+    await backend.settle([step(lost, Reclaim(), inf)])
     await backend.renew(ADA, [Lease("q", "3", lost.run)])
     await backend.insert([a_job("due", delay=0.0), a_job("later", delay=0.01)])
     await trio.sleep(0.02)

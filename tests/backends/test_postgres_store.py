@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
+import attrs
 import psycopg
 import pytest
 import trio
@@ -23,7 +24,7 @@ from trioq.abc import Lease, Presence, Retention, Verdict
 from trioq.backends.postgres.queries import quoted
 from trioq.backends.postgres.schema import LAYOUT
 from trioq.backends.postgres.session import Session
-from trioq.lifecycle import Cancel, Change, Complete, Fail, Job, Requeue, State, step
+from trioq.lifecycle import Cancel, Change, Complete, Fail, Job, Reclaim, Requeue, State, step
 
 ADA = Presence(worker="ada-1", name="ada", host="here", slots=10, lease=15.0)
 KEEP_NOTHING = Retention(keep_completed=0.0, keep_completed_max=0, keep_dead=0.0, keep_dead_max=0)
@@ -364,6 +365,83 @@ async def test_a_renewal_and_a_settle_of_the_same_jobs_do_not_wait_in_a_circle(
             pair[0].settle([step(job, Complete(), 1.0) for job in jobs]), pair[1].renew(ADA, leases)
         )
         assert set(settled.verdicts) == {Verdict.STORED}
+
+
+async def test_batches_that_mix_requeues_with_other_steps_do_not_wait_in_a_circle(
+    pair: tuple[PostgresBackend, PostgresBackend],
+) -> None:
+    """Such a batch takes several statements, and all of its jobs are locked before the first."""
+    for number in range(8):
+        jobs = await held(pair[0], *(f"{number}-{id}" for id in range(40)))
+        ended = [job for place, job in enumerate(jobs) if place % 2]
+        await pair[0].settle([step(job, Complete(), 1.0) for job in ended])
+        now = (await pair[0].get("q", [job.id for job in jobs])).jobs
+        changes = [step(job, Requeue() if job.state.final else Cancel(), 1.0) for job in now if job is not None]
+        mine, theirs = await at_once(pair[0].settle(changes), pair[1].settle(changes[::-1]))
+        for one, other in zip(mine.verdicts, reversed(theirs.verdicts), strict=True):
+            assert {one, other} <= {Verdict.STORED, Verdict.STALE}
+
+
+async def test_composite_changes_of_the_same_jobs_do_not_wait_in_a_circle(
+    pair: tuple[PostgresBackend, PostgresBackend],
+) -> None:
+    for number in range(8):
+        jobs = await held(pair[0], *(f"{number}-{id}" for id in range(10)))
+        [first, *others] = [step(job, Complete(), 1.0) for job in jobs]
+        [last, *before] = [step(job, Cancel(), 1.0) for job in reversed(jobs)]
+        mine, theirs = await at_once(
+            pair[0].settle([attrs.evolve(first, also=tuple(others))]),
+            pair[1].settle([attrs.evolve(last, also=tuple(before))]),
+        )
+        assert {*mine.verdicts, *theirs.verdicts} == {Verdict.STORED, Verdict.STALE}
+
+
+async def test_a_renewal_waits_for_no_row_and_names_none_as_lost_that_is_locked(
+    backend: PostgresBackend, tables: str, somebody: psycopg.Connection[Any]
+) -> None:
+    jobs = await held(backend, "1", "2", "3")
+    leases = [Lease(job.queue, job.id, job.run) for job in jobs]
+    before = {job.id: job.lease_until or 0.0 for job in jobs}
+    somebody.execute(f"SELECT FROM {tables}.jobs WHERE id = '2' FOR UPDATE")
+    await trio.sleep(0.01)
+    with trio.fail_after(30):
+        reply = await backend.renew(ADA, leases)
+    assert reply.lost == {}
+    found = [job for job in (await backend.get("q", ["1", "2", "3"])).jobs if job is not None]
+    assert [(job.lease_until or 0.0) > before[job.id] for job in found] == [True, False, True]
+    somebody.rollback()
+    assert (await backend.renew(ADA, leases)).lost == {}
+
+
+async def test_a_foreign_key_to_a_job_holds_up_neither_its_renewal_nor_its_end(
+    backend: PostgresBackend, tables: str, somebody: psycopg.Connection[Any]
+) -> None:
+    [job] = await held(backend, "1")
+    somebody.execute(f"SELECT FROM {tables}.jobs WHERE id = '1' FOR KEY SHARE")  # as a row takes that refers to it
+    with trio.fail_after(30):
+        await trio.sleep(0.01)
+        await backend.renew(ADA, [Lease("q", "1", job.run)])
+        [renewed] = (await backend.get("q", ["1"])).jobs
+        assert renewed is not None
+        assert (renewed.lease_until or 0.0) > (job.lease_until or 0.0)
+        assert await verdicts(backend, step(job, Complete(), 1.0)) == [Verdict.STORED]
+
+
+async def test_a_locked_row_holds_up_no_other_reclaim(
+    server: PostgresServer, somebody: psycopg.Connection[Any]
+) -> None:
+    now = 1_000.0
+    schema = new_schema(server)
+    async with PostgresBackend(server.url, schema, clock=lambda: now) as backend:
+        await held(backend, "1", "2", "3")
+        somebody.execute(f"SELECT FROM {schema}.jobs WHERE id = '2' FOR UPDATE")
+        now = 1_016.0
+        with trio.fail_after(30):
+            found = await backend.overdue(10)
+            reclaims = [step(job, Reclaim(), found.now) for job in found.jobs]
+            assert await verdicts(backend, *reclaims) == [Verdict.STORED, Verdict.STALE, Verdict.STORED]
+        somebody.rollback()
+        assert await verdicts(backend, *reclaims) == [Verdict.STORED] * 3
 
 
 async def test_a_job_that_two_processes_enqueue_at_once_is_one_job(

@@ -65,7 +65,7 @@ due AS MATERIALIZED (
     SELECT found.* FROM asked CROSS JOIN LATERAL (
         SELECT queue, id, seq FROM {jobs}
         WHERE queue = asked.queue AND shelf = 'timed' AND run_at <= (SELECT now FROM clock)
-        ORDER BY run_at, seq LIMIT %(promotions)s FOR UPDATE SKIP LOCKED
+        ORDER BY run_at, seq LIMIT %(promotions)s FOR NO KEY UPDATE SKIP LOCKED
     ) AS found
     LIMIT %(promotions)s
 )
@@ -91,7 +91,7 @@ last_life AS MATERIALIZED (
         SELECT queue, id, seq FROM {jobs}
         WHERE queue = asked.queue AND shelf = 'ready' AND crashes >= max_crashes - 1
             AND state IN ('waiting', 'delayed')
-        ORDER BY priority, run_at, seq LIMIT 1 FOR UPDATE SKIP LOCKED
+        ORDER BY priority, run_at, seq LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
     ) AS found
     WHERE %(idle)s
     LIMIT least(1, (SELECT most FROM allowed))
@@ -101,7 +101,7 @@ ready AS MATERIALIZED (
         SELECT queue, id, seq FROM {jobs}
         WHERE queue = asked.queue AND shelf = 'ready' AND crashes < max_crashes - 1
             AND state IN ('waiting', 'delayed')
-        ORDER BY priority, run_at, seq LIMIT (SELECT most FROM allowed) FOR UPDATE SKIP LOCKED
+        ORDER BY priority, run_at, seq LIMIT (SELECT most FROM allowed) FOR NO KEY UPDATE SKIP LOCKED
     ) AS found
     WHERE NOT EXISTS (SELECT FROM last_life)
     LIMIT (SELECT most FROM allowed)
@@ -161,9 +161,22 @@ SELECT now, (SELECT count(*) FROM notified), n, hint FROM clock LEFT JOIN swappe
 SELECT {record} FROM unnest(%(queues)s::text[], %(ids)s::text[], %(seqs)s::bigint[]) AS asked (queue, id, seq)
 JOIN {jobs} AS j ON j.queue = asked.queue AND j.id = asked.id AND j.seq = asked.seq;
 
+-- name: lock
+-- Lock these jobs, by seq as settles and renewals do: then no two transactions wait for each other.
+SELECT FROM unnest(%(queues)s::text[], %(ids)s::text[], %(seqs)s::bigint[]) AS asked (queue, id, seq)
+JOIN {jobs} AS j ON j.queue = asked.queue AND j.id = asked.id AND j.seq = asked.seq
+ORDER BY j.seq FOR NO KEY UPDATE OF j;
+
+-- name: unlocked
+-- Those of these jobs that no other transaction has locked.
+SELECT j.queue, j.seq FROM unnest(%(queues)s::text[], %(ids)s::text[], %(seqs)s::bigint[]) AS asked (queue, id, seq)
+JOIN {jobs} AS j ON j.queue = asked.queue AND j.id = asked.id AND j.seq = asked.seq
+FOR NO KEY UPDATE OF j SKIP LOCKED;
+
 -- name: renew
 -- Extend leases, save progress, note the worker's presence; return what was found of each listed job, and all it holds.
 -- The run fences, and the version stays.  By seq, as settles write, or the two would wait for each other.
+-- A job that another transaction has locked is not renewed, and counts as kept: it holds up no other lease.
 WITH clock AS MATERIALIZED ({clock}),
 listed AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(leases)s::json) AS l (n integer, queue text, id text, run integer, progress text)
@@ -178,14 +191,21 @@ found AS MATERIALIZED (
     SELECT listed.n, j.queue, j.id, j.seq, j.run, j.state, j.shelf = 'held' AND j.run = listed.run AS kept,
         listed.progress
     FROM listed JOIN {jobs} AS j ON j.queue = listed.queue AND j.id = listed.id
-    ORDER BY j.seq FOR UPDATE OF j
+    ORDER BY j.seq FOR NO KEY UPDATE OF j SKIP LOCKED
+),
+locked AS (
+    SELECT listed.n, j.run, j.state, j.shelf = 'held' AND j.run = listed.run AS kept
+    FROM listed JOIN {jobs} AS j ON j.queue = listed.queue AND j.id = listed.id
+    WHERE NOT EXISTS (SELECT FROM found WHERE found.n = listed.n)
 ),
 renewed AS (
     UPDATE {jobs} AS j
     SET lease_until = now + %(lease)s, progress = coalesce(decode(found.progress, 'base64'), j.progress)
     FROM found, clock WHERE found.kept AND j.queue = found.queue AND j.id = found.id AND j.seq = found.seq
 )
-SELECT now, n, kept, state, run, NULL AS queue, NULL AS id FROM clock LEFT JOIN found ON true
+SELECT now, n, kept, state, run, NULL AS queue, NULL AS id FROM clock LEFT JOIN (
+    SELECT n, kept, state, run FROM found UNION ALL SELECT n, kept, state, run FROM locked
+) AS listed ON true
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, queue, id FROM {jobs} WHERE shelf = 'held' AND worker = %(worker)s;
 

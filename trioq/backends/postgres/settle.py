@@ -6,10 +6,10 @@ where one of them can't be stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..._core.job import Job, State
 from ..._core.lifecycle import Change
@@ -27,13 +27,35 @@ _UNIQUE_VIOLATION: Final = "23505"
 
 
 async def settle(session: Session, changes: Sequence[Change]) -> tuple[Settled, QueueHints]:
-    """Compare and swap each change."""
-    batches = [list(batch) for _, batch in groupby(enumerate(changes), _kind)]
+    """Compare and swap each change.
+
+    A reclaim of a job that another transaction has locked is left for later, as stale: it holds up no other reclaim.
+    """
+    locked = await _locked_reclaims(session, changes)
+    placed = [each for each in enumerate(changes) if each[0] not in locked]
+    batches = [list(batch) for _, batch in groupby(placed, _kind)]
     settling = _Settling(session, len(changes), nested=len(batches) > 1)
     async with session.transaction() if settling.nested else nullcontext():
+        if settling.nested:
+            await settling.lock([change for _, change in placed])
         for batch in batches or [[]]:
             await settling.store(batch)
     return Settled(settling.now, settling.verdicts), settling.queue_hints
+
+
+async def _locked_reclaims(session: Session, changes: Sequence[Change]) -> set[int]:
+    """Return the places of the reclaims whose jobs another transaction has locked, or that are gone."""
+    reclaims = {n: change for n, change in enumerate(changes) if change.lease_until is not None}
+    if not reclaims:
+        return set()
+    unlocked = set(await session.ask("unlocked", **_keys(reclaims.values())))
+    return {n for n, change in reclaims.items() if (change.queue, change.seq) not in unlocked}
+
+
+def _keys(changes: Iterable[Change]) -> dict[str, list[Any]]:
+    """Return the keys of the jobs of these changes, each once, as values of a statement."""
+    queues, ids, seqs = zip(*{(change.queue, change.id, change.seq) for change in changes}, strict=True)
+    return {"queues": list(queues), "ids": list(ids), "seqs": list(seqs)}
 
 
 def _kind(placed: Placed) -> tuple[int, bool]:
@@ -81,6 +103,10 @@ class _Settling:
         """The hints to send, by queue."""
         return {queue: Hint(bits) for queue, bits in self._bits.items()}
 
+    async def lock(self, changes: Sequence[Change]) -> None:
+        """Lock all jobs that a transaction writes, before it writes the first: in one order, so that none deadlocks."""
+        await self._session.ask("lock", **_keys(part for change in changes for part in (change, *change.also)))
+
     async def store(self, batch: Sequence[Placed]) -> None:
         """Store changes of one kind."""
         if not batch:
@@ -127,6 +153,8 @@ class _Settling:
     async def _store_whole(self, n: int, change: Change) -> None:
         try:
             async with self._session.transaction():
+                if change.also and not self.nested:
+                    await self.lock([change])
                 queue_hints = await self._store_parts(change)
         except _NotStored as failed:
             self.verdicts[n] = failed.verdict
@@ -177,9 +205,7 @@ class _Settling:
         """Return the jobs of these changes as they are now."""
         if not changes:
             return {}
-        queues, ids, seqs = zip(*{(change.queue, change.id, change.seq) for _, change in changes}, strict=True)
-        asked = {"queues": list(queues), "ids": list(ids), "seqs": list(seqs)}
-        found = map(read_job, await self._session.ask("by_seq", **asked))
+        found = map(read_job, await self._session.ask("by_seq", **_keys(change for _, change in changes)))
         return {(job.queue, job.seq): job for job in found}
 
 
