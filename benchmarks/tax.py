@@ -93,7 +93,7 @@ def let_go(backend: Backend) -> None:
         await trio.lowlevel.checkpoint()
         return Overdue(time.time(), ())
 
-    async def prune(limits: Any, batch: int = 1_000) -> int:
+    async def prune(queues: Any, limits: Any, batch: int = 1_000) -> int:
         await trio.lowlevel.checkpoint()
         return 0
 

@@ -7,6 +7,7 @@ compares and stores what somebody else has stepped.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -200,10 +201,10 @@ class BackendModel:
         self.records.remove(record)
         return True
 
-    def past_retention(self, limits: Any, now: float) -> list[Record]:
-        """What ended too long ago, and what of the rest is one too many in its queue: the oldest."""
+    def past_retention(self, queues: Sequence[str], limits: Any, now: float) -> list[Record]:
+        """What ended too long ago in these queues, and what of the rest is one too many in its queue: the oldest."""
         past = []
-        for queue in self.queues():
+        for queue in dict.fromkeys(queues):
             for states, keep, most in (
                 (ENDED, limits.keep_completed, limits.keep_completed_max),
                 (DEAD, limits.keep_dead, limits.keep_dead_max),

@@ -219,9 +219,10 @@ class Program:
         limits = self.draw(
             st.builds(Retention, keep_completed=keep, keep_completed_max=most, keep_dead=keep, keep_dead_max=most)
         )
+        queues = self.draw(st.lists(_queues, max_size=3), "queues")
         batch = self.draw(st.sampled_from([100, 1]), "batch")
-        past = self.model.past_retention(limits, self.now)
-        assert await self.backend.prune(limits, batch) == min(batch, len(past))
+        past = self.model.past_retention(queues, limits, self.now)
+        assert await self.backend.prune(queues, limits, batch) == min(batch, len(past))
         for record in past if len(past) <= batch else await self.those_that_are_gone(past):
             self.model.records.remove(record)
 

@@ -231,10 +231,10 @@ class DictBackend(Backend):
                 del self.jobs[queue, id]
         return removed
 
-    async def prune(self, limits: Retention, batch: int = 1_000) -> int:
+    async def prune(self, queues: Sequence[str], limits: Retention, batch: int = 1_000) -> int:
         now = await self.now()
         past: list[Job] = []
-        for queue in {job.queue for job in self.jobs.values()}:
+        for queue in dict.fromkeys(queues):
             for states, keep, most in (
                 ((State.COMPLETED, State.CANCELLED), limits.keep_completed, limits.keep_completed_max),
                 ((State.FAILED, State.EXPIRED), limits.keep_dead, limits.keep_dead_max),

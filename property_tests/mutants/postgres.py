@@ -23,7 +23,7 @@ MUTANTS: Final = (
         "two claims at the same time take the same jobs",
         _SQL,
         "claim",
-        "LIMIT (SELECT most FROM allowed) FOR UPDATE SKIP LOCKED",
+        "LIMIT (SELECT most FROM allowed) FOR NO KEY UPDATE SKIP LOCKED",
         "LIMIT (SELECT most FROM allowed)",
     ),
     Mutant("a settle ignores the version", _SQL, "settle", "AND j.version = given.was", ""),
@@ -48,7 +48,10 @@ MUTANTS: Final = (
         "a composite change is stored in part",
         _SETTLE,
         "_Settling._store_whole",
-        "async with self._session.transaction():\n    queue_hints = await self._store_parts(change)",
+        "async with self._session.transaction():\n"
+        "    if change.also and not self.nested:\n"
+        "        await self.lock([change])\n"
+        "    queue_hints = await self._store_parts(change)",
         "queue_hints = await self._store_parts(change)",
     ),
     Mutant(

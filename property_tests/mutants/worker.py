@@ -79,7 +79,7 @@ MUTANTS: Final = (
         "a sweep believes what it read before the event loop was blocked",
         _SWEEP,
         "_sweep_overdue",
-        "trio.current_time() - asked_at > run.limits.quarter",
+        "trio.current_time() - max(asked_at, run.renewed_at) > run.limits.quarter",
         "False",
     ),
     Mutant("no worker sweeps", _SWEEP, "sweep", "_sweep_overdue(run)", "trio.lowlevel.checkpoint()"),

@@ -79,8 +79,11 @@ async def test_each_verb_is_one_statement_when_all_goes_well(
     await backend.renew(ADA, [Lease(job.queue, job.id, job.run) for job in jobs])
     await backend.settle([step(job, Complete(), 1.0) for job in jobs])
     await backend.overdue(10)
-    await backend.prune(KEEP_NOTHING)
-    assert [name for name, _ in asked if name != "notify"] == ["insert", "claim", "renew", "settle", "overdue", "prune"]
+    await backend.prune(["q"], KEEP_NOTHING)
+    assert [name for name, _ in asked if name != "notify"] == [
+        *("insert", "claim", "renew", "settle", "overdue"),
+        *("prune", "prune_excess"),  # what is past its age, and then what is too much
+    ]
 
 
 # --- by which index -----------------------------------------------------------------------------
@@ -119,7 +122,7 @@ async def test_every_statement_finds_its_rows_by_an_index(
     await backend.resume("q")
     await backend.is_queue_paused("q")
     await backend.remove("q", ["1"])
-    await backend.prune(KEEP_NOTHING)
+    await backend.prune(["q"], KEEP_NOTHING)
     await backend.workers()
     await backend.get("q", ["1"])
     values = dict(asked)

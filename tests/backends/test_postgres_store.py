@@ -291,9 +291,9 @@ async def test_prune_passes_by_what_somebody_else_works_on(
     await backend.settle([step(job, Complete(), 1.0) for job in jobs])
     somebody.execute(f"SELECT FROM {tables}.jobs WHERE id = '2' FOR UPDATE")
     with trio.fail_after(30):
-        assert await backend.prune(KEEP_NOTHING) == 2
+        assert await backend.prune(["q"], KEEP_NOTHING) == 2
     somebody.rollback()
-    assert await backend.prune(KEEP_NOTHING) == 1
+    assert await backend.prune(["q"], KEEP_NOTHING) == 1
 
 
 async def test_a_long_transaction_of_somebody_else_stops_nobody(
@@ -305,7 +305,7 @@ async def test_a_long_transaction_of_somebody_else_stops_nobody(
     with trio.fail_after(30):
         while jobs := await claim(backend, 50):
             await backend.settle([step(job, Complete(), 1.0) for job in jobs])
-        assert await backend.prune(KEEP_NOTHING) == 500
+        assert await backend.prune(["q"], KEEP_NOTHING) == 500
 
 
 @pytest.fixture

@@ -263,7 +263,7 @@ async def test_nothing_is_left_of_jobs_that_were_pruned(server: Server) -> None:
             jobs = (await backend.claim(["q"], 300, f"w{turn}", 15, idle=False)).jobs
             await backend.settle([step(job, Complete(b"1"), job.run_at) for job in jobs])
         limits = Retention(keep_completed=0, keep_completed_max=0, keep_dead=0, keep_dead_max=0)
-        assert await backend.prune(limits) == 900
+        assert await backend.prune(["q"], limits) == 900
         left = server.command("KEYS", "*")
         assert sorted(word.decode() for word in left.split(b"\r\n") if word.startswith(b"{trioq}")) == [
             "{trioq}:layout",
@@ -286,7 +286,7 @@ async def test_there_are_as_many_keys_as_the_retention_says_however_many_jobs_th
             calls = (noop.options(unique_key=f"{turn}-{number}", ttl=60).bind() for number in range(500))
             await queue.enqueue_many(calls)
             await Worker(queue).run_until_idle()
-            assert await backend.prune(limits) == (450 if turn == 0 else 500)
+            assert await backend.prune(["q"], limits) == (450 if turn == 0 else 500)
             sizes.append(int(server.command("DBSIZE")[1:]))
     assert sizes == [sizes[0]] * 3
     assert sizes[0] <= 50 + 10, "one for each kept job, and some for the queue and the store"

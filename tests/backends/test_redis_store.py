@@ -143,7 +143,7 @@ async def test_prune_does_not_drop_a_job_for_an_evicted_one_of_its_id(server: Se
         await backend.settle([step(job, Cancel(), job.run_at)])
         server.command("DEL", "{trioq}:q:job:1")
         await backend.insert([Job(id="1", queue="q", task="t")])
-        await backend.prune(everything)
+        await backend.prune(["q"], everything)
         assert [job.id for job in (await backend.claim(["q"], 10, "w", 15, idle=False)).jobs] == ["1"]
 
 
@@ -189,7 +189,7 @@ async def test_a_change_that_breaks_off_leaves_no_other_half_stored(server: Serv
         with pytest.raises(BackendError, match="another program has keys"):
             await backend.settle([step(job, Complete(b"1"), job.run_at) for job in jobs])
         everything = Retention(keep_completed=0, keep_completed_max=0, keep_dead=0, keep_dead_max=0)
-        assert await backend.prune(everything) == 2, "the first and the third are on their shelf"
+        assert await backend.prune(["q"], everything) == 2, "the first and the third are on their shelf"
 
 
 async def test_times_are_the_servers(server: Server) -> None:
@@ -207,9 +207,9 @@ async def test_a_job_that_moves_twice_in_one_batch_lies_where_it_came_to_last(se
         again = step(job.after(cancel).after(requeue), Cancel(), job.run_at)
         assert list((await backend.settle([cancel, requeue])).verdicts) == ["stored", "stored"]
         everything = Retention(keep_completed=0, keep_completed_max=0, keep_dead=0, keep_dead_max=0)
-        assert await backend.prune(everything) == 0
+        assert await backend.prune(["q"], everything) == 0
         assert list((await backend.settle([again])).verdicts) == ["stored"]
-        assert await backend.prune(everything) == 1
+        assert await backend.prune(["q"], everything) == 1
 
 
 async def test_jobs_are_handed_out_in_the_order_in_which_they_came_due_to_the_millisecond() -> None:

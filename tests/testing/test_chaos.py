@@ -110,7 +110,7 @@ async def test_a_claim_or_a_renewal_takes_no_longer_than_a_third_of_its_lease(au
             for verb, call in {
                 "claim": lambda: chaos.claim(["q"], 1, "w", 6.0, idle=True),
                 "renew": lambda: chaos.renew(worker, [Lease("q", "1", 1)]),
-                "prune": lambda: chaos.prune(trioq.abc.Retention(**dict.fromkeys(RETENTION, 0))),
+                "prune": lambda: chaos.prune(["q"], trioq.abc.Retention(**dict.fromkeys(RETENTION, 0))),
             }.items():
                 begun = trio.current_time()
                 with pytest.raises(BackendUnavailable):

@@ -276,6 +276,24 @@ async def test_no_more_finished_jobs_are_kept_than_allowed(autojump_clock, store
             assert (await queue.counts())["completed"] == 5
 
 
+async def test_each_worker_prunes_its_own_queues_by_its_own_settings(autojump_clock, store, at_work):
+    short, long = trioq.Settings(keep_completed=10), trioq.Settings(keep_completed=1000)
+    queues = [trioq.Queue(name, store, settings=settings) for name, settings in (("short", short), ("long", long))]
+
+    async def quick():
+        pass
+
+    async with queues[0], queues[1]:
+        for queue in queues:
+            await queue.task(quick).enqueue()
+        workers = [trioq.Worker(queue, settings=queue.settings) for queue in queues]
+        async with at_work(workers[0]), at_work(workers[1]):
+            await trio.sleep(200)
+            assert [(await queue.counts())["completed"] for queue in queues] == [0, 1]
+            await trio.sleep(1000)
+            assert [(await queue.counts())["completed"] for queue in queues] == [0, 0]
+
+
 async def test_each_worker_sweeps_once_a_quarter(autojump_clock, store, queue, at_work):
     async with at_work(trioq.Worker(queue, lease=8)):
         await trio.sleep(1)
@@ -365,7 +383,7 @@ async def test_pruning_for_however_long_holds_up_no_sweep(autojump_clock, store,
     async with queue:
         job = await quick.enqueue()
         await claim_as_the_dead(store)
-        store.inner.prune = lambda limits, batch: full(batch)
+        store.inner.prune = lambda queues, limits, batch: full(batch)
         async with at_work(trioq.Worker(queue, lease=15)):
             with trio.fail_after(15 * 1.25 + 0.1):
                 assert await job.result() == 2
@@ -379,7 +397,7 @@ async def full(batch):
 async def test_a_pass_of_pruning_ends_after_a_while_and_the_next_goes_on(autojump_clock, store, queue, at_work):
     store.slow["prune"] = 4.0
     async with queue:
-        store.inner.prune = lambda limits, batch: full(batch)
+        store.inner.prune = lambda queues, limits, batch: full(batch)
         async with at_work(trioq.Worker(queue, lease=15)):
             await trio.sleep(50)
             assert store.count("prune") == 5  # 20 s of 4 s each

@@ -25,7 +25,10 @@ BATCH: Final = 500
 
 @trio.lowlevel.enable_ki_protection
 async def prune(run: WorkerRun) -> None:
-    """Drop jobs past retention, once a minute, in batches.  What fails is logged, and tried again in the next pass."""
+    """Drop jobs past retention of this worker's queues, once a minute, in batches.
+
+    What fails is logged, and tried again in the next pass.
+    """
     settings = run.limits.settings
     retention = Retention(
         keep_completed=settings.keep_completed,
@@ -37,7 +40,7 @@ async def prune(run: WorkerRun) -> None:
     while True:
         begun = trio.current_time()
         try:
-            while await run.store.backend.prune(retention, BATCH) == BATCH:
+            while await run.store.backend.prune(list(run.queues), retention, BATCH):
                 if trio.current_time() >= begun + LONGEST:
                     break
         except BackendUnavailable as error:

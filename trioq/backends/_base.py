@@ -313,8 +313,11 @@ class Backend(ABC):
         """Drop these records; return False for active jobs and unknown ids, which are refused."""
 
     @abstractmethod
-    async def prune(self, limits: Retention, batch: int = 1_000) -> int:
-        """Drop up to *batch* ended jobs that are past retention, and return how many; fewer than *batch* is all."""
+    async def prune(self, queues: Sequence[str], limits: Retention, batch: int = 1_000) -> int:
+        """Drop up to *batch* ended jobs of these queues that are past retention, and return how many; 0 is the end.
+
+        Records that another transaction works on are left for later.
+        """
 
     @abstractmethod
     async def workers(self) -> list[Presence]:

@@ -423,10 +423,10 @@ class InMemoryBackend(Backend):
                 shelves.drop(job)
         return removed
 
-    async def prune(self, limits: Retention, batch: int = 1_000) -> int:
+    async def prune(self, queues: Sequence[str], limits: Retention, batch: int = 1_000) -> int:
         now = await self._now()
         dropped = 0
-        for shelves in self._shelves.values():
+        for shelves in [self._shelves[queue] for queue in queues if queue in self._shelves]:
             ended = shelves.counts[State.COMPLETED] + shelves.counts[State.CANCELLED]
             dead = shelves.counts[State.FAILED] + shelves.counts[State.EXPIRED]
             for line, keep, most, there in (

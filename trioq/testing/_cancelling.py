@@ -38,7 +38,7 @@ async def _every_verb(backend: Backend) -> dict[str, Verb]:
         "renew": lambda: backend.renew(presence(), [Lease(QUEUE, "active", active.run, "half")]),
         "settle": lambda: backend.settle([step(active, Cancel(), now)]),
         "remove": lambda: backend.remove(QUEUE, ["removed"]),
-        "prune": lambda: backend.prune(_KEEP_NOTHING),
+        "prune": lambda: backend.prune([QUEUE], _KEEP_NOTHING),
         "pause": lambda: backend.pause(QUEUE),
         "resume": lambda: backend.resume(QUEUE),
     }
@@ -111,7 +111,7 @@ async def check_empty_batches_are_fine(make: Make) -> None:
             list(await backend.remove(QUEUE, [])),
         ]
         assert answers == [[]] * len(answers), f"the answers were {answers}"
-        assert await backend.prune(_KEEP_NOTHING) == 0
+        assert await backend.prune([QUEUE], _KEEP_NOTHING) == 0
         assert_same(await all_jobs(backend), [job], "nothing changed")
 
 

@@ -84,8 +84,8 @@ class Relay(Backend):
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         return await self.call(Backend.remove, queue, ids)
 
-    async def prune(self, limits: Retention, batch: int = 1_000) -> int:
-        return await self.call(Backend.prune, limits, batch)
+    async def prune(self, queues: Sequence[str], limits: Retention, batch: int = 1_000) -> int:
+        return await self.call(Backend.prune, queues, limits, batch)
 
     async def workers(self) -> list[Presence]:
         return await self.call(Backend.workers)

@@ -8,6 +8,9 @@ from ..abc import Backend, Retention
 from ..lifecycle import Cancel, Command, Complete, Expire, Job, Reject, Requeue
 from ._given import LONG, OTHER, QUEUE, Make, a_job, all_ids, held, move, some_jobs, store_time
 
+#: The queues that most checks prune.
+BOTH = [QUEUE, OTHER]
+
 #: Keeps everything.
 _FOREVER = {"keep_completed": LONG, "keep_completed_max": 1_000, "keep_dead": LONG, "keep_dead_max": 1_000}
 
@@ -55,11 +58,11 @@ async def check_prune_drops_what_ended_too_long_ago(make: Make) -> None:
         await _ended(backend, ("elsewhere", Complete(), 6000.0), queue=OTHER)
         await held(backend, a_job("active"))
         await backend.insert([a_job("waiting"), a_job("delayed", delay=LONG)])
-        assert await backend.prune(_keeping(keep_completed=5000.0, keep_dead=8000.0)) == 4
+        assert await backend.prune(BOTH, _keeping(keep_completed=5000.0, keep_dead=8000.0)) == 4
         rest = ["completed lately", "failed", "active", "waiting", "delayed"]
         assert await all_ids(backend) == rest, "what is past its age is gone, and nothing else"
         assert await all_ids(backend, OTHER) == [], "in every queue"
-        assert await backend.prune(_keeping(keep_completed=5000.0, keep_dead=8000.0)) == 0, "that was all"
+        assert await backend.prune(BOTH, _keeping(keep_completed=5000.0, keep_dead=8000.0)) == 0, "that was all"
 
 
 async def check_prune_drops_the_oldest_of_too_many(make: Make) -> None:
@@ -74,19 +77,31 @@ async def check_prune_drops_the_oldest_of_too_many(make: Make) -> None:
             ("5", Expire(), 0.0),
         )
         await _ended(backend, ("6", Complete(), 70.0), ("7", Complete(), 80.0), queue=OTHER)
-        assert await backend.prune(_keeping(keep_completed_max=2, keep_dead_max=1)) == 2
+        assert await backend.prune(BOTH, _keeping(keep_completed_max=2, keep_dead_max=1)) == 2
         assert await all_ids(backend) == ["1", "3", "5"], "the oldest of each kind went"
         assert await all_ids(backend, OTHER) == ["6", "7"], "each queue keeps so many"
 
 
+async def check_prune_leaves_other_queues_alone(make: Make) -> None:
+    """Prune drops jobs of the queues that it names, and of no other: each may be kept for another time."""
+    async with make() as backend:
+        await _ended(backend, ("1", Complete(), 60.0), ("2", Reject("no"), 60.0))
+        await _ended(backend, ("3", Complete(), 60.0), ("4", Reject("no"), 60.0), queue=OTHER)
+        limits = _keeping(keep_completed=0.0, keep_dead_max=0)
+        assert await backend.prune([], limits) == 0, "no queue was named"
+        assert await backend.prune([OTHER, "unknown", OTHER], limits) == 2
+        assert await all_ids(backend) == ["1", "2"], "the other queue is as it was"
+        assert await all_ids(backend, OTHER) == []
+
+
 async def check_prune_goes_in_bounded_batches(make: Make) -> None:
-    """Each prune drops no more than its batch; one that drops fewer was the last."""
+    """Each prune drops no more than its batch; one that drops none is the end."""
     async with make() as backend:
         ids = [str(number) for number in range(5)]
         await _ended(backend, *((id, Complete(), 60.0) for id in ids[:3]))
         await _ended(backend, *((id, Reject("no"), 60.0) for id in ids[3:]), queue=OTHER)
         limits = _keeping(keep_completed=0.0, keep_dead_max=0)
-        dropped = [await backend.prune(limits, batch=2) for _ in range(4)]
+        dropped = [await backend.prune(BOTH, limits, batch=2) for _ in range(4)]
         assert dropped == [2, 2, 1, 0], f"the batches were {dropped}"
 
 
@@ -96,11 +111,11 @@ async def check_prune_leaves_what_was_requeued(make: Make) -> None:
         [first, second] = await _ended(backend, ("1", Complete(), 90.0), ("2", Reject("no"), 90.0))
         for job in (first, second):
             await move(backend, job, Requeue())
-        assert await backend.prune(_keeping(keep_completed=0.0, keep_dead=0.0)) == 0
+        assert await backend.prune(BOTH, _keeping(keep_completed=0.0, keep_dead=0.0)) == 0
         assert await all_ids(backend) == ["1", "2"], "live jobs stay"
         jobs = (await backend.claim([QUEUE], 10, "ada-1", LONG, idle=False)).jobs
         await move(backend, jobs[0], Complete())
-        assert await backend.prune(_keeping(keep_completed=50.0)) == 0, "its age counts from its last end"
+        assert await backend.prune(BOTH, _keeping(keep_completed=50.0)) == 0, "its age counts from its last end"
 
 
 async def check_a_pruned_job_leaves_nothing_behind(make: Make) -> None:
@@ -109,7 +124,7 @@ async def check_a_pruned_job_leaves_nothing_behind(make: Make) -> None:
         await backend.insert(some_jobs(1, unique_key="k"))
         [job] = (await backend.claim([QUEUE], 1, "ada-1", LONG, idle=False)).jobs
         await move(backend, job, Complete())
-        assert await backend.prune(_keeping(keep_completed_max=0)) == 1
+        assert await backend.prune(BOTH, _keeping(keep_completed_max=0)) == 1
         assert sum((await backend.counts(QUEUE)).values()) == 0, "it is not counted"
         assert (await backend.get(QUEUE, ["0"])).jobs[0] is None, "it is gone"
         assert list((await backend.insert([a_job("0", unique_key="k")])).created) == [True], "its names are free"
@@ -123,7 +138,7 @@ async def check_a_key_outlives_its_former_holder(make: Make) -> None:
         former = await held(backend, a_job("removed", unique_key="k"))
         await move(backend, former[0], Reject("no"))
         await backend.insert([a_job("holder", unique_key="k")])
-        assert await backend.prune(_keeping(keep_completed_max=0)) == 1
+        assert await backend.prune(BOTH, _keeping(keep_completed_max=0)) == 1
         assert list(await backend.remove(QUEUE, ["removed"])) == [True]
         reply = await backend.insert([a_job("late", unique_key="k")])
         assert (list(reply.created), reply.jobs[0].id) == ([False], "holder"), "the key is taken still"

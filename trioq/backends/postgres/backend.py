@@ -33,7 +33,7 @@ from .._group_commit import GroupCommit, part_of_inserted, part_of_settled, size
 from .._hints import HintChannels
 from .._request_runner import nothing
 from .._write_deadlines import WriteDeadlines
-from . import reads, writes
+from . import housekeeping, reads, writes
 from .errors import MISSING, code_of, translate
 from .listener import Listener
 from .notify_limiter import NotifyLimiter
@@ -280,13 +280,13 @@ class PostgresBackend(Backend):
         return await self._read(reads.queues)
 
     async def pause(self, queue: str) -> float:
-        now = await self._write(lambda session: reads.pause(session, queue))
-        self._hint_channels.notify(reads.PAUSED, queue)
+        now = await self._write(lambda session: housekeeping.pause(session, queue))
+        self._hint_channels.notify(housekeeping.PAUSED, queue)
         return now
 
     async def resume(self, queue: str) -> float:
-        now = await self._write(lambda session: reads.resume(session, queue))
-        self._hint_channels.notify(reads.RESUMED, queue)
+        now = await self._write(lambda session: housekeeping.resume(session, queue))
+        self._hint_channels.notify(housekeeping.RESUMED, queue)
         return now
 
     async def is_queue_paused(self, queue: str) -> bool:
@@ -303,10 +303,10 @@ class PostgresBackend(Backend):
             yield hints
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
-        return await self._write(lambda session: reads.remove(session, queue, ids))
+        return await self._write(lambda session: housekeeping.remove(session, queue, ids))
 
-    async def prune(self, limits: Retention, batch: int = 1_000) -> int:
-        return await self._write(lambda session: reads.prune(session, limits, batch))
+    async def prune(self, queues: Sequence[str], limits: Retention, batch: int = 1_000) -> int:
+        return await self._write(lambda session: housekeeping.prune(session, queues, limits, batch))
 
     async def workers(self) -> list[Presence]:
         return await self._read(reads.workers)

@@ -301,33 +301,52 @@ DELETE FROM {jobs} AS j USING doomed
 WHERE j.queue = doomed.queue AND j.id = doomed.id AND j.seq = doomed.seq RETURNING j.id;
 
 -- name: prune
--- Drop the oldest ended jobs of each queue, by age and by number, and workers that have not renewed for long.
--- A record that another transaction works on is skipped.
-WITH RECURSIVE clock AS MATERIALIZED ({clock}),
-named AS ({named}),
+-- Drop the ended jobs of these queues that are past their age, the oldest of each state first, and workers that have
+-- not renewed for long.  A record that another transaction works on is skipped.
+WITH clock AS MATERIALIZED ({clock}),
 forgotten AS (DELETE FROM {workers} WHERE until < (SELECT now FROM clock) - %(forgotten)s),
-kinds (states, keep, most) AS (
-    VALUES (%(ended)s::text[], %(keep_ended)s::float8, %(most_ended)s::bigint),
-        (%(dead)s::text[], %(keep_dead)s::float8, %(most_dead)s::bigint)
+kinds (states, keep) AS (
+    VALUES (%(ended)s::text[], %(keep_ended)s::float8), (%(dead)s::text[], %(keep_dead)s::float8)
+),
+doomed AS MATERIALIZED (
+    SELECT old.* FROM unnest({queues}) AS one (queue) CROSS JOIN kinds
+    CROSS JOIN LATERAL unnest(kinds.states) AS ended (state) CROSS JOIN LATERAL (
+        SELECT queue, id, seq FROM {jobs}
+        WHERE queue = one.queue AND state = ended.state AND shelf = 'final'
+            AND finished_at <= (SELECT now FROM clock) - kinds.keep
+        ORDER BY finished_at, seq LIMIT %(batch)s FOR UPDATE SKIP LOCKED
+    ) AS old
+    LIMIT %(batch)s
+),
+dropped AS (
+    DELETE FROM {jobs} AS j USING doomed
+    WHERE j.queue = doomed.queue AND j.id = doomed.id AND j.seq = doomed.seq RETURNING j.seq
+)
+SELECT count(*) FROM dropped;
+
+-- name: prune_excess
+-- Drop the oldest ended jobs of each of these queues that has more than it may.  Skips records as `prune` does.
+WITH kinds (states, most) AS (
+    VALUES (%(ended)s::text[], %(most_ended)s::bigint), (%(dead)s::text[], %(most_dead)s::bigint)
 ),
 past AS MATERIALIZED (
-    SELECT oldest.queue, oldest.id, oldest.seq FROM named CROSS JOIN kinds
+    SELECT oldest.queue, oldest.id, oldest.seq FROM unnest({queues}) AS one (queue) CROSS JOIN kinds
     CROSS JOIN LATERAL (
         SELECT count(*) - kinds.most AS excess FROM (
-            SELECT FROM {jobs} WHERE queue = named.queue AND state = ANY (kinds.states) AND shelf = 'final'
+            SELECT FROM {jobs} WHERE queue = one.queue AND state = ANY (kinds.states) AND shelf = 'final'
             LIMIT kinds.most + %(batch)s
         ) AS there
     ) AS counted
     CROSS JOIN LATERAL (
         SELECT ended.*, row_number() OVER (ORDER BY finished_at, seq) AS place
-        FROM unnest(kinds.states) AS one (state) CROSS JOIN LATERAL (
+        FROM unnest(kinds.states) AS state (name) CROSS JOIN LATERAL (
             SELECT queue, id, seq, finished_at FROM {jobs}
-            WHERE queue = named.queue AND state = one.state AND shelf = 'final'
+            WHERE queue = one.queue AND state = state.name AND shelf = 'final'
             ORDER BY finished_at, seq LIMIT %(batch)s
         ) AS ended
+        WHERE counted.excess > 0
     ) AS oldest
-    WHERE named.queue IS NOT NULL
-        AND (oldest.finished_at <= (SELECT now FROM clock) - kinds.keep OR oldest.place <= counted.excess)
+    WHERE oldest.place <= counted.excess
     LIMIT %(batch)s
 ),
 doomed AS MATERIALIZED (

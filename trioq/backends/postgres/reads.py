@@ -1,21 +1,16 @@
-"""The read verbs, and those that tidy records, over a session.  No Trio; the write verbs are in ``writes``."""
+"""The read verbs, over a session.  No Trio."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from ..._core.job import DEAD, Job, State
-from .._base import PAGE, Filter, Found, Hint, Overdue, Page, Presence, Retention
+from ..._core.job import Job, State
+from .._base import PAGE, Filter, Found, Overdue, Page, Presence
 from .rows import read_job, states_by_count
 
 if TYPE_CHECKING:
     from .session import Session
-
-#: A worker's presence is dropped after so many seconds without a renewal.
-_FORGOTTEN: Final = 86_400.0
-
-_ENDED: Final = frozenset(state for state in State if state.final) - DEAD
 
 
 async def overdue(session: Session, limit: int) -> Overdue:
@@ -61,55 +56,10 @@ async def queues(session: Session) -> list[str]:
     return [queue for (queue,) in await session.ask("queues")]
 
 
-async def pause(session: Session, queue: str) -> float:
-    """Note that the queue hands out nothing."""
-    return await _toggle(session, "pause", queue, PAUSED)
-
-
-async def resume(session: Session, queue: str) -> float:
-    """Note that the queue hands out jobs again."""
-    return await _toggle(session, "resume", queue, RESUMED)
-
-
-#: The hints of a pause, and of a resume.
-PAUSED: Final = Hint.PAUSED
-RESUMED: Final = Hint.PAUSED | Hint.READY
-
-
-async def _toggle(session: Session, name: str, queue: str, hint: Hint) -> float:
-    message = f"{hint.value} {session.terms.sender} {queue}"
-    answer = await session.ask(name, queue=queue, message=message)
-    now: float = answer[0][0]
-    return now
-
-
 async def is_queue_paused(session: Session, queue: str) -> bool:
     """Whether the queue is paused."""
     [(paused,)] = await session.ask("is_paused", queue=queue)
     return bool(paused)
-
-
-async def remove(session: Session, queue: str, ids: Sequence[str]) -> list[bool]:
-    """Drop records that no worker holds."""
-    gone = {id for (id,) in await session.ask("remove", queue=queue, ids=list(dict.fromkeys(ids)))}
-    firsts = {id: place for place, id in reversed(list(enumerate(ids)))}
-    return [id in gone and firsts[id] == place for place, id in enumerate(ids)]
-
-
-async def prune(session: Session, limits: Retention, batch: int) -> int:
-    """Drop the oldest ended jobs, by age and by number in each queue; forget workers that are long gone."""
-    [(dropped,)] = await session.ask(
-        "prune",
-        batch=batch,
-        forgotten=_FORGOTTEN,
-        ended=sorted(state.value for state in _ENDED),
-        keep_ended=limits.keep_completed,
-        most_ended=limits.keep_completed_max,
-        dead=sorted(state.value for state in DEAD),
-        keep_dead=limits.keep_dead,
-        most_dead=limits.keep_dead_max,
-    )
-    return int(dropped)
 
 
 async def workers(session: Session) -> list[Presence]:

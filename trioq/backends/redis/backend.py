@@ -32,7 +32,7 @@ from .._base import (
 from .._group_commit import GroupCommit, part_of_inserted, part_of_settled, size_of_change, size_of_job
 from .._hints import ALL_HINTS, HintChannels
 from .._write_deadlines import WriteDeadlines
-from . import reads, writes
+from . import housekeeping, reads, writes
 from .address import Address
 from .keys import Keys
 from .listener import Listener
@@ -225,13 +225,13 @@ class RedisBackend(Backend):
         return reads.queue_names(await self._read(reads.queues()))
 
     async def pause(self, queue: str) -> float:
-        return await self._pause(reads.pause(queue, paused=True))
+        return await self._pause(housekeeping.pause(queue, paused=True))
 
     async def resume(self, queue: str) -> float:
-        return await self._pause(reads.pause(queue, paused=False))
+        return await self._pause(housekeeping.pause(queue, paused=False))
 
     async def _pause(self, ask: Ask) -> float:
-        now, queue_hints = reads.has_paused(ask, await self._write(ask))
+        now, queue_hints = housekeeping.has_paused(ask, await self._write(ask))
         self._notify(queue_hints)
         return now
 
@@ -255,10 +255,10 @@ class RedisBackend(Backend):
             yield hints_channel
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
-        return [bool(dropped) for dropped in await self._write(reads.remove(queue, ids))]
+        return [bool(dropped) for dropped in await self._write(housekeeping.remove(queue, ids))]
 
-    async def prune(self, limits: Retention, batch: int = 1_000) -> int:
-        return int(await self._write(reads.prune(limits, batch)))
+    async def prune(self, queues: Sequence[str], limits: Retention, batch: int = 1_000) -> int:
+        return int(await self._write(housekeeping.prune(queues, limits, batch)))
 
     async def workers(self) -> list[Presence]:
         return reads.presences(await self._read(reads.workers()))

@@ -1,4 +1,4 @@
-"""The read verbs, and those that tidy records: what each asks of its script, and what the answer means."""
+"""The read verbs: what each asks of its script, and what the answer means."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from ..._core.job import State
-from .._base import PAGE, Filter, Found, Hint, Overdue, Page, Presence, Retention
+from .._base import PAGE, Filter, Found, Overdue, Page, Presence
 from . import rows
 from .keys import queue_named
-from .rows import integer, seconds
+from .rows import integer
 from .scripts import SCRIPTS
-from .writes import Ask, read_hints, read_presence, read_records
+from .writes import Ask, read_presence, read_records
 
 #: A request about no queue names a key all the same: else a cluster would not redirect it before something was written.
-_ALL_QUEUES: Final = ("",)
+ALL_QUEUES: Final = ("",)
 
 
 def overdue(limit: int) -> Ask:
     """Ask for the jobs of all queues whose lease or time to live ran out."""
-    return Ask(SCRIPTS["overdue"], _ALL_QUEUES, [limit])
+    return Ask(SCRIPTS["overdue"], ALL_QUEUES, [limit])
 
 
 def found_overdue(reply: Sequence[Any]) -> Overdue:
@@ -77,19 +77,9 @@ def is_paused(reply: Sequence[Any]) -> bool:
     return bool(reply[1])
 
 
-def pause(queue: str, paused: bool) -> Ask:
-    """Ask to pause or resume a queue."""
-    return Ask(SCRIPTS["pause"], [queue], [integer(paused)])
-
-
-def has_paused(ask: Ask, reply: Sequence[Any]) -> tuple[float, dict[str, Hint]]:
-    """Read the store's now, and the hints."""
-    return float(reply[0]), read_hints(ask.queues, reply[1])
-
-
 def queues() -> Ask:
     """Ask for the queues that have a record or are paused."""
-    return Ask(SCRIPTS["queues"], _ALL_QUEUES)
+    return Ask(SCRIPTS["queues"], ALL_QUEUES)
 
 
 def queue_names(reply: Sequence[bytes]) -> list[str]:
@@ -97,29 +87,9 @@ def queue_names(reply: Sequence[bytes]) -> list[str]:
     return sorted(queue_named(name) for name in reply)
 
 
-def remove(queue: str, ids: Sequence[str]) -> Ask:
-    """Ask to drop records that no worker holds."""
-    return Ask(SCRIPTS["remove"], [queue], [[id.encode() for id in ids]])
-
-
-def prune(limits: Retention, batch: int) -> Ask:
-    """Ask to drop what is past retention."""
-    return Ask(
-        SCRIPTS["prune"],
-        _ALL_QUEUES,
-        [
-            batch,
-            seconds(limits.keep_completed),
-            limits.keep_completed_max,
-            seconds(limits.keep_dead),
-            limits.keep_dead_max,
-        ],
-    )
-
-
 def workers() -> Ask:
     """Ask for the workers that have renewed."""
-    return Ask(SCRIPTS["workers"], _ALL_QUEUES)
+    return Ask(SCRIPTS["workers"], ALL_QUEUES)
 
 
 def presences(reply: Sequence[bytes | Literal[False]]) -> list[Presence]:

@@ -33,7 +33,7 @@ from .._base import (
 )
 from .._hints import ALL_HINTS, HintChannels
 from .._write_deadlines import WriteDeadlines
-from . import reads, writes
+from . import housekeeping, reads, writes
 from .errors import translate
 from .group_commit import GroupCommit, Request, Transaction
 from .hint_counters import HintCounters, QueueHints
@@ -217,10 +217,10 @@ class SQLiteBackend(Backend):
         return await self._read(reads.queues)
 
     async def pause(self, queue: str) -> float:
-        return await self._write(partial(reads.pause, queue=queue))
+        return await self._write(partial(housekeeping.pause, queue=queue))
 
     async def resume(self, queue: str) -> float:
-        return await self._write(partial(reads.resume, queue=queue))
+        return await self._write(partial(housekeeping.resume, queue=queue))
 
     async def is_queue_paused(self, queue: str) -> bool:
         return await self._read(partial(reads.is_queue_paused, queue=queue))
@@ -237,10 +237,10 @@ class SQLiteBackend(Backend):
             yield hints
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
-        return await self._write(partial(reads.remove, queue=queue, ids=ids))
+        return await self._write(partial(housekeeping.remove, queue=queue, ids=ids))
 
-    async def prune(self, limits: Retention, batch: int = 1_000) -> int:
-        return await self._write(partial(reads.prune, limits=limits, batch=batch))
+    async def prune(self, queues: Sequence[str], limits: Retention, batch: int = 1_000) -> int:
+        return await self._write(partial(housekeeping.prune, queues=queues, limits=limits, batch=batch))
 
     async def workers(self) -> list[Presence]:
         return await self._read(reads.workers)

@@ -195,8 +195,8 @@ SELECT finished_at, seq FROM jobs
 WHERE queue = ? AND state = ? AND shelf = 'final' AND finished_at <= ? ORDER BY finished_at, seq LIMIT ?;
 
 -- name: count_final_state
--- How many jobs ended in a state.
-SELECT count(*) FROM jobs WHERE queue = ? AND state = ? AND shelf = 'final';
+-- How many jobs ended in a state, up to a number.
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE queue = ? AND state = ? AND shelf = 'final' LIMIT ?);
 
 -- name: span
 -- At least as many as there are records, without counting them.

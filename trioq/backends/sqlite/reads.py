@@ -1,4 +1,4 @@
-"""The read verbs, and those that tidy records, as work inside a transaction.  The write verbs are in ``writes``."""
+"""The read verbs, as work inside a transaction."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from ..._core.job import DEAD, Job, Shelf, State
-from .._base import PAGE, Filter, Found, Hint, Overdue, Page, Presence, Retention
+from ..._core.job import Job, Shelf, State
+from .._base import PAGE, Filter, Found, Overdue, Page, Presence
 from .group_commit import Transaction
 from .queries import SQL
 from .rows import read_job, states_by_count
-from .writes import as_json
 
 #: The end of the last page.
 _LAST_SEQ = 2**63 - 1
-
-#: A worker's presence is dropped after so many seconds without a renewal.
-_FORGOTTEN = 86_400.0
-
-_ENDED = frozenset(state for state in State if state.final) - DEAD
 
 
 def overdue(tx: Transaction, limit: int) -> Overdue:
@@ -80,20 +74,6 @@ def _with_records(db: sqlite3.Connection) -> Iterator[str]:
         yield queue
 
 
-def pause(tx: Transaction, queue: str) -> float:
-    """Note that the queue hands out nothing."""
-    tx.db.execute(SQL["pause"], (queue,))
-    tx.notify(Hint.PAUSED, queue)
-    return tx.now
-
-
-def resume(tx: Transaction, queue: str) -> float:
-    """Note that the queue hands out jobs again."""
-    tx.db.execute(SQL["resume"], (queue,))
-    tx.notify(Hint.PAUSED | Hint.READY, queue)
-    return tx.now
-
-
 def is_queue_paused(tx: Transaction, queue: str) -> bool:
     """Whether the queue is paused."""
     return tx.db.execute(SQL["is_paused"], (queue,)).fetchone() is not None
@@ -105,58 +85,3 @@ def workers(tx: Transaction) -> list[Presence]:
         Presence(worker=worker, name=name, host=host, slots=slots, lease=lease, leaving=bool(leaving))
         for worker, name, host, slots, lease, leaving in tx.db.execute(SQL["workers"], (tx.now,))
     ]
-
-
-def remove(tx: Transaction, queue: str, ids: Sequence[str]) -> list[bool]:
-    """Drop records that no worker holds."""
-    return [_remove(tx, queue, id) for id in ids]
-
-
-def _remove(tx: Transaction, queue: str, id: str) -> bool:
-    row = tx.db.execute(SQL["removable"], (queue, id)).fetchone()
-    if row is not None:
-        _drop(tx.db, list(row))
-    return row is not None
-
-
-def prune(tx: Transaction, limits: Retention, batch: int) -> int:
-    """Drop the oldest ended jobs, by age and by number in each queue; forget workers that are long gone."""
-    tx.db.execute(SQL["forget_workers"], (tx.now - _FORGOTTEN,))
-    dropped = 0
-    for queue in list(_with_records(tx.db)):
-        for states, keep, most in (
-            (_ENDED, limits.keep_completed, limits.keep_completed_max),
-            (DEAD, limits.keep_dead, limits.keep_dead_max),
-        ):
-            dropped += _drop_oldest(tx.db, queue, states, tx.now - keep, batch - dropped)
-            excess = _count_over(tx.db, queue, states, most)
-            dropped += _drop_oldest(tx.db, queue, states, float("inf"), min(excess, batch - dropped))
-    return dropped
-
-
-def _count_over(db: sqlite3.Connection, queue: str, states: frozenset[State], most: int) -> int:
-    """Return how many jobs there are above *most*.  Count only if the file could have so many records at all."""
-    (span,) = db.execute(SQL["span"]).fetchone()
-    if span is None or span <= most:
-        return 0
-    counts = (db.execute(SQL["count_final_state"], (queue, state.value)).fetchone() for state in states)
-    there: int = sum(count for (count,) in counts)
-    return max(0, there - most)
-
-
-def _drop_oldest(db: sqlite3.Connection, queue: str, states: frozenset[State], until: float, most: int) -> int:
-    """Drop jobs that ended by *until*, the longest ago first."""
-    if most <= 0:
-        return 0
-    ended: list[tuple[float, int]] = []
-    for state in states:
-        ended += db.execute(SQL["oldest_final"], (queue, state.value, until, most))
-    oldest = [seq for _, seq in sorted(ended)[:most]]
-    _drop(db, oldest)
-    return len(oldest)
-
-
-def _drop(db: sqlite3.Connection, records: Sequence[int]) -> None:
-    if records:
-        db.execute(SQL["delete_jobs"], (as_json(records),))
-        db.execute(SQL["delete_bodies"], (as_json(records),))

@@ -1,4 +1,4 @@
--- Drop the oldest ended jobs, by age and by number in each queue; forget workers that are long gone.
+-- Drop the oldest ended jobs of these queues, by age and by number; forget workers that are long gone.
 -- Arguments: how many at most; for `ended` and then for `dead`: for how long and how many are kept.
 -- Reply: how many were dropped.
 
@@ -26,8 +26,7 @@ local function drop_all(base, shelf, names)
   move_now()
 end
 
-for _, queue in ipairs(redis.call('SMEMBERS', GLOBAL .. 'queues')) do
-  local base = GLOBAL .. queue .. ':'
+for _, base in ipairs(KEYS) do
   for _, limit in ipairs(limits) do
     local shelf, keep, most = unpack(limit)
     local key = base .. shelf
