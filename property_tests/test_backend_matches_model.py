@@ -335,6 +335,8 @@ class Program:
             assert [job.__dict__ for job in jobs] == self.model.all_of(queue)
             assert await self.backend.counts(queue) == {state: self.model.count(queue, state) for state in State}
             assert await self.backend.is_queue_paused(queue) == (queue in self.model.paused)
+            live = {job.id for job in jobs if not job.state.final}
+            assert await self.backend.have_ended(queue, _IDS) == [id not in live for id in _IDS]
             self.current += jobs
         assert sorted(await self.backend.queues()) == self.model.queues()
         assert {job.id: broken_rules(job) for job in self.current if broken_rules(job)} == {}

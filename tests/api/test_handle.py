@@ -146,6 +146,41 @@ async def test_many_who_wait_share_the_reads(autojump_clock, store, queue, nap, 
     assert store.reads <= 20
 
 
+async def test_results_are_read_once_they_are_there_and_in_portions_of_few_bytes(
+    autojump_clock, store, queue, at_work, monkeypatch
+):
+    """Arguments and results of jobs that still run are not read, however many wait for them."""
+    asked, read = [], []
+    get, have_ended = store.get, store.have_ended
+
+    async def note_get(name, ids):
+        reply = await get(name, ids)
+        read.append([job.state for job in reply.jobs])
+        return reply
+
+    async def note_asked(name, ids):
+        asked.append(len(ids))
+        return await have_ended(name, ids)
+
+    monkeypatch.setattr(store, "get", note_get)
+    monkeypatch.setattr(store, "have_ended", note_asked)
+
+    @queue.task
+    async def large(seconds):
+        await trio.sleep(seconds)
+        return "x" * 500_000
+
+    async with queue:
+        jobs = await queue.enqueue_many(large.bind(1 + number % 2) for number in range(400))
+        async with at_work(trioq.Worker(queue, concurrency=400)), trio.open_nursery() as nursery:
+            for job in jobs:
+                nursery.start_soon(job.result)
+    assert max(asked) == 300
+    assert {state for states in read for state in states} == {"completed"}
+    assert max(map(len, read)) <= 8, "4 MiB in one read"
+    assert sum(map(len, read)) == 400, "each once"
+
+
 async def test_what_ends_during_a_read_is_not_missed(autojump_clock, store, queue, nap, at_work):
     ended = {}
 

@@ -116,6 +116,7 @@ async def test_every_statement_finds_its_rows_by_an_index(
     await claim(backend, idle=True)
     await backend.overdue(10)
     await backend.find(Filter(queue="q", task="t"))
+    await backend.have_ended("q", ["1", "3"])
     await backend.counts("q")
     await backend.queues()
     await backend.pause("q")

@@ -271,6 +271,13 @@ class Backend(ABC):
     async def get(self, queue: str, ids: Sequence[str]) -> Found:
         """Return these jobs as they are stored now."""
 
+    async def have_ended(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        """Return for each id whether its job is final, or there is none.
+
+        A store that knows without reading payloads and results says so by a method of its own.
+        """
+        return [job is None or job.state.final for job in (await self.get(queue, ids)).jobs]
+
     @abstractmethod
     async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
         """Return a page of the matching jobs, by seq, after *cursor*.  It reads 1,000 records at most."""

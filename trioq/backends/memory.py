@@ -365,6 +365,11 @@ class InMemoryBackend(Backend):
         now = await self._now()
         return Found(now, [self._shelves[queue].jobs.get(id) for id in ids])
 
+    async def have_ended(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        await self._now()
+        jobs = self._shelves[queue].jobs
+        return [id not in jobs or jobs[id].state.final for id in ids]
+
     async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
         now = await self._now()
         shelves = self._shelves[filter.queue]

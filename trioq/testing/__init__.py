@@ -88,6 +88,9 @@ from ._reads import check_find_goes_on_where_a_page_ended as check_find_goes_on_
 from ._reads import check_find_reaches_the_end_of_a_large_queue as check_find_reaches_the_end_of_a_large_queue
 from ._reads import check_get_answers_each_id_in_order as check_get_answers_each_id_in_order
 from ._reads import (
+    check_have_ended_says_which_jobs_are_final_or_gone as check_have_ended_says_which_jobs_are_final_or_gone,
+)
+from ._reads import (
     check_queues_names_what_has_a_record_or_is_paused as check_queues_names_what_has_a_record_or_is_paused,
 )
 from ._records import check_every_option_survives as check_every_option_survives

@@ -26,6 +26,7 @@ async def _every_verb(backend: Backend) -> dict[str, Verb]:
     await backend.insert([a_job("waiting"), a_job("late", ttl=0.0), a_job("removed")])
     return {
         "get": lambda: backend.get(QUEUE, ["active"]),
+        "have_ended": lambda: backend.have_ended(QUEUE, ["active"]),
         "find": lambda: backend.find(Filter(queue=QUEUE)),
         "counts": lambda: backend.counts(QUEUE),
         "queues": backend.queues,

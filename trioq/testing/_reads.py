@@ -15,6 +15,19 @@ async def check_get_answers_each_id_in_order(make: Make) -> None:
         assert_same(found, [jobs[2], None, jobs[0], None, jobs[2]], "get answers in order")
 
 
+async def check_have_ended_says_which_jobs_are_final_or_gone(make: Make) -> None:
+    """A store says for each id in turn whether its job is final or gone, without the job itself."""
+    async with make() as backend:
+        jobs = await held(backend, *(a_job(id) for id in ("completed", "failed", "active")))
+        await backend.insert([a_job("waiting"), a_job("delayed", delay=LONG), a_job("other", queue=OTHER)])
+        await move(backend, jobs[0], Complete())
+        await move(backend, jobs[1], Reject("no"))
+        asked = ["completed", "waiting", "failed", "unknown", "delayed", "active", "other", "waiting"]
+        answers = list(await backend.have_ended(QUEUE, asked))
+        assert answers == [True, False, True, True, False, False, True, False], f"the answers were {answers}"
+        assert list(await backend.have_ended(QUEUE, [])) == [], "nothing was asked"
+
+
 async def check_find_answers_what_matches_by_seq(make: Make) -> None:
     """A page has the jobs of the queue in the wanted states and of the wanted task, in order of seq."""
     async with make() as backend:

@@ -270,6 +270,9 @@ class PostgresBackend(Backend):
     async def get(self, queue: str, ids: Sequence[str]) -> Found:
         return await self._read(reads.get, queue, ids)
 
+    async def have_ended(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        return await self._read(reads.have_ended, queue, ids)
+
     async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
         return await self._read(reads.find, filter, cursor, limit)
 

@@ -235,6 +235,11 @@ ORDER BY part, since, j.seq;
 WITH asked AS MATERIALIZED ({ids})
 SELECT now, {record} FROM ({clock}) AS clock LEFT JOIN (asked JOIN {jobs} AS j USING (queue, id)) ON true;
 
+-- name: live
+-- Those of these ids whose jobs have not ended.
+WITH asked AS MATERIALIZED ({ids})
+SELECT id FROM asked JOIN {jobs} AS j USING (queue, id) WHERE j.shelf <> 'final';
+
 -- name: page
 -- The matching jobs among the next records of a queue, by seq.
 WITH clock AS MATERIALIZED ({clock}),

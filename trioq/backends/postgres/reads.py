@@ -27,6 +27,12 @@ async def get(session: Session, queue: str, ids: Sequence[str]) -> Found:
     return Found(answer[0][0], [by_id.get(id) for id in ids])
 
 
+async def have_ended(session: Session, queue: str, ids: Sequence[str]) -> list[bool]:
+    """Return whether each job is final or gone, without reading payloads and results."""
+    live = {id for (id,) in await session.ask("live", queue=queue, ids=list(dict.fromkeys(ids)))}
+    return [id not in live for id in ids]
+
+
 async def find(session: Session, filter: Filter, cursor: int | None, limit: int) -> Page:
     """Return the matching jobs among the next PAGE records of the queue."""
     start = cursor or 0

@@ -214,6 +214,9 @@ class RedisBackend(Backend):
         ask = reads.get(queue, ids)
         return reads.got(ask, await self._read(ask))
 
+    async def have_ended(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        return [not live for live in await self._read(reads.live(queue, ids))]
+
     async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
         ask = reads.find(filter, cursor, limit)
         return reads.page(ask, await self._read(ask))

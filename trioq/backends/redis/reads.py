@@ -38,6 +38,11 @@ def got(ask: Ask, reply: Sequence[Any]) -> Found:
     return Found(float(reply[0]), list(read_records(ask.queues, reply[1])))
 
 
+def live(queue: str, ids: Sequence[str]) -> Ask:
+    """Ask for each id whether its job is there and has not ended."""
+    return Ask(SCRIPTS["live"], [queue], [[id.encode() for id in ids]])
+
+
 def find(filter: Filter, cursor: int | None, limit: int) -> Ask:
     """Ask for a page of the matching jobs."""
     states = sorted(filter.states)

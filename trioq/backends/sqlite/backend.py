@@ -207,6 +207,9 @@ class SQLiteBackend(Backend):
     async def get(self, queue: str, ids: Sequence[str]) -> Found:
         return await self._read(partial(reads.get, queue=queue, ids=ids))
 
+    async def have_ended(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        return await self._read(partial(reads.have_ended, queue=queue, ids=ids))
+
     async def find(self, filter: Filter, cursor: int | None = None, limit: int = 100) -> Page:
         return await self._read(partial(reads.find, filter=filter, cursor=cursor, limit=limit))
 

@@ -20,6 +20,10 @@ SELECT seq FROM jobs WHERE seq > ?;
 -- The job with an id.
 SELECT {record} FROM jobs j LEFT JOIN bodies b USING (seq) WHERE j.queue = ? AND j.id = ?;
 
+-- name: is_live
+-- Whether there is a job with an id that has not ended.
+SELECT 1 FROM jobs WHERE queue = ? AND id = ? AND shelf <> 'final';
+
 -- name: by_key
 -- The live job that has a unique key.
 SELECT {record} FROM jobs j LEFT JOIN bodies b USING (seq)

@@ -30,6 +30,11 @@ def get(tx: Transaction, queue: str, ids: Sequence[str]) -> Found:
     return Found(tx.now, [read_job(row) if row else None for row in rows])
 
 
+def have_ended(tx: Transaction, queue: str, ids: Sequence[str]) -> list[bool]:
+    """Return whether each job is final or gone, without reading its body."""
+    return [tx.db.execute(SQL["is_live"], (queue, id)).fetchone() is None for id in ids]
+
+
 def find(tx: Transaction, filter: Filter, cursor: int | None, limit: int) -> Page:
     """Return the matching jobs among the next PAGE records of the file."""
     start = cursor or 0
