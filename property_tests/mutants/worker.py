@@ -127,8 +127,8 @@ MUTANTS: Final = (
         "an outage loses the outcome of a job",
         _SETTLE,
         "_write",
-        "reply = await store.ask(lambda: store.backend.settle([change for _, change in writes]))",
-        "reply = await store.ask_once(lambda: store.backend.settle([change for _, change in writes]))\n"
+        "reply = await _settle([change for _, change in writes], run)",
+        "reply = await run.store.ask_once(lambda: run.store.backend.settle([change for _, change in writes]))\n"
         "if reply is None:\n"
         "    run.forget([active for active, _ in writes])\n"
         "    return",

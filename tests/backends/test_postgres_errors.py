@@ -138,7 +138,9 @@ async def test_a_server_that_shuts_down_or_is_gone_is_unavailable():
         ("23505", BackendError, "a rule of the tables", False),
         ("42501", BackendError, "GRANT", False),
         ("42601", BackendError, "was refused", False),
-        ("54000", BackendError, "Split it", False),
+        ("54000", BackendUnavailable, "queue of notifications", False),
+        ("22003", BackendError, "can't keep", False),
+        ("P0001", BackendError, "was refused", False),
         ("XX000", BackendError, "was refused", False),
         ("42P01", SchemaMissing, "trioq migrate WHERE", False),
         ("3F000", SchemaMissing, "trioq migrate WHERE", False),
@@ -155,6 +157,9 @@ async def test_what_the_server_says_is_told_by_its_code(
     assert type(told) is kind
     assert words in str(told)
     assert is_lost(error) == lost
+    later = translate(error, "WHERE", admitted=True)
+    about_one_item = code[:2] in ("22", "23")
+    assert type(later) is (BackendError if about_one_item else BackendUnavailable)
     assert kind is SchemaMissing or "no, says the server" in str(told)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import attrs
+import psycopg
 import pytest
 import trio
 
 import trioq.postgres
-from tests.postgres_server import PostgresServer, shared
+from tests.postgres_server import PROGRAMS, PostgresServer, shared
 from tests.postgres_stores import new_backend, new_schema
 from trioq import BackendError, BackendUnavailable, PostgresBackend
 from trioq.abc import Hint, Verdict
@@ -188,3 +189,44 @@ async def test_what_a_commit_was_to_carry_that_is_cut_short_by_the_closing_is_le
         await somebody.execute(f"LOCK TABLE {schema}.jobs IN EXCLUSIVE MODE")
         nursery.start_soon(insert, backend)  # noqa: ASYNC111  it is closed meanwhile
         await trio.sleep(0.1)
+
+
+@pytest.fixture
+def full() -> Iterator[PostgresServer]:
+    """A server whose queue of notifications is full: a session that listens stays in its transaction."""
+    server = PostgresServer(PROGRAMS["postgresql-18"], max_notify_queue_pages="64")  # else it takes 8 GB
+    try:
+        with psycopg.connect(server.url) as idle, psycopg.connect(server.url, autocommit=True) as filler:
+            idle.execute("LISTEN another_program")
+            idle.commit()
+            idle.execute("SELECT 1")
+            with pytest.raises(psycopg.OperationalError, match="too many notifications"):
+                while True:
+                    filler.execute(
+                        "SELECT pg_notify('another_program', repeat('x', 7000) || n) FROM generate_series(1, 9) n"
+                    )
+            yield server
+    finally:
+        server.close()
+
+
+@pytest.mark.slow
+async def test_a_full_queue_of_notifications_costs_hints_and_nothing_else(full: PostgresServer) -> None:
+    queue = trioq.Queue("q", PostgresBackend(full.url, new_schema(full)))
+
+    @queue.task(max_retries=0)
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async with queue, trio.open_nursery() as nursery:
+        await nursery.start(trioq.Worker(queue).start)
+        with trio.fail_after(60):
+            jobs = await queue.enqueue_many(double.bind(number) for number in range(20))
+            connection = await trioq.postgres.connect(full.url)
+            async with connection, connection.transaction(), queue.within(connection) as inside:
+                jobs.append(await inside.enqueue(double.bind(20)))
+            assert [await job.result() for job in jobs] == [2 * number for number in range(21)]
+            await queue.pause()
+            await queue.resume()
+        assert {(job.run, job.crashes) for job in [await job.refresh() for job in jobs]} == {(1, 0)}
+        nursery.cancel_scope.cancel()

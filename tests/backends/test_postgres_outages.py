@@ -125,6 +125,7 @@ TROUBLES = [
     ),
     refusing("full disk", "53100", "its disk is full. Make room; until then it takes no writes"),
     refusing("collisions", "40001", "others wrote the same at the same time, again and again"),
+    refusing("trigger", "P0001", "the request was refused"),
     refusing("lock timeout", "55P03", "a lock that another session holds was not free in time"),
 ]
 

@@ -7,7 +7,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import trioq
-from trioq import BackendError
+from trioq import BackendError, BackendUnavailable
 from trioq.lifecycle import Cancel, step
 
 
@@ -129,6 +129,52 @@ async def test_an_item_that_is_refused_twice_is_left_to_its_lease(autojump_clock
             await trio.sleep(20)  # the lease ran out, and somebody, here the same worker, takes it for crashed
             assert (await queue.job("a")).crashes == 1
     assert "left to its lease" in caplog.text
+
+
+def refusal(text):
+    """What a backend raises where its server refuses, but not for the data of a job."""
+    error = BackendUnavailable(text)
+    error.refused = True
+    return error
+
+
+async def test_a_refusal_that_is_not_about_a_job_ends_none(autojump_clock, store, queue, at_work, told):
+    """As by a trigger of the owner's that fails for three seconds."""
+
+    @queue.task(max_retries=0)
+    async def answer(number):
+        await trio.sleep(1)
+        return number
+
+    store.refused = lambda change: trio.current_time() < 4 and refusal("the trigger fails")
+    async with queue:
+        jobs = await queue.enqueue_many(answer.bind(number) for number in range(6))
+        async with at_work(trioq.Worker(queue)):
+            assert [await job.result() for job in jobs] == list(range(6))
+        assert {(job.run, job.crashes) for job in [await job.refresh() for job in jobs]} == {(1, 0)}
+    assert not await told.all("job:failed")
+
+
+async def test_a_job_that_alone_is_refused_holds_up_no_other_and_is_left_to_its_lease(
+    autojump_clock, store, queue, at_work, caplog
+):
+    ran = []
+
+    @queue.task
+    async def note():
+        ran.append(trio.current_time())
+
+    store.refused = lambda change: change.id == "bad" and change.state.final and refusal("not this row")
+    async with queue:
+        bad = await note.options(id="bad").enqueue()
+        good = [await note.enqueue() for _ in range(5)]
+        async with at_work(trioq.Worker(queue, lease=4)):
+            await trio.sleep(8)
+            assert {await job.state() for job in good} == {"completed"}
+            await trio.sleep(8)
+            record = await bad.refresh()
+            assert (record.state, record.crashes > 0, record.failures) == ("active", True, 0)
+    assert "which is left to its lease: not this row" in caplog.text
 
 
 async def test_a_stale_outcome_is_lost_with_the_state_that_won_and_nothing_is_completed(

@@ -19,6 +19,9 @@ class BackendError(TrioqError):
 class BackendUnavailable(BackendError):
     """The store can't be reached, or did not answer in time: try again.  After a write, the outcome is unknown."""
 
+    #: Whether the store did answer, and refused, though not for the data of one item: nothing was written.
+    refused: bool = False
+
 
 class BackendNotOpen(BackendError):
     """A verb was called outside ``async with``."""

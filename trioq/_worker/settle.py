@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 import trio
@@ -16,7 +15,7 @@ from .._core.errors import BackendError, BackendUnavailable
 from .._core.job import Job
 from .._core.lifecycle import Change, IllegalStep, Reject, Release, command_for, step
 from .._core.outcome import Outcome, Returned, cut, error_text
-from ..backends._base import Verdict
+from ..backends._base import Settled, Verdict
 from .active_job import ActiveJob
 from .lost_jobs import report_lost_jobs
 from .run import Ending, WorkerRun
@@ -87,17 +86,45 @@ def _change(job: Job, outcome: Outcome, now: float) -> Change | None:
 
 async def _write(writes: Sequence[tuple[ActiveJob, Change]], run: WorkerRun) -> None:
     """One write for all; where the store refuses it, one for each, so that a bad item fails alone."""
-    store = run.store
     try:
-        reply = await store.ask(lambda: store.backend.settle([change for _, change in writes]))
+        reply = await _settle([change for _, change in writes], run)
     except BackendError as error:
         if len(writes) > 1:
             for write in writes:
                 await _write([write], run)
+        elif isinstance(error, BackendUnavailable):
+            await _insist(writes[0], run)
         else:
             await _refused(writes[0], error, run)
-        return
-    await _tell(writes, reply.verdicts, run)
+    else:
+        await _tell(writes, reply.verdicts, run)
+
+
+async def _settle(changes: Sequence[Change], run: WorkerRun) -> Settled:
+    """Write these changes once the store can be reached.  BackendError where it refuses."""
+    return await run.store.ask(lambda: run.store.backend.settle(changes), refusals=True)
+
+
+async def _insist(write: tuple[ActiveJob, Change], run: WorkerRun) -> None:
+    """Write for a job that the store refuses, but not for its data, again and again for a lease; then give it up."""
+    id, tries = write[0].job.id, 0
+    deadline = trio.current_time() + run.limits.lease
+    while True:
+        tries += 1
+        await run.store.pause(tries)
+        try:
+            reply = await _settle([write[1]], run)
+        except BackendUnavailable as error:
+            if trio.current_time() >= deadline:
+                logger.error("the store refuses to settle job %s, which is left to its lease: %s", id, error)
+                run.abandon(write[0])
+                return
+        except BackendError as error:
+            await _refused(write, error, run)
+            return
+        else:
+            await _tell([write], reply.verdicts, run)
+            return
 
 
 async def _refused(write: tuple[ActiveJob, Change], error: BackendError, run: WorkerRun) -> None:
@@ -111,7 +138,7 @@ async def _refused(write: tuple[ActiveJob, Change], error: BackendError, run: Wo
         run.abandon(active)
         return
     try:
-        reply = await run.store.ask(partial(run.store.backend.settle, [rejection]))
+        reply = await _settle([rejection], run)
     except BackendError as again:
         logger.error("and to reject it; job %s is left to its lease: %s", active.job.id, again)
         run.abandon(active)
@@ -141,9 +168,9 @@ async def store_steps(steps: Sequence[tuple[Job, Change]], run: WorkerRun) -> li
         return []
     try:
         reply = await run.store.backend.settle([change for _, change in steps])
-    except BackendUnavailable:
-        raise
     except BackendError as error:
+        if isinstance(error, BackendUnavailable) and not error.refused:
+            raise
         if len(steps) > 1:  # a bad item fails alone
             return [stored for each in steps for stored in await store_steps([each], run)]
         logger.error("the store refused to settle job %s: %s", steps[0][0].id, error)

@@ -79,13 +79,14 @@ class StoreClient:
         """Take no worker for dead for one lease from now."""
         self.trusted_from = trio.current_time() + self._lease
 
-    async def ask(self, call: Callable[[], Awaitable[T]], *, renews: bool = False) -> T:
+    async def ask(self, call: Callable[[], Awaitable[T]], *, renews: bool = False, refusals: bool = False) -> T:
         """The reply to *call*, tried again while the store can't be reached.  Every write can be repeated safely.
 
         A call that *renews* casts doubt on other workers' renewals for as long as it fails, and for one lease more.
+        With *refusals*, BackendUnavailable is raised where the store has answered, and refused.
         """
         tries = 0
-        while (reply := await self.ask_once(call)) is None:
+        while (reply := await self.ask_once(call, refusals=refusals)) is None:
             tries += 1
             if renews:
                 self.distrust()
@@ -94,12 +95,14 @@ class StoreClient:
             self.distrust()
         return reply
 
-    async def ask_once(self, call: Callable[[], Awaitable[T]]) -> T | None:
+    async def ask_once(self, call: Callable[[], Awaitable[T]], *, refusals: bool = False) -> T | None:
         """The reply to *call*, or None while the store can't be reached."""
         asked_at = trio.current_time()
         try:
             reply = await call()
         except BackendUnavailable as error:
+            if refusals and error.refused:
+                raise
             self._note_lost(error)
             return None
         self._note_reply(reply, asked_at)

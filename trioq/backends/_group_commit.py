@@ -109,7 +109,7 @@ class GroupCommit(Generic[T, A]):
         await self._requests.serve(
             whole, lambda link: self._ask_for([(request, items) for request, items in group if request.leave()], link)
         )
-        if isinstance(whole.error, TrioqError) and not isinstance(whole.error, BackendUnavailable) and len(group) > 1:
+        if len(group) > 1 and _is_refusal(whole.error):
             for each in group:
                 await self._send([each])
             return
@@ -127,6 +127,11 @@ class GroupCommit(Generic[T, A]):
             request.result = self._part(answer, slice(start, start + len(items)))
             start += len(items)
             request.done.set()
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether the server has answered, and refused: then one item alone may be the reason."""
+    return error.refused if isinstance(error, BackendUnavailable) else isinstance(error, TrioqError)
 
 
 def _copied(error: BaseException | None) -> BaseException | None:

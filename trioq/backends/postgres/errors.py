@@ -20,6 +20,7 @@ _UNAVAILABLE: Final[Mapping[str, str]] = {
     "25P04": "it ended the connection: a transaction took longer than transaction_timeout",
     "40": "others wrote the same at the same time, again and again",
     "53": "it has not enough resources",
+    "54000": "a limit of the server is reached: its queue of notifications may be full, or a request is too large",
     "53100": "its disk is full. Make room; until then it takes no writes",
     "53200": "it is out of memory",
     "53300": "it has no room for another connection. Raise max_connections, or give PostgresBackend a smaller pool",
@@ -44,11 +45,10 @@ _DENIED: Final[Mapping[str, str]] = {
     "42501": "this user may not do that. GRANT it to the one whom the URL names, or run trioq migrate as the owner",
 }
 
-#: Codes after which a repetition never helps.
+#: Codes after which a repetition never helps: they are about the data of one item.
 _REFUSED: Final[Mapping[str, str]] = {
+    "22": "a value that the database can't keep",
     "22021": "text with a character that the database can't keep: it wants UTF8, and no NUL",
-    "54000": "the request is too large. Split it",
-    "54001": "the request is too complex. Raise max_stack_depth",
     "23": "it would break a rule of the tables",
 }
 
@@ -105,13 +105,19 @@ def is_denied(error: BaseException) -> bool:
 
 
 def translate(error: Exception, where: str, admitted: bool, schema: str = "trioq") -> TrioqError:
-    """Return the error for the caller.  Raise it ``from`` *error*.  *admitted*: the server has let us in before."""
+    """Return the error for the caller.  Raise it ``from`` *error*.  *admitted*: the server has let us in before.
+
+    Once it has, a refusal of the server that is not about the data of one item is an outage: a trigger of the owner's
+    that fails, for example.
+    """
     if isinstance(error, TrioqError):
         return error
     code = code_of(error)
     told = _told(error)
-    if code in MISSING:
+    if code in MISSING and not admitted:
         return SchemaMissing(where, schema)
+    if code in MISSING:
+        return _refusal(f"{where}: a table or a column is gone. Restore it, or run trioq migrate ({told})")
     for table, kind in (
         (_UNAVAILABLE, BackendUnavailable),
         (_DENIED, BackendUnavailable if admitted else BackendError),
@@ -122,7 +128,15 @@ def translate(error: Exception, where: str, admitted: bool, schema: str = "trioq
             return kind(f"{where}: {sentence} ({told})")
     if is_lost(error):
         return BackendUnavailable(f"{where} can't be reached, or the connection broke ({told})")
-    return BackendError(f"{where}: the request was refused ({told})")
+    sentence = f"{where}: the request was refused ({told})"
+    return _refusal(sentence) if admitted and code else BackendError(sentence)
+
+
+def _refusal(sentence: str) -> BackendUnavailable:
+    """Return the error for what the server refuses now, and may not refuse later."""
+    error = BackendUnavailable(sentence)
+    error.refused = True
+    return error
 
 
 def _sentence(code: str, table: Mapping[str, str]) -> str | None:

@@ -17,6 +17,10 @@ _RECORD: Final = ", ".join(f"j.{name}" for name in COLUMNS) + ", j.options, j.sh
 #: The store's now: the server's clock, unless another is given.
 _CLOCK: Final = "SELECT coalesce(%(now)s::float8, extract(epoch FROM clock_timestamp())::float8) AS now"
 
+#: Whether a notification has room.  Where another session keeps the server's queue of notifications from being emptied,
+#: it fills up, and then each COMMIT that notifies fails: hints are dropped before that.
+_ROOM: Final = "pg_notification_queue_usage() < 0.9"
+
 #: Several names, or messages, as one value: none has a line break in it.
 _LINES: Final = {name: f"string_to_array(%({name})s::text, E'\\n')" for name in ("queues", "carried")}
 
@@ -90,6 +94,7 @@ def statements(schema: str) -> Mapping[str, bytes]:
         "channel": _literal(channel_of(schema)),
         "cancelled": str(Hint.CANCELLED.value),
         "clock": _CLOCK,
+        "room": _ROOM,
         "asked": fill(_ASKED, {**tables, **_LINES}),
         "ids": _IDS,
         "named": fill(_NAMED, tables),

@@ -32,9 +32,9 @@ created AS (
 ),
 notified AS MATERIALIZED (
     SELECT pg_notify({channel}, %(ready)s::text || queue)
-    FROM (SELECT DISTINCT queue FROM created) AS queues WHERE %(notifies)s
+    FROM (SELECT DISTINCT queue FROM created) AS queues WHERE %(notifies)s AND {room}
     UNION ALL
-    SELECT pg_notify({channel}, message) FROM unnest({carried}) AS message
+    SELECT pg_notify({channel}, message) FROM unnest({carried}) AS message WHERE {room}
 )
 SELECT now, (SELECT count(*) FROM notified), ARRAY(SELECT seq FROM new ORDER BY seq), ARRAY(SELECT seq FROM created)
 FROM clock;
@@ -150,9 +150,9 @@ swapped AS (
 ),
 notified AS MATERIALIZED (
     SELECT pg_notify({channel}, bit_or(hint)::text || %(sender)s::text || queue)
-    FROM swapped WHERE %(notifies)s GROUP BY queue
+    FROM swapped WHERE %(notifies)s AND {room} GROUP BY queue
     UNION ALL
-    SELECT pg_notify({channel}, message) FROM unnest({carried}) AS message
+    SELECT pg_notify({channel}, message) FROM unnest({carried}) AS message WHERE {room}
 )
 SELECT now, (SELECT count(*) FROM notified), n, hint FROM clock LEFT JOIN swapped ON true;
 
@@ -280,16 +280,16 @@ SELECT queue FROM named WHERE queue IS NOT NULL UNION SELECT queue FROM {paused}
 -- name: pause
 -- Pause a queue, unless it is.
 WITH paused AS (INSERT INTO {paused} (queue) VALUES (%(queue)s) ON CONFLICT DO NOTHING)
-SELECT now, pg_notify({channel}, %(message)s) FROM ({clock}) AS clock;
+SELECT now, CASE WHEN {room} THEN pg_notify({channel}, %(message)s) END FROM ({clock}) AS clock;
 
 -- name: resume
 -- Resume a queue.
 WITH resumed AS (DELETE FROM {paused} WHERE queue = %(queue)s)
-SELECT now, pg_notify({channel}, %(message)s) FROM ({clock}) AS clock;
+SELECT now, CASE WHEN {room} THEN pg_notify({channel}, %(message)s) END FROM ({clock}) AS clock;
 
 -- name: notify
 -- Give hints.
-SELECT pg_notify(%(channel)s, message) FROM unnest(%(messages)s::text[]) AS message;
+SELECT pg_notify(%(channel)s, message) FROM unnest(%(messages)s::text[]) AS message WHERE {room};
 
 -- name: is_paused
 -- Whether a queue is paused.

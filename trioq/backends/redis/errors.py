@@ -33,7 +33,7 @@ _DENIED: Final[Mapping[str, str]] = {
     "NOPERM": "this user may not do that. trioq needs ~{PREFIX}:* resetchannels &{PREFIX}:* +@all -@dangerous +info",
 }
 
-#: Codes after which a repetition never helps.
+#: Codes after which a repetition won't help, before an operator has acted.
 _REFUSED: Final[Mapping[str, str]] = {
     "WRONGTYPE": "another program has keys of the same names. Choose another prefix",
 }
@@ -98,11 +98,16 @@ def translate(error: Exception, where: str, admitted: bool) -> TrioqError:
     if code in _DENIED:
         kind = BackendUnavailable if admitted else BackendError
         return kind(f"{where}: {_DENIED[code]} ({told})")
-    if code in _REFUSED:
-        return BackendError(f"{where}: {_REFUSED[code]} ({told})")
     if is_lost(error):
         return BackendUnavailable(f"{where} can't be reached, or the connection broke ({_root(error)})")
-    return BackendError(f"{where}: the request was refused ({told})")
+    if code in _REFUSED:
+        return BackendError(f"{where}: {_REFUSED[code]} ({told})")
+    sentence = f"{where}: the request was refused ({told})"
+    if not admitted or all(kind.__name__ != "ResponseError" for kind in type(error).__mro__):
+        return BackendError(sentence)
+    refusal = BackendUnavailable(sentence)  # no other refusal of the server is about the data of one item
+    refusal.refused = True
+    return refusal
 
 
 def _root(error: BaseException) -> str:

@@ -52,6 +52,8 @@ def translate(error: BaseException, path: str) -> BaseException:
     code = primary_code(error)
     if code == sqlite3.SQLITE_NOTADB:
         return NotATrioqDatabase(path, "it is no SQLite database")
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_TRIGGER:  # not about one job
+        return BackendUnavailable(f"{path}: a trigger of the owner's refuses it ({error})")
     if code in _UNAVAILABLE:
         return BackendUnavailable(f"{path}: {_UNAVAILABLE[code]} ({error})")
     why = _REFUSED.get(code, "the request was refused")
