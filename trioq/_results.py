@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 import trio
 
+from ._core.batches import NextBatch
 from ._core.errors import BackendError, BackendNotOpen, BackendUnavailable
 from ._core.job import Job
 from .backends import Backend
@@ -21,10 +22,7 @@ ASKED: Final = 300
 
 #: Jobs in the first read, and in any read: each may have arguments and a result of a MiB.
 READ: Final = 8
-READ_AT_MOST: Final = 64
-
-#: Bytes of arguments and results that one read is to bring, judged by the read before it.
-READ_BYTES: Final = 4 * 2**20
+READ_AT_MOST: Final = 300
 
 #: Seconds between two reads, for each job that is waited for: hints come by the hundred where many jobs end.
 PACE: Final = 20e-6
@@ -50,7 +48,7 @@ class Results:
         self._waiters: dict[str, list[_Waiter]] = {}
         self._wake = trio.Event()  #: set when another read may find something
         self._reader: trio.CancelScope | None = None
-        self._read_next = READ  #: jobs in the next read
+        self._next = NextBatch(READ, most=READ_AT_MOST)
 
     async def wait(self, id: str) -> Job | None:
         """The job once it is final; None when there is no such job.  Can be cancelled at any time."""
@@ -140,9 +138,10 @@ class Results:
                     ended = await self._backend.have_ended(self._queue, part)
                     part = [id for id, over in zip(part, ended, strict=True) if over]
                 while part:
-                    few, part = part[: self._read_next], part[self._read_next :]
+                    few, part = part[: self._next.count], part[self._next.count :]
                     await self._read_jobs(few)
         except BackendUnavailable:
+            self._next.note_failure()
             return  # the next read may reach the store again; each waiter's own deadline decides how long to try
         except BackendError as error:
             self._fail(error)
@@ -150,7 +149,7 @@ class Results:
     async def _read_jobs(self, ids: Sequence[str]) -> None:
         found = await self._backend.get(self._queue, ids)
         size = sum(len(job.payload) + len(job.result or b"") for job in found.jobs if job is not None)
-        self._read_next = max(1, min(READ_AT_MOST, READ_BYTES * len(ids) // max(size, 1)))
+        self._next.note_answer(len(ids), size)
         for id, job in zip(ids, found.jobs, strict=True):
             if job is None or job.state.final:
                 for waiter in self._waiters.pop(id, ()):

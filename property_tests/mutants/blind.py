@@ -63,8 +63,8 @@ MUTANTS: Final = (
         "a hint that arrives during a claim is forgotten",
         _WORKER_DEQUEUE,
         "Dequeue.run",
-        "reply = await self._claim(len(slots))",
-        "reply = await self._claim(len(slots))\nshift.ready = trio.Event()",
+        "reply = await self._claim(asked)",
+        "reply = await self._claim(asked)\nrun.ready = trio.Event()",
     ),
     Mutant(
         "a claim that is cancelled keeps its slots and tokens",

@@ -82,7 +82,7 @@ MUTANTS: Final = (
         "trio.current_time() - max(asked_at, run.renewed_at) > run.limits.quarter",
         "False",
     ),
-    Mutant("no worker sweeps", _SWEEP, "sweep", "_sweep_overdue(run)", "trio.lowlevel.checkpoint()"),
+    Mutant("no worker sweeps", _SWEEP, "sweep", "_sweep_overdue(run, batch)", "trio.lowlevel.checkpoint()"),
     Mutant("a worker that gets no hint never claims", _DEQUEUE, "Dequeue._wait", "min(due, self._poll)", "due"),
     Mutant(
         "a cancel hint cancels every job of the worker",

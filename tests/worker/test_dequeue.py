@@ -289,6 +289,31 @@ async def test_a_due_job_that_a_claim_does_not_bring_is_asked_for_twenty_times_a
     assert 190 <= len(claims) <= 202
 
 
+async def test_a_claim_of_large_jobs_that_comes_too_late_is_followed_by_smaller_ones(
+    autojump_clock, store, queue, at_work
+):
+    """A store that answers with 10 MB at most, in time; what it leased and could not hand over is released."""
+    claim = store.inner.claim
+
+    async def claim_in_time(queues, limit, *rest):
+        reply = await claim(queues, limit, *rest)
+        if sum(len(job.payload) for job in reply.jobs) > 10_000_000:
+            raise trioq.BackendUnavailable("no answer within 5 s")
+        return reply
+
+    @queue.task
+    async def read(text):
+        return len(text)
+
+    store.inner.claim = claim_in_time
+    async with queue:
+        jobs = await queue.enqueue_many(read.bind("x" * 1_000_000) for _ in range(100))
+        async with at_work(trioq.Worker(queue, concurrency=100, lease=4)):
+            with trio.fail_after(20):
+                assert [await job.result() for job in jobs] == [1_000_000] * 100
+        assert {job.crashes for job in [await job.refresh() for job in jobs]} == {0}
+
+
 async def test_a_busy_worker_does_not_poll(autojump_clock, store, queue, at_work):
     @queue.task
     async def nap():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 import trio
 
@@ -376,6 +377,25 @@ async def test_requests_that_fail_now_and_then_keep_no_job_of_a_dead_worker(
         async with at_work(trioq.Worker(queue, lease=15)):
             with trio.fail_after(15 * 1.75):
                 assert await job.result() == 2
+
+
+async def test_large_jobs_of_a_dead_worker_are_read_a_few_at_a_time(autojump_clock, store, queue, quick, at_work):
+    """A store that can't answer with many of them in time."""
+    overdue = store.inner.overdue
+
+    async def overdue_in_time(limit):
+        reply = await overdue(limit)
+        if len(reply.jobs) > 10:
+            raise trioq.BackendUnavailable("no answer within 5 s")
+        return attrs.evolve(reply, jobs=[job.having({"payload": job.payload.ljust(10**6)}) for job in reply.jobs])
+
+    store.inner.overdue = overdue_in_time
+    async with queue:
+        jobs = await queue.enqueue_many(quick.bind() for _ in range(100))
+        await claim_as_the_dead(store, limit=100)
+        async with at_work(trioq.Worker(queue, lease=15)):
+            with trio.fail_after(15 * 1.75):
+                assert [await job.result() for job in jobs] == [2] * 100
 
 
 async def test_pruning_for_however_long_holds_up_no_sweep(autojump_clock, store, queue, quick, at_work):

@@ -9,6 +9,7 @@ from typing import Final
 
 import trio
 
+from .._core.batches import NextBatch
 from .._core.errors import BackendError
 from ..backends._base import Claimed
 from .active_job import ActiveJob
@@ -52,6 +53,7 @@ class Dequeue:
         if until_idle:
             run.resting = RESTING
         self._order = list(run.queues)
+        self._batch = NextBatch(MOST, most=MOST)
         self._was_idle = True  #: whether nothing was held when the last claim was sent
         self._last_life_since: float | None = None
 
@@ -63,10 +65,11 @@ class Dequeue:
             while not run.draining:
                 slots = await self._take()
                 unused: Sequence[object] = slots
+                asked = min(len(slots), self._batch.count)
                 run.ready = trio.Event()  # before the claim: a hint during it makes another
                 cancels = run.cancel_hints
                 try:
-                    reply = await self._claim(len(slots))
+                    reply = await self._claim(asked)
                     jobs = () if reply is None else reply.jobs
                     unused = slots[len(jobs) :]
                     batch = [
@@ -83,7 +86,7 @@ class Dequeue:
                     run.renew_now.set()  # the hint may be about a job that was still on its way here
                 if batch:
                     send.send_nowait(batch)
-                if await self._wait(reply, asked=len(slots)):
+                if await self._wait(reply, asked):
                     return
 
     async def _take(self) -> list[object]:
@@ -129,7 +132,10 @@ class Dequeue:
             return None
         finally:
             run.claim_asked_at = inf
-        if reply is not None:
+        if reply is None:
+            self._batch.note_failure()
+        else:
+            self._batch.note_answer(len(reply.jobs), sum(len(job.payload) for job in reply.jobs))
             run.counts["claimed"] += len(reply.jobs)
         return reply
 

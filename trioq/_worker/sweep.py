@@ -7,6 +7,7 @@ from typing import Final
 
 import trio
 
+from .._core.batches import NextBatch
 from .._core.errors import BackendError
 from .._core.job import Job, State
 from .._core.lifecycle import Change, Expire, IllegalStep, Reclaim, step
@@ -15,14 +16,15 @@ from .settle import store_steps
 
 logger: Final = logging.getLogger("trioq.worker")
 
-#: Overdue jobs in one read.
-BATCH: Final = 500
+#: Overdue jobs in the first read of a worker, and in any read.
+FIRST: Final = 32
+MOST: Final = 500
 
 
 @trio.lowlevel.enable_ki_protection
 async def sweep(run: WorkerRun) -> None:
     """Sweep every quarter of a lease, after a renewal of our own has succeeded; every worker does."""
-    next_sweep = trio.current_time()
+    next_sweep, batch = trio.current_time(), NextBatch(FIRST, most=MOST)
     while True:
         await run.renewed.wait()
         now = trio.current_time()
@@ -30,15 +32,17 @@ async def sweep(run: WorkerRun) -> None:
             continue  # a hint made it renew between two quarters
         next_sweep = now + run.limits.quarter * 0.9
         try:
-            await _sweep_overdue(run)
+            await _sweep_overdue(run, batch)
         except BackendError as error:
+            batch.note_failure()
             logger.debug("a sweep failed, the next one will do: %s", error)
 
 
-async def _sweep_overdue(run: WorkerRun) -> None:
+async def _sweep_overdue(run: WorkerRun, batch: NextBatch) -> None:
     while True:
-        asked_at = trio.current_time()
-        found = await run.store.backend.overdue(BATCH)
+        asked_at, asked = trio.current_time(), batch.count
+        found = await run.store.backend.overdue(asked)
+        batch.note_answer(len(found.jobs), sum(len(job.payload) for job in found.jobs))
         run.store.note_time(found.now, asked_at)
         if trio.current_time() - max(asked_at, run.renewed_at) > run.limits.quarter:
             run.store.distrust()  # this process stood still, as other workers may have, whose leases ran out meanwhile
@@ -46,7 +50,7 @@ async def _sweep_overdue(run: WorkerRun) -> None:
         stored = await store_steps(changes, run)
         for job, change in stored:
             _log(job, change)
-        if len(found.jobs) < BATCH or not stored:
+        if len(found.jobs) < asked or not stored:
             return
 
 
