@@ -32,7 +32,7 @@ help:
 	@echo "make test-all run all tests (HYPOTHESIS_PROFILE=ci)"
 	@echo "make newest   run a sample of them on the newest Python that there is"
 	@echo "make check    all of: lint format words async types typing imports docs"
-	@echo "make soak     simulate worlds that nobody has seen yet, and count them (MINUTES=20)"
+	@echo "make soak     simulate new worlds, and count them (MINUTES=20)"
 	@echo "make faults   break real processes and servers for a quarter of an hour, and count (FAULTS='kill redis')"
 	@echo "make bench    measure trioq and its peers side by side (BENCH='--quick', BENCH='bullmq drain')"
 	@echo "make mutants  break trioq on purpose, one fault at a time, and see what notices it (MUTANT='lease')"

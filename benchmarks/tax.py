@@ -4,8 +4,8 @@
 
 Four ways to drain the same no-op jobs, one after the other in each round:
 
-``off``         no leases, no fencing, no events, as far as that can be had from outside (below).
-``on``          a worker as it is; nobody subscribes.
+``off``         no leases, no fencing, no events, in so much as that can be had from outside (below).
+``on``          a worker as it is; there is no subscriber.
 ``on, deaf``    the same, beside a subscriber to events that do not come.
 ``on, told``    the same, beside a subscriber that reads every event of every job.
 
@@ -14,15 +14,15 @@ answers without looking), watching for a blocked loop (it ticks with the lease),
 and the comparison of seq and version in a settle (memory: of all of it; SQLite: of the version, in the statement).
 
 What stays on, for it is woven into what a store keeps: that a claim writes ``run``, ``worker``, ``lease_until`` and
-``version``, which inspection needs too; the worker's table of held jobs; asking whether anybody wants an event.
+``version``, which inspection needs too; the worker's table of held jobs; asking whether an event is wanted.
 
 A drain lasts for a second at most, in which a worker as it is renews, sweeps and prunes once: more often than in the
 long run, where a lease of 15 s is renewed every 3.75 s.  CPU time is that of the process, SQLite's thread included.
 What else the machine does can only add to it, so the least of each way is compared as well as the pairs of each round.
 
-Leases and fencing cost less than what a busy machine does to these figures, and so does asking whether anybody wants an
-event.  Who reads every event of every job pays for them, beyond the bar: there are two for each, and each is built
-with a snapshot of its job, and received.
+Leases and fencing cost less than what a busy machine does to these figures, and so does asking whether an event
+is wanted.  A program that reads every event of every job pays for them, beyond the bar: there are two for each, and
+each is built with a snapshot of its job, and received.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from trioq.backends import memory
 from trioq.backends.sqlite import queries
 from trioq.events import Event
 
-#: Seconds: nobody renews in our time.
+#: Seconds: so long that no lease is renewed.
 FOR_YEARS: Final = 1e8
 
 #: What the events and everything else together may take: on is at least so much of off.
@@ -83,7 +83,7 @@ def unfenced() -> Iterator[None]:
 
 
 def let_go(backend: Backend) -> None:
-    """Nobody is renewed, nobody's lease runs out, nothing is pruned: the store answers so without looking."""
+    """No lease is renewed or runs out, and nothing is pruned: the store answers so without looking."""
 
     async def renew(worker: Any, leases: Any) -> Renewed:
         await trio.lowlevel.checkpoint()
@@ -105,7 +105,7 @@ def let_go(backend: Backend) -> None:
 
 @asynccontextmanager
 async def subscriber(pattern: str | None, jobs: int) -> AsyncIterator[trio.Event]:
-    """Somebody who reads all events that match, and loses none; set once no job's end is still to be read."""
+    """A subscriber that reads all events that match, and loses none; set once no job's end is still to be read."""
     read = trio.Event()
     if pattern != "job:*":
         read.set()

@@ -112,7 +112,7 @@ def check_each_ran_once(answers: Sequence[Answer], jobs: int, rest: bool = False
     if rest:
         never = never if len(ran) < jobs else []
     elif len(ran) + len(never) != jobs:
-        raise Failed(f"jobs ran that nobody enqueued: {[number for number in ran if number >= jobs][:5]}")
+        raise Failed(f"jobs ran that were not enqueued: {[number for number in ran if number >= jobs][:5]}")
     if twice or never:
         raise Failed(f"{len(twice)} jobs ran more than once, {len(never)} never: {twice[:5]} {never[:5]}")
 

@@ -22,7 +22,7 @@ from .signals import undisturbed
 
 
 class Wire:
-    """What has gone over it so far: a round trip is a client that speaks after it has heard the server, or first."""
+    """What has gone over it so far: a round trip is a client that speaks after it has received something, or first."""
 
     def __init__(self, port: int, seconds: float) -> None:
         self._far, self._seconds = port, seconds  #: where it leads, and how long that takes
@@ -38,24 +38,24 @@ class Wire:
                 self._carry_both(client, socket.create_connection(("127.0.0.1", self._far)))
 
     def _carry_both(self, client: socket.socket, server: socket.socket) -> None:
-        server_was_heard = True
+        client_has_received = True
 
         def client_speaks() -> None:
-            nonlocal server_was_heard
-            self.round_trips += server_was_heard
-            server_was_heard = False
+            nonlocal client_has_received
+            self.round_trips += client_has_received
+            client_has_received = False
 
-        def client_hears() -> None:
-            nonlocal server_was_heard
-            server_was_heard = True
+        def client_receives() -> None:
+            nonlocal client_has_received
+            client_has_received = True
 
         for side in (client, server):
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._carry(client, server, client_speaks, _nothing)
-        self._carry(server, client, _nothing, client_hears)
+        self._carry(server, client, _nothing, client_receives)
 
     def _carry(
-        self, source: socket.socket, sink: socket.socket, said: Callable[[], None], heard: Callable[[], None]
+        self, source: socket.socket, sink: socket.socket, said: Callable[[], None], delivered: Callable[[], None]
     ) -> None:
         under_way: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
 
@@ -76,7 +76,7 @@ class Wire:
                     time.sleep(max(0.0, due - time.monotonic()))
                     if not data:
                         break
-                    heard()
+                    delivered()
                     sink.sendall(data)
             for side in (source, sink):
                 with suppress(OSError):
@@ -87,7 +87,7 @@ class Wire:
         _start(speak)
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Accept no client any more."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

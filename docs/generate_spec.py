@@ -23,7 +23,7 @@ NUMBERS: Final = FOLDER / "numbers.txt"
 
 _STATEFUL: Final = ("hypothesis_stateful_invariant", "hypothesis_stateful_rule")
 
-#: Tests that are no rules: they run the rules of somebody else.
+#: Tests that are no rules: they run the rules of other modules.
 RUNNERS: Final = {
     "test_conformance.test_a_backend_keeps_the_contract",
     "test_lifecycle.TestOneJob",

@@ -2,7 +2,7 @@
 
 Written without looking at any backend, and importing nothing of trioq: records are dicts in a list, and every
 question is answered by going through all of them.  How a job steps from state to state is in ``model``; a store only
-compares and stores what somebody else has stepped.
+compares and stores the steps of others.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class BackendModel:
         return sorted({record["queue"] for record in self.records} | self.paused)
 
     def overdue(self, now: float) -> list[Record]:
-        """Leases that ran out, and jobs that nobody has claimed in time."""
+        """Leases that ran out, and jobs that no worker has claimed in time."""
         return [
             record
             for record in self.records
@@ -88,8 +88,10 @@ class BackendModel:
     def claim(self, queues: list[str], limit: int, worker: str, lease: float, idle: bool, now: float) -> list[Record]:
         """The jobs that are handed out, in order."""
         ready = [record for queue in self._open(queues) for record in self._ready(queue, now)]
-        frail = [record for record in ready if self._frail(record)]
-        chosen = frail[:1] if idle and frail else [record for record in ready if not self._frail(record)]
+        last_lives = [record for record in ready if self._on_last_life(record)]
+        chosen = (
+            last_lives[:1] if idle and last_lives else [record for record in ready if not self._on_last_life(record)]
+        )
         for record in chosen[:limit]:
             record["state"] = "active"
             record["run"] += 1
@@ -111,7 +113,7 @@ class BackendModel:
 
     def last_life_waits(self, queues: list[str], now: float) -> bool:
         """Whether a job waits that must be claimed alone."""
-        return any(self._frail(record) for queue in self._open(queues) for record in self._ready(queue, now))
+        return any(self._on_last_life(record) for queue in self._open(queues) for record in self._ready(queue, now))
 
     def _open(self, queues: list[str]) -> list[str]:
         return [queue for queue in dict.fromkeys(queues) if queue not in self.paused]
@@ -124,7 +126,7 @@ class BackendModel:
         ]
         return sorted(ready, key=lambda record: (record["priority"], record["run_at"], record["seq"]))
 
-    def _frail(self, record: Record) -> bool:
+    def _on_last_life(self, record: Record) -> bool:
         return record["crashes"] + 1 >= record["max_crashes"]
 
     # -- settle --

@@ -22,6 +22,6 @@ def lived(plan: Plan, make: Make) -> SimulatedHistory:
 
 
 def told(history: SimulatedHistory, lines: Sequence[str] = ()) -> str:
-    """Its story, with the test that tells it again."""
+    """Its report, with the test that makes it again."""
     test = os.environ["PYTEST_CURRENT_TEST"].removesuffix(" (call)")
     return "\n" + report(history, lines, f"pytest '{test}'")

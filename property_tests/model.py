@@ -1,8 +1,8 @@
 """What should become of one job: section 2 of the design in plain words.
 
 Written without looking at the table, in another style on purpose, and importing nothing of trioq: where the two
-disagree, one of them is wrong.  Every method is what somebody tries; it either moves the job and answers the event
-that tells of it, or raises `Refused` and changes nothing.
+disagree, one of them is wrong.  Every method is a command; it either moves the job and answers the event that
+tells of it, or raises `Refused` and changes nothing.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Model:
         self.state = "waiting"
         return self._changed("job:stalled")
 
-    # -- somebody or something else ends it, or begins it anew --
+    # -- a client or the clock ends it, or a client begins it anew --
 
     def expire(self, now: float) -> str:
         """From the instant ``expires_at`` on it may not start any more."""

@@ -63,7 +63,7 @@ def _policies(seconds: st.SearchStrategy[float]) -> st.SearchStrategy[Backoff]:
 
 #: All that can be said, up to waits that outlast the stars.
 backoffs = _policies(st.floats(0, allow_infinity=False) | durations())
-#: What a job may have whose end somebody waits for.
+#: What a job may have whose end a test waits for.
 sane_backoffs = _policies(durations())
 
 # --- commands and outcomes ----------------------------------------------------------------------
@@ -91,7 +91,7 @@ outcomes: st.SearchStrategy[Outcome] = st.one_of([_built(kind) for kind in get_a
 
 # --- jobs ---------------------------------------------------------------------------------------
 
-#: What somebody may ask for when enqueuing; the store has not seen it.
+#: What a producer may ask for when enqueuing; the store has not seen it.
 new_jobs = st.builds(
     Job,
     id=names,

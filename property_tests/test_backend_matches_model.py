@@ -1,7 +1,7 @@
-"""Random programs leave each backend and a naive model in the same place, whoever writes late or twice.
+"""Random programs leave each backend and a naive model in the same place, although clients write late or twice.
 
 The life of one job is in ``test_lifecycle``; here are many of them, in several queues, with several workers, and
-snapshots from any time: most of what goes wrong in a store is a write by somebody who has read it long ago.
+snapshots from any time: most of what goes wrong in a store is a write by a client that has read it long ago.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _new_jobs = st.builds(
     payload=st.sampled_from([b"[[],{}]", b"\0\xff"]),
     priority=st.sampled_from([0, 0, -1, 1]),
     delay=st.none() | _seconds,
-    run_at=st.just(0.0) | _seconds,  # from the beginning on; nobody knows the store's time yet
+    run_at=st.just(0.0) | _seconds,  # from the beginning on; the store's time is not known yet
     ttl=st.none() | _seconds,
     max_retries=st.integers(0, 2),
     max_crashes=st.integers(1, 3),
@@ -74,7 +74,7 @@ _new_jobs = st.builds(
     extra=st.just({}) | st.just({"colour": "red"}),
 )
 
-#: What somebody settles: every command but Claim, the only step that a store makes itself.
+#: What a client settles: every command but Claim, the only step that a store makes itself.
 _COMMANDS: dict[type[Command], st.SearchStrategy[Command]] = {
     Complete: st.builds(Complete, st.sampled_from([b"1", b"2", None])),
     Fail: st.builds(Fail, st.sampled_from(["no", "never"]), _seconds),
@@ -89,7 +89,7 @@ _COMMANDS: dict[type[Command], st.SearchStrategy[Command]] = {
 
 
 class Program:
-    """One backend, one model of it, and people who do something to both."""
+    """One backend, one model of it, and clients that do something to both."""
 
     def __init__(self, backend: Backend, data: st.DataObject) -> None:
         self.backend = backend
@@ -99,7 +99,7 @@ class Program:
         self.current: list[Job] = []  #: every record, as it is now
         self.seen: list[Job] = []  #: every record as it was at some time
         self.sent: list[list[Change]] = []
-        self.began = self.now = 0.0  #: the store's time at the beginning, and as last heard
+        self.began = self.now = 0.0  #: the store's time at the beginning, and as last read
         self.began_here = trio.current_time()
         self.last_seq = 0
 
@@ -114,12 +114,12 @@ class Program:
             await act(self)
             await self.agree()
 
-    # -- people --
+    # -- clients --
 
     async def enqueue(self) -> None:
         jobs = self.some_new_jobs(1, 3)
         reply = await self.backend.insert(jobs)
-        self.hear(reply.now)
+        self.note_time(reply.now)
         wanted = []
         for job, stored, new in zip(jobs, reply.jobs, reply.created, strict=True):
             if new:
@@ -133,7 +133,7 @@ class Program:
         limit, idle = self.draw(st.integers(0, 4), "limit"), self.draw(st.booleans(), "idle")
         worker, lease = self.draw(st.sampled_from(_WORKERS), "worker"), self.draw(_leases, "lease")
         reply = await self.backend.claim(queues, limit, worker, lease, idle)
-        self.hear(reply.now)
+        self.note_time(reply.now)
         handed_out = self.model.claim(queues, limit, worker, lease, idle, reply.now)
         assert [job.__dict__ for job in reply.jobs] == handed_out
         assert reply.next_due == self.model.next_due(queues, reply.now)
@@ -141,7 +141,7 @@ class Program:
         assert reply.paused == self.model.paused & set(queues)
 
     async def settle(self) -> None:
-        """A batch of steps by people who have read the store now or at any time before; their clocks may be off."""
+        """A batch of steps by clients that have read the store now or at any time before; their clocks may be off."""
         changes = [change for _ in range(self.draw(st.integers(1, 3), "changes")) for change in self.some_change()]
         await self.send(changes)
 
@@ -188,7 +188,7 @@ class Program:
             if self.may_list(worker.worker, job)
         ]
         reply = await self.backend.renew(worker, leases)
-        self.hear(reply.now)
+        self.note_time(reply.now)
         assert reply.lost == self.model.renew(worker, leases, reply.now)
         listed = {(lease.queue, lease.id) for lease in leases}
         assert sorted(reply.unlisted) == sorted(self.model.held_by(worker.worker) - listed)
@@ -201,7 +201,7 @@ class Program:
         """What any worker does now and then: reclaim and expire what is overdue."""
         limit = self.draw(st.sampled_from([100, 1]), "limit")
         reply = await self.backend.overdue(limit)
-        self.hear(reply.now)
+        self.note_time(reply.now)
         overdue = self.model.overdue(reply.now)
         found = [job.__dict__ for job in reply.jobs]
         assert len(found) == min(limit, len(overdue))
@@ -228,12 +228,12 @@ class Program:
 
     async def pause(self) -> None:
         queue = self.draw(_queues, "queue")
-        self.hear(await self.backend.pause(queue))
+        self.note_time(await self.backend.pause(queue))
         self.model.paused.add(queue)
 
     async def resume(self) -> None:
         queue = self.draw(_queues, "queue")
-        self.hear(await self.backend.resume(queue))
+        self.note_time(await self.backend.resume(queue))
         self.model.paused.discard(queue)
 
     async def wait(self) -> None:
@@ -260,7 +260,7 @@ class Program:
         return [job.having({"run_at": job.run_at and self.began + job.run_at}) for job in jobs]
 
     def some_job(self) -> list[Job]:
-        """A record as somebody has read it, if there is any: as it is, or as it was some time ago."""
+        """A record as a client has read it, if there is any: as it is, or as it was some time ago."""
         known = self.seen[-20:] if self.seen and self.draw(st.booleans(), "read earlier") else self.current
         return [self.draw(st.sampled_from(known), "job")] if known else []
 
@@ -281,7 +281,7 @@ class Program:
     def half_stored(self, change: Change) -> bool:
         """Whether some steps of it are there and others not: no store can tell whose, and the design is silent.
 
-        Somebody may have made one of them just the same, or all were stored and one job has moved on since.
+        A client may have made one of them just the same, or all were stored and one job has moved on since.
         """
         return len({self.model.is_stored(part) for part in (change, *change.also)}) > 1
 
@@ -289,7 +289,7 @@ class Program:
         if any(self.half_stored(change) for change in changes):
             return
         reply = await self.backend.settle(changes)
-        self.hear(reply.now)
+        self.note_time(reply.now)
         seqs = {}
         for job in (job for change in changes for job in change.inserts):
             for stored in (await self.backend.get(job.queue, [job.id])).jobs:
@@ -310,12 +310,12 @@ class Program:
 
     async def pass_time(self, seconds: float) -> None:
         await trio.sleep(max(0.0, seconds))
-        self.hear(await self.ask_the_time())
+        self.note_time(await self.ask_the_time())
 
     async def ask_the_time(self) -> float:
         return (await self.backend.get(_QUEUES[0], [])).now
 
-    def hear(self, now: float) -> None:
+    def note_time(self, now: float) -> None:
         passed = trio.current_time() - self.began_here
         assert now >= self.now, "the store's time never goes back"
         assert abs(now - self.began - passed) < _EXACT_TO, "the store's clock follows Trio's"
@@ -362,7 +362,7 @@ class Program:
 def test_any_program_leaves_the_backend_and_the_model_in_the_same_place(
     make: Make, data: st.DataObject, part: int
 ) -> None:
-    """After any program of verbs, by whomever, from however old a snapshot and however often repeated, each reply is
+    """After any program of verbs, by any client, from however old a snapshot and however often repeated, each reply is
     the one that a naive model of the store gives, the whole store equals the model, and every record is sound.
 
     Programs enqueue, claim, settle, renew, reclaim, expire, cancel, requeue, remove, prune, pause and resume, and let

@@ -1,6 +1,4 @@
-"""What a policy may be made of, what it is made of where nobody says, and how it is written.  How long it waits is in
-``test_backoff``.
-"""
+"""What a policy may be made of, its defaults, and how it is written.  How long it waits is in ``test_backoff``."""
 
 from __future__ import annotations
 
@@ -93,9 +91,9 @@ def test_steps_are_one_wait_at_least() -> None:
     assert Steps([3]).delay(1, 0.0) == 3
 
 
-def test_what_nobody_said_is_in_the_documentation() -> None:
-    """Where nobody says otherwise, ``Linear`` waits 1 second more each time, up to 300, without jitter; ``Exponential``
-    waits 1 second, then twice as long each time, up to 300, less a tenth at most.
+def test_the_defaults_are_those_in_the_documentation() -> None:
+    """By default ``Linear`` waits 1 second more each time, up to 300, without jitter; ``Exponential`` waits 1 second,
+    then twice as long each time, up to 300, less a tenth at most.
     """
     assert Linear() == Linear(1.0, 300.0, 0.0)
     assert [Linear().delay(n, 0.5) for n in (1, 2, 300, 301)] == [1, 2, 300, 300]

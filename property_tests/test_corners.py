@@ -127,7 +127,7 @@ def test_a_worker_that_is_told_to_stop_at_any_moment_gives_back_what_it_has_in_h
 
 @pytest.mark.parametrize(("there", "back"), [(0.0, 0.9), (0.5, 0.4)])
 def test_the_next_run_of_a_job_is_held_like_the_first(make: Make, there: float, back: float) -> None:
-    """A job that its worker claims again at once, before it has heard how the run before was settled or renewed, is
+    """A job that its worker claims again at once, before it knows how the run before was settled or renewed, is
     renewed like any other.
     """
     job = JobSpec(id="j1", queue="a", runs=(RunSpec(Does.RAISE, 1.25), RunSpec(Does.RETURN, 8.0)), backoff=0.0)
@@ -169,7 +169,7 @@ def test_a_job_whose_lease_ran_out_on_its_way_to_a_slot_does_not_begin(make: Mak
 
 
 def test_a_worker_stops_a_run_that_it_has_lost_when_it_claims_the_job_again(make: Make) -> None:
-    """A worker that claims a job again stops the earlier run, which it has lost without having heard of it."""
+    """A worker that claims a job again stops the earlier run, which it has lost without having noticed."""
     job = JobSpec(id="j1", queue="a", runs=(RunSpec(Does.HANG), RunSpec(Does.RETURN, 1.0)), timeout=9.0)
     slow_verb = SlowVerb(process="w1", at=1.0, seconds=12.0, verb="renew", there=inf)
     history = lived(_world(job, worker_specs=(_worker("w1"), _SWEEPER), faults=(slow_verb,)), make)
@@ -221,10 +221,10 @@ def test_each_queue_of_a_worker_has_its_turn(make: Make) -> None:
 
 def test_a_job_on_its_last_life_is_not_kept_waiting_by_others(make: Make) -> None:
     """A job on its last life begins within two leases, however many others are ready all the time."""
-    poison = JobSpec(id="j0", queue="a", max_crashes=1, priority=1)
+    last_life = JobSpec(id="j0", queue="a", max_crashes=1, priority=1)
     others = [JobSpec(id=f"j{number}", queue="a", runs=(RunSpec(Does.RETURN, 0.75),)) for number in range(1, 50)]
     late = Operation(1.0, "c1", Verb.ENQUEUE, ("j0",))  # the worker is at work, and never idle again
-    history = lived(_world(poison, *others, worker_specs=(_worker("w1"),), operations=(late,)), make)
+    history = lived(_world(last_life, *others, worker_specs=(_worker("w1"),), operations=(late,)), make)
     [begun] = _began(history, "j0")
     assert begun - history.began < 8.0
     assert len([entry for entry in history.all(Ended) if entry.at > begun]) > 10, "others were ready all the time"

@@ -39,7 +39,7 @@ def received(subscription: Subscription) -> list[Event]:
 
 
 def delivered(events: Iterable[Event], buffer: int = 1_000) -> tuple[list[Event], int]:
-    """What somebody who comes late reads of these, and how many it was told that it has lost."""
+    """What a late reader gets of these, and how many it was told that it has lost."""
     subscription = Subscription("*", buffer)
     for event in events:
         subscription.put(event)
@@ -97,7 +97,7 @@ def test_a_slow_subscriber_loses_the_oldest_and_knows_how_many(events: list[Even
 
 @given(patterns=st.lists(_patterns, max_size=3), name=st.sampled_from(sorted(EVENT_NAMES)))
 def test_an_event_is_wanted_exactly_where_a_pattern_matches(patterns: list[str], name: str) -> None:
-    """An event is wanted exactly while somebody subscribes to a pattern that its name matches: else none is built."""
+    """An event is wanted exactly while a subscription's pattern matches its name: else none is built."""
     emitter = EventEmitter()
     leave = [emitter.on(pattern, print) for pattern in patterns]
     assert emitter.wants(name) == any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -53,9 +53,9 @@ claims = st.tuples(sts.workers, sts.durations(60.0), st.sampled_from([False, Fal
 
 
 class OneJob(RuleBasedStateMachine):
-    """Anybody tries anything on one job, at any time; the model says what should have come of it."""
+    """Any command is tried on one job, at any time; the model says what it should do."""
 
-    earlier = Bundle("earlier")  #: records as somebody once read them
+    earlier = Bundle("earlier")  #: records as a client once read them
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class OneJob(RuleBasedStateMachine):
         self.failed_runs = self.crashed_runs = 0  # since the last requeue
 
     @initialize(new=sts.new_jobs, now=sts.moments, seq=st.integers(1, 2**40), target=earlier)
-    def somebody_enqueues(self, new: Job, now: float, seq: int) -> Job:
+    def a_producer_enqueues(self, new: Job, now: float, seq: int) -> Job:
         self.now = now
         self.inserted = self.job = stamp(new, seq, now)
         self.model = Model.enqueued(now, new.delay, new.run_at, new.ttl, new.max_retries, new.max_crashes)
@@ -85,10 +85,10 @@ class OneJob(RuleBasedStateMachine):
     def the_clock_is_set_back(self, by: float) -> None:
         self.now -= by
 
-    # -- anybody tries anything --
+    # -- any command --
 
     @rule(command=sts.commands, target=earlier)
-    def somebody_tries(self, command: Command) -> Job:
+    def any_command_is_tried(self, command: Command) -> Job:
         """A command is legal exactly where a model that does not know the table allows it; an illegal one raises
         ``IllegalStep``, which holds the job and the command, and changes nothing.
         """
@@ -117,11 +117,11 @@ class OneJob(RuleBasedStateMachine):
         self.take(*claim)
         if self.job.state is State.ACTIVE:
             self.model.renewed(self.now + lease, progress)
-            news = {"lease_until": self.now + lease} | ({} if progress is None else {"progress": progress})
-            self.job = self.job.having(news)
+            renewed = {"lease_until": self.now + lease} | ({} if progress is None else {"progress": progress})
+            self.job = self.job.having(renewed)
 
     def take(self, worker: str, lease: float, early: bool) -> None:
-        """Send it round again if it has ended, then claim it unless somebody has: once due, or a tick too early."""
+        """Send it round again if it has ended, then claim it unless a worker has: once due, or a tick too early."""
         if self.job.state.final:
             self.attempt(Requeue())
         if self.job.state is not State.ACTIVE:
@@ -129,7 +129,7 @@ class OneJob(RuleBasedStateMachine):
             self.attempt(Claim(worker, self.now + lease))
 
     def attempt(self, command: Command) -> None:
-        """The step and the model agree: on whether it may be, on what comes of it, on the event that tells of it."""
+        """The step and the model agree: on whether it may be, on its result, on the event that tells of it."""
         before, expected = self.job, copy(self.model)
         name = type(command).__name__
         try:
@@ -300,7 +300,7 @@ def test_the_end_is_the_end_but_for_a_requeue(job: Job, command: Command, now: f
 def test_no_step_is_mistaken_for_another(job: Job, commands: tuple[Command, ...], late: float) -> None:
     """The record that one step leaves never has all the fields of a step of another event from the same record.
 
-    So a store that finds a change there already knows that it was this one, and not what somebody else did meanwhile.
+    So a store that finds a change there already knows that it was this one, and not what another client did meanwhile.
     """
     now = max(job.run_at, job.lease_until or 0.0) + late
     for sent, stored in permutations(_legal(job, commands, now), 2):
@@ -389,8 +389,8 @@ def test_admit_is_the_first_that_applies(job: Job, now: float) -> None:
 
 @given(held=sts.held_jobs, outcome=sts.outcomes, roll=sts.rolls)
 def test_every_outcome_has_its_command(held: Job, outcome: Outcome, roll: float) -> None:
-    """However a run ended there is just one command for it, or none where somebody else has written already; it carries
-    what the outcome holds, and is legal.
+    """However a run ended there is just one command for it, or none where another client has written already; it
+    carries what the outcome holds, and is legal.
     """
     command = command_for(outcome, held, roll)
     expected = {

@@ -30,7 +30,7 @@ class ByHand(Program):
         clock = trio.lowlevel.current_clock()
         assert isinstance(clock, MockClock)
         clock.jump(max(0.0, seconds))
-        self.hear(await self.ask_the_time())
+        self.note_time(await self.ask_the_time())
 
 
 @cache

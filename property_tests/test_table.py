@@ -1,4 +1,4 @@
-"""The table of the state machine in words, and what every step of it has.  What comes of a whole life is in
+"""The table of the state machine in words, and what every step of it has.  Whole lives of a job are in
 ``test_lifecycle``.
 """
 
@@ -158,7 +158,7 @@ def test_the_first_failure_is_the_first(held: Job, failures: int, roll: float) -
 def test_each_way_to_end_is_written_so(held: Job, after: float, roll: float) -> None:
     """What is written of a run goes by how it ended: a result completes the job, an error, a timeout or an unknown task
     fails it, with the wait of its backoff where the handler named none, a rejection or a bad payload rejects it, and so
-    on; nothing is written where somebody else has done so.
+    on; nothing is written where another client has done so.
     """
     wait = next_retry_delay(held, roll)
     expected: dict[Outcome, Command | None] = {
@@ -181,9 +181,9 @@ def test_each_way_to_end_is_written_so(held: Job, after: float, roll: float) -> 
 
 
 @given(held=sts.held_jobs, now=sts.durations())
-def test_what_nobody_said_is_nothing(held: Job, now: float) -> None:
+def test_a_result_or_reason_that_is_not_given_is_empty(held: Job, now: float) -> None:
     """A Complete that names no result stores none, and a Cancel that names no reason stores an empty one: a reason
-    there is exactly where somebody cancelled.
+    there is exactly where a client cancelled.
     """
     assert held.after(step(held, Complete(), held.run_at + now)).result is None
     assert held.after(step(held, Cancel(), held.run_at + now)).cancel_reason == ""

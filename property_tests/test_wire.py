@@ -1,4 +1,4 @@
-"""Jobs as bytes: what is written is read back, and what nobody wrote is refused in one way."""
+"""Jobs as bytes: what is written is read back, and all else is refused in one way."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def test_text_and_mapping_are_read_like_bytes(job: Job) -> None:
     assert wire.decode(data.decode()) == wire.decode(msgspec.json.decode(data)) == job
 
 
-@given(job=sts.records, news=sts.unknown_fields)
-def test_unknown_fields_survive_a_round_trip(job: Job, news: dict[str, Any]) -> None:
+@given(job=sts.records, unknown=sts.unknown_fields)
+def test_unknown_fields_survive_a_round_trip(job: Job, unknown: dict[str, Any]) -> None:
     """Fields that a newer version added to a record are kept unread, and written back beside the others."""
-    record = {**msgspec.json.decode(wire.encode(job.having({"extra": {}}))), **news}
+    record = {**msgspec.json.decode(wire.encode(job.having({"extra": {}}))), **unknown}
     back = wire.decode(msgspec.json.encode(record))
-    assert back.extra == news
+    assert back.extra == unknown
     assert msgspec.json.decode(wire.encode(back)) == record
 
 

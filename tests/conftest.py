@@ -17,7 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def heard():
+def ctrl_c_interrupts():
     """Ctrl-C interrupts, as it does not in whatever a shell has begun in the background.
 
     Hypothesis listens to the garbage collector, and a KeyboardInterrupt that is raised in there is lost.

@@ -20,7 +20,7 @@ from trioq.backends.sqlite.group_commit import GroupCommit
 #: What a worker or a producer asks of a store.
 VERBS: Final = sorted(Backend.__abstractmethods__ - {"watch"})
 
-#: What every exchange with a store goes through, whoever asks for it: a verb of memory, a transaction of SQLite, a
+#: What every exchange with a store goes through, for all callers: a verb of memory, a transaction of SQLite, a
 #: command to Redis, a wait on a connection to PostgreSQL.
 _TRIPS: Final[dict[str, tuple[type, list[str]]]] = {
     "memory": (InMemoryBackend, VERBS),

@@ -1,7 +1,8 @@
 """A pooler in transaction mode for the tests: what PgBouncer does to connections, and nothing else that it does.
 
 A client has a connection of the server's from the first message of a transaction to its end, and another one for the
-next.  What it sets or prepares stays behind on them, and a notification comes to whoever has the connection just then.
+next.  What it sets or prepares stays behind on them, and a notification comes to the client that just then has the
+connection.
 """
 
 from __future__ import annotations
@@ -28,37 +29,37 @@ _NAMES: Final = b"user\0postgres\0database\0postgres\0application_name\0pooler\0
 
 
 class _Messages:
-    """What one side says, a message at a time: a letter, the length of the rest, the rest."""
+    """What one end sends, a message at a time: a type byte, the length of the rest, the rest."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
-        self._heard = b""
+        self._received = b""
 
-    async def _hear(self, size: int) -> bytes:
-        """The next bytes, which stay there: who is cancelled has taken nothing."""
-        while len(self._heard) < size:
+    async def _look_at(self, size: int) -> bytes:
+        """The next bytes, which stay there: a cancelled caller has taken nothing."""
+        while len(self._received) < size:
             data = await self._stream.receive_some()
             if not data:
                 raise EOFError
-            self._heard += data
-        return self._heard[:size]
+            self._received += data
+        return self._received[:size]
 
     async def _take(self, size: int) -> bytes:
-        message = await self._hear(size)
-        self._heard = self._heard[size:]
+        message = await self._look_at(size)
+        self._received = self._received[size:]
         return message
 
     async def peek(self) -> bytes:
         """The next one, which stays there."""
-        [size] = struct.unpack("!xi", await self._hear(5))
-        return await self._hear(1 + size)
+        [size] = struct.unpack("!xi", await self._look_at(5))
+        return await self._look_at(1 + size)
 
     async def next(self) -> bytes:
         """The next one."""
         return await self._take(len(await self.peek()))
 
     async def opening(self) -> tuple[int, bytes]:
-        """What a client says first: which request it is, and the rest of it.  Whoever wants TLS is told no."""
+        """What a client says first: which request it is, and the rest of it.  A client that wants TLS is told no."""
         while True:
             size, request = struct.unpack("!ii", await self._take(8))
             rest = await self._take(size - 8)
@@ -113,7 +114,7 @@ class Pooler:
                 await _run_transaction(client, messages, lent)
                 self._idle.append(lent)
             except BaseException:
-                await trio.aclose_forcefully(lent.stream)  # nobody else is to have what was left open
+                await trio.aclose_forcefully(lent.stream)  # no other client is to have what was left open
                 self._missing += 1
                 raise
             finally:
@@ -140,7 +141,7 @@ class Pooler:
         return lent
 
     def close(self) -> None:
-        """Nobody is served any more."""
+        """Serve no client any more."""
         while self._idle:
             self._idle.pop().stream.socket.close()
 
@@ -174,7 +175,7 @@ async def _run_transaction(client: trio.SocketStream, messages: _Messages, lent:
         while not over:
             message = await lent.messages.next()
             asked -= message[:1] == b"Z"
-            over = message == _AT_REST and not asked  # before the client hears it, and goes on
+            over = message == _AT_REST and not asked  # before the client receives it, and goes on
             await client.send_all(message)
 
     async def until_its_end(way: Callable[[], Awaitable[None]]) -> None:

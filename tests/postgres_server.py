@@ -70,7 +70,7 @@ on_one: Final = pytest.mark.parametrize("server", list(PROGRAMS)[:1], indirect=T
 
 
 class PostgresServer:
-    """A server with an empty database, that lets everybody in; *settings* go over those of ``postgresql.conf``.
+    """A server with an empty database, that lets every user in; *settings* go over those of ``postgresql.conf``.
 
     All that it writes is in a folder of its own, in *place*.
     """
@@ -108,7 +108,7 @@ class PostgresServer:
         subprocess.run(["cp", "-pR", _initialised(self.programs), self.data], check=True)
 
     def _start_somewhere(self) -> None:
-        """On a port that was free a moment ago: whoever took it since makes us take another."""
+        """On a port that was free a moment ago; on another one, where a program has taken it since."""
         for left in reversed(range(_PORTS)):
             self.port = _free_port()
             try:
@@ -191,7 +191,7 @@ class PostgresServer:
         self._process.wait()
 
     def freeze(self) -> None:
-        """Stop all its processes in their tracks: connections stand, and nobody answers."""
+        """Stop all its processes in their tracks: connections stand, and no process answers."""
         for process in self._processes():
             with suppress(psutil.NoSuchProcess):
                 process.suspend()

@@ -77,7 +77,7 @@ class Server:
             raise
 
     def _start_somewhere(self) -> None:
-        """On a port that was free a moment ago: whoever took it since makes us take another."""
+        """On a port that was free a moment ago; on another one, where a program has taken it since."""
         for left in reversed(range(_PORTS)):
             self.port = _free_port()
             try:

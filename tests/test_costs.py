@@ -66,7 +66,7 @@ BARS: Final = {
 }
 
 #: What goes to the server in an idle minute besides a worker's questions.  Redis must prove twice a second that it
-#: is there; PostgreSQL, now and then, that its notifications are heard.
+#: is there; PostgreSQL, now and then, that its notifications arrive.
 PROOFS: Final = {"memory": 0, "sqlite": 0, "redis": 120, "postgres": 6}
 
 

@@ -42,7 +42,7 @@ PROMISED = {
 
 
 def public(module: ModuleType) -> Iterator[tuple[str, type | FunctionType]]:
-    """The classes and functions that the module offers to whoever imports it."""
+    """The classes and functions that the module offers to its importers."""
     names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
     for name in names:
         value = getattr(module, name)
@@ -184,6 +184,6 @@ def test_annotations_of_a_published_class_still_resolve(somewhere: ModuleType):
     assert get_type_hints(somewhere.Twig) == {"tip": somewhere.Leaf}
 
 
-def test_annotations_that_nobody_could_resolve_stay_as_they_were_written(somewhere: ModuleType):
+def test_annotations_that_can_not_be_resolved_stay_as_they_were_written(somewhere: ModuleType):
     assert published(somewhere.Tree) == ["trioq"]
     assert somewhere.Tree.__annotations__ == {"left": "Leaf", "right": "NameForTypeCheckers"}

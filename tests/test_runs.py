@@ -26,7 +26,7 @@ class Interrupting(trioq.InMemoryBackend):
         return reply
 
 
-@pytest.mark.usefixtures("heard")
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_in_a_stage_loses_nothing():
     queue = trioq.Queue("q", Interrupting())
 

@@ -29,7 +29,7 @@ CHUNK = 1_000
 #: Calls that are under way at a time, where there is no bulk API.
 SENDERS = 32
 
-#: What jobs carry: nobody can compress it.
+#: What jobs carry: it can't be compressed.
 _TEXT = "".join(random.Random(0).choices(ascii_letters + digits, k=100_000))
 
 
@@ -47,7 +47,7 @@ class Request:
     delay: float = 0.0  #: seconds from enqueue until a job is due
     gap: float = 0.0  #: seconds between two jobs, for workers that shall be idle when each arrives
     rest: bool = False  #: more wait than `jobs`: a worker ends when it ran so many, whatever else it has begun
-    quiet: float = 30.0  #: seconds without a job after which a worker takes the rest to be somebody else's
+    quiet: float = 30.0  #: seconds without a job after which a worker takes the rest to be another worker's
     arguments: dict[str, str] = field(default_factory=dict)  #: what only one peer understands
 
     @classmethod
@@ -114,7 +114,7 @@ class Record:
         self.ended = time.monotonic()
 
     def watch(self) -> None:
-        """Say that this worker is ready; from now on a thread looks whether its jobs are over, answers and exits.
+        """Say that this worker is ready; from now on a thread checks whether its jobs are over, answers and exits.
 
         It waits a little longer than it must, so that outcomes are settled, and a job that comes twice is seen.
         """

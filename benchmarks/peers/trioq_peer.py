@@ -40,7 +40,7 @@ async def produce_all() -> None:
 
 async def work() -> None:
     async with queue:
-        if request.url == "memory:":  # nobody else can bring the jobs
+        if request.url == "memory:":  # no other process can bring the jobs
             for numbers in request.chunks():
                 await send(numbers)
         record.watch()

@@ -52,4 +52,4 @@ class CrashingBackend(FaultInjector):
     def _die(self) -> NoReturn:
         self._journal.note(Struck, "killed")
         os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError("nobody outlives that")
+        raise AssertionError("no process outlives that")

@@ -1,7 +1,8 @@
 """Forks the processes of a trial, all of them warm, and none of them outlives it.
 
 Asked with a line of JSON, it answers ``started PID``, and at some time ``ended PID CODE``.  When its input ends,
-because whoever asks has died, it kills all that still run.  To import everything takes half a second; to fork does not.
+because the process that asks has died, it kills all that still run.  To import everything takes half a second; to
+fork does not.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _ROLES: Final[dict[str, tuple[Callable[..., Any], Callable[[Any, Journal], None]
 
 _children: set[int] = set()
 
-#: Signals that a whole group of processes gets are for whoever asks: its end is ours.
+#: Signals that a whole group of processes gets are for the process that asks: its end is ours.
 _NOT_OURS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 #: Linux: be sent a signal when one's parent has died, however that came.
@@ -46,7 +47,7 @@ def main() -> None:
     for number in _NOT_OURS:
         signal.signal(number, signal.SIG_IGN)
     for line in sys.stdin.buffer:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # nobody has ended who hasn't started
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # no process ends before it is noted as started
         pid = os.fork()
         if pid == 0:
             _be(json.loads(line))

@@ -27,7 +27,7 @@ def restart_times(history: History) -> Samples:
 
 
 def stop_times(history: History) -> Samples:
-    """Seconds from the end of a freeze to that of the handlers whose jobs are somebody else's now."""
+    """Seconds from the end of a freeze to that of the handlers whose jobs another worker has by now."""
     thawed = {entry.by: entry.at for entry in history.all(Thawed)}
     ended = [run for run in handlers(history) if run.until > thawed.get(run.began.by, run.until)]
     newest = dict(sorted(run.key for run in handlers(history)))

@@ -1,4 +1,4 @@
-"""The processes of a trial, as whoever breaks them sees them."""
+"""The processes of a trial, as the experiment that breaks them sees them."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class ForkServer:
         """A new process in this role."""
         file = {"journal": str(folder / "journal"), "log": str(folder / "log")}
         request = json.dumps({"role": role, "who": who, "config": config, **file}).encode() + b"\n"
-        # Shielded: a process that has been asked for is known to whoever must end it.
+        # Shielded: a process that has been asked for is noted, so that it will be ended.
         with trio.CancelScope(shield=True):
             process = await self._start(who, request, journal)
         return process  # noqa: RET504  after the scope, which could swallow an answer for all that mypy knows
@@ -124,7 +124,7 @@ class ForkServer:
             return await self._started.receive()
 
     async def listen(self) -> None:
-        """Hear who has started, and who has ended."""
+        """Receive which processes have started, and which have ended."""
         assert self._process.stdout is not None
         buffer = b""
         async for data in self._process.stdout:
@@ -155,7 +155,7 @@ async def open_fork_server() -> AsyncIterator[ForkServer]:
     try:
         async with trio.open_nursery() as nursery:
             fork_server = ForkServer(process)
-            # Shielded: whoever is cancelled in the block still waits there for the end of what it has started.
+            # Shielded: a block that is cancelled still waits for the end of what it has started.
             listening = trio.CancelScope(shield=True)
             nursery.start_soon(_listen, fork_server, listening)
             try:

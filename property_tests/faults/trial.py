@@ -34,7 +34,7 @@ E = TypeVar("E", bound=Entry)
 #: Seconds within which a process must have come up, on a machine that is busy.
 _COMES_UP: float = 60
 
-#: Seconds between two looks at whether something has happened.
+#: Seconds between two checks whether something has happened.
 _LOOK: float = 0.02
 
 

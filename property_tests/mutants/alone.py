@@ -21,7 +21,7 @@ import psutil  # comes with the wheel of the servers
 #: Of ``prctl``: orphaned descendants become children of this process.
 _SET_CHILD_SUBREAPER: Final = 36
 
-#: Seconds between two looks, and that all processes have to end by themselves before they are killed.
+#: Seconds between two checks, and that all processes have to end by themselves before they are killed.
 _LOOK: Final = 0.05
 _GRACE: Final = 10.0
 

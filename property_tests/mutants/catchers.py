@@ -36,7 +36,7 @@ _PASSED: Final = re.compile(r"\b(\d+) passed\b")
 _WORLD: Final = re.compile(r"^(\d+) (.+)$", re.MULTILINE)
 
 #: The method that all rules of a machine call, and the one that has its sentence.
-_SHARED: Final = {"attempt": "somebody_tries", "a_worker_runs_it": "somebody_tries"}
+_SHARED: Final = {"attempt": "any_command_is_tried", "a_worker_runs_it": "any_command_is_tried"}
 
 
 @attrs.frozen

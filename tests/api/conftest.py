@@ -40,7 +40,7 @@ def wall_clock_stands_still(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def nobody_listens_afterwards():
+def no_subscription_is_left():
     yield
     emitter = trioq.event_emitter
     assert not emitter._handlers, "a test left a callback subscribed"

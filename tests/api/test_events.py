@@ -319,7 +319,7 @@ async def test_callbacks_are_served_again_in_the_next_opening(autojump_clock, qu
     assert len(seen) == 3
 
 
-async def test_a_subscriber_of_all_events_hears_the_end_of_a_worker(autojump_clock, queue, subscribed):
+async def test_a_subscriber_of_worker_events_receives_the_end_of_a_worker(autojump_clock, queue, subscribed):
     seen = []
     subscribed("worker:*", lambda event: seen.append(event.name))
     await trioq.Worker(queue).run_until_idle()
@@ -335,7 +335,7 @@ async def test_a_buffer_below_one_is_refused(queue):
                 pass
 
 
-async def test_where_nobody_listens_no_event_is_built(autojump_clock, queue, end, monkeypatch):
+async def test_without_a_subscriber_no_event_is_built(autojump_clock, queue, end, monkeypatch):
     def forbidden(*args):
         raise AssertionError("an event was built")
 
@@ -401,7 +401,7 @@ async def test_what_a_slow_callback_lost_is_logged(autojump_clock, queue, caplog
     assert "3 events" in caplog.text
 
 
-async def test_a_callback_that_shields_itself_keeps_nobody_from_leaving(autojump_clock, queue, caplog):
+async def test_a_callback_that_shields_itself_does_not_keep_a_queue_from_closing(autojump_clock, queue, caplog):
     async def stubborn(event):
         with trio.CancelScope(shield=True):
             await trio.sleep(60)
@@ -440,7 +440,7 @@ def waiting(events):
         event_emitter.emit(QueuePaused(queue=str(number), at=NOW))
 
 
-async def test_who_comes_later_hears_as_well_and_who_has_left_is_forgotten(queue, subscribed):
+async def test_a_later_subscriber_receives_events_too_and_one_that_has_left_is_forgotten(queue, subscribed):
     called = []
     async with queue, event_emitter.subscribe("queue:paused") as first:
         waiting(1)  # from here on it is known who listens
@@ -455,7 +455,7 @@ async def test_who_comes_later_hears_as_well_and_who_has_left_is_forgotten(queue
             unsubscribe()
             subscribed("job:*", called.append)
             assert event_emitter.wants("queue:resumed"), "the second does"
-        assert not event_emitter.wants("queue:resumed"), "nobody does any more"
+        assert not event_emitter.wants("queue:resumed"), "no subscription does any more"
 
 
 async def test_a_reader_keeps_up_with_many_events_in_each_turn(nursery):

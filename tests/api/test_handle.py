@@ -1,4 +1,4 @@
-"""Handles: a job as whoever enqueued it sees it."""
+"""Handles: a job as the producer that enqueued it sees it."""
 
 from __future__ import annotations
 

@@ -289,7 +289,7 @@ async def test_a_job_that_is_claimed_during_its_cancel_is_cancelled_all_the_same
 
 async def test_what_is_not_there_or_has_ended_cannot_be_cancelled(autojump_clock, queue, add):
     async with queue:
-        assert not await queue.cancel("nobody")
+        assert not await queue.cancel("unknown")
         job = await add.enqueue(1)
         await trioq.Worker(queue).run_until_idle()
         assert not await job.cancel()
@@ -332,7 +332,7 @@ async def test_only_ended_jobs_can_be_requeued(autojump_clock, queue, add):
     async with queue:
         job = await add.enqueue(1)
         assert not await queue.requeue(job.id)
-        assert not await queue.requeue("nobody")
+        assert not await queue.requeue("unknown")
 
 
 async def test_a_requeue_whose_key_a_live_job_holds_loses(autojump_clock, queue, add):
@@ -379,9 +379,9 @@ async def test_a_paused_queue_hands_out_nothing_and_a_resumed_one_at_once(autoju
     assert queues == [("queue:paused", "q"), ("queue:resumed", "q")]
 
 
-async def test_pause_and_resume_build_no_event_that_nobody_wants(queue, monkeypatch):
+async def test_pause_and_resume_build_no_event_without_a_subscriber(queue, monkeypatch):
     def refuse(*_, **__):
-        raise AssertionError("nobody listens")
+        raise AssertionError("there is no subscriber")
 
     monkeypatch.setattr(trioq.events.QueuePaused, "__init__", refuse)
     monkeypatch.setattr(trioq.events.QueueResumed, "__init__", refuse)

@@ -56,7 +56,7 @@ async def test_without_waiting_there_is_a_token_or_wouldblock(autojump_clock):
     rate.acquire_nowait()
 
 
-async def test_nobody_jumps_the_queue_of_those_who_wait(autojump_clock, nursery):
+async def test_no_caller_jumps_the_queue_of_those_that_wait(autojump_clock, nursery):
     rate = trioq.RateLimiter(1, 1)
     await rate.acquire()
     nursery.start_soon(rate.acquire)

@@ -95,7 +95,7 @@ async def test_many_jobs_go_in_chunks_of_one_transaction(queue, send, connection
 
 async def test_a_worker_is_told_once_the_transaction_commits(queue, send, connection, backend):
     async with queue, backend.watch([queue.name]) as hints:
-        await trio.sleep(0.1)  # it rings when it begins to listen
+        await trio.sleep(0.1)  # a hint comes when it begins to listen
         await hints.receive()
         async with connection.transaction(), queue.within(connection) as tx:
             await tx.enqueue(send.bind("a"))

@@ -28,7 +28,7 @@ from trioq.backends.redis.client import Link
 from trioq.lifecycle import Job
 
 
-@pytest.mark.usefixtures("heard")
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 @pytest.mark.parametrize("subject", each())
 def test_one_ctrl_c_is_a_keyboard_interrupt_whatever_is_under_way(subject: Subject, tmp_path: Path) -> None:
     for turn in range(15):
@@ -66,7 +66,7 @@ class _Pressing(bytes):
 
 
 @on_one
-@pytest.mark.usefixtures("heard")
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_a_command_to_redis_that_ctrl_c_finds_half_written_is_written_to_its_end(server: Server) -> None:
     """Half of one would spoil the connection for all who share it."""
 
@@ -130,7 +130,7 @@ class _FakeConnection(HintChannels):
         _press_at(self._place, "notify")
 
 
-@pytest.mark.usefixtures("heard")
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 @pytest.mark.parametrize("place", ["connect", "prove", "notify"])
 @pytest.mark.parametrize(
     "listens",
@@ -156,7 +156,7 @@ def test_ctrl_c_ends_none_of_the_tasks_that_listen(listens: Callable[[_FakeConne
 
 
 class _FakeRequests:
-    """Serves a group_commit.  Ctrl-C comes as it does the first work, or that which has gathered meanwhile."""
+    """Serves a group_commit.  Ctrl-C comes during the first request, or during those that have gathered meanwhile."""
 
     def __init__(self, nursery: trio.Nursery, place: str) -> None:
         self.nursery = nursery
@@ -173,7 +173,7 @@ class _FakeRequests:
         request.done.set()
 
 
-@pytest.mark.usefixtures("heard")
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 @pytest.mark.parametrize("place", ["first", "gathered"])
 def test_ctrl_c_keeps_nothing_from_being_sent(place: str) -> None:
     sent: list[Sequence[str]] = []

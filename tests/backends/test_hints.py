@@ -1,4 +1,4 @@
-"""HintChannels: who is woken, and by what.  How a ring crosses processes is each backend's."""
+"""HintChannels: which watchers are woken, and by what.  How a hint crosses processes is each backend's."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from trioq.backends._base import Hint
 from trioq.backends._hints import HintChannel, hint_from
 
 
-async def test_two_readers_of_one_bell_are_both_woken() -> None:
+async def test_two_readers_of_one_hint_channel_are_both_woken() -> None:
     hints = HintChannel(["q"])
-    heard: list[Hint] = []
+    received: list[Hint] = []
 
     async def read() -> None:
-        heard.append(await hints.receive())
+        received.append(await hints.receive())
 
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
@@ -24,10 +24,10 @@ async def test_two_readers_of_one_bell_are_both_woken() -> None:
             for hint in (Hint.READY, Hint.PAUSED):
                 await wait_all_tasks_blocked()
                 hints.notify(hint)
-    assert heard == [Hint.READY, Hint.PAUSED]
+    assert received == [Hint.READY, Hint.PAUSED]
 
 
-async def test_closing_a_bell_wakes_all_its_readers() -> None:
+async def test_closing_a_hint_channel_wakes_all_its_readers() -> None:
     hints = HintChannel(["q"])
 
     async def read() -> None:
@@ -42,7 +42,7 @@ async def test_closing_a_bell_wakes_all_its_readers() -> None:
             hints.close()
 
 
-async def test_a_bell_rings_for_what_it_is_for_alone() -> None:
+async def test_a_hint_channel_passes_on_only_the_kinds_that_it_is_for() -> None:
     hints = HintChannel(["q"], Hint.FINISHED | Hint.PAUSED)
     hints.notify(Hint.READY)
     with trio.move_on_after(0) as nothing:

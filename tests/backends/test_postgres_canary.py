@@ -184,12 +184,12 @@ def test_all_that_happens_on_a_connection_is_driven_by_wait_and_the_lock_is_held
 
 
 def test_notifications_are_waited_for_with_a_timeout_that_wait_sees(server: PostgresServer, connection: AwaitsNothing):
-    async def heard() -> list[str]:
+    async def received() -> list[str]:
         return [notification.payload async for notification in connection.notifies(timeout=0.05)]
 
     at_once(connection.execute("LISTEN words"))
     server.sql("SELECT pg_notify('words', 'hello')")
-    assert at_once(heard()) == ["hello"]
+    assert at_once(received()) == ["hello"]
 
 
 def test_a_query_is_cancelled_by_a_generator_and_its_own_goes_on_to_the_end(

@@ -72,13 +72,13 @@ async def test_a_socket_does_as_well_as_an_address(server: PostgresServer):
         assert await one(connection, "SELECT 1") == 1
 
 
-async def test_the_next_address_is_tried_where_nobody_answers(server: PostgresServer):
+async def test_the_next_address_is_tried_where_no_server_answers(server: PostgresServer):
     url = f"postgresql://postgres@127.0.0.1:1,127.0.0.1:{server.port}/postgres"
     async with await connect(url) as connection:
         assert await one(connection, "SELECT 1") == 1
 
 
-async def test_where_nobody_answers_each_address_is_told():
+async def test_where_no_server_answers_the_error_names_each_address():
     with pytest.raises(psycopg.OperationalError, match="refused") as caught:
         await connect("postgresql://postgres@127.0.0.1:1,127.0.0.1:2/postgres")
     assert "port 2" in str(caught.value)
@@ -153,7 +153,7 @@ async def test_an_error_is_not_lost_where_its_task_is_cancelled_as_well(server: 
             raise KeyError
 
 
-async def test_it_stands_until_its_end_is_heard(own_server: PostgresServer):
+async def test_a_connection_stands_until_the_server_has_ended(own_server: PostgresServer):
     async with await connect(own_server.url, autocommit=True) as connection:
         assert connection.stands
         own_server.stop()
@@ -335,7 +335,7 @@ async def interrupted() -> AsyncIterator[None]:
             yield
 
 
-@pytest.mark.usefixtures("heard")
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_ends_the_query_and_leaves_the_connection_in_order(server: PostgresServer):
     async def main() -> None:
         async with await connect(server.url, autocommit=True) as connection:
@@ -347,7 +347,7 @@ def test_ctrl_c_ends_the_query_and_leaves_the_connection_in_order(server: Postgr
     assert under_way(server, "pg_sleep(30), 'ctrl-c'") == 0
 
 
-@pytest.mark.usefixtures("heard")
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_waits_for_a_commit_that_has_left(server: PostgresServer):
     async def main() -> None:
         async with await connect(server.url, autocommit=True) as connection:
@@ -360,7 +360,7 @@ def test_ctrl_c_waits_for_a_commit_that_has_left(server: PostgresServer):
     trio.run(main)
 
 
-@pytest.mark.usefixtures("heard")
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_is_not_lost_where_a_commit_is_never_answered(server: PostgresServer):
     async def main() -> None:
         async with await connect(server.url, autocommit=True) as connection:
@@ -374,7 +374,7 @@ def test_ctrl_c_is_not_lost_where_a_commit_is_never_answered(server: PostgresSer
     trio.run(main)
 
 
-@pytest.mark.usefixtures("heard")
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_comes_by_itself_also_where_much_is_being_sent(own_server: PostgresServer):
     async def main() -> None:
         async with await connect(own_server.url, autocommit=True) as connection:
@@ -468,7 +468,7 @@ async def test_so_is_one_without_a_block(server: PostgresServer):
         assert await one(connection, "SELECT count(*) FROM t") == 1
 
 
-async def test_a_commit_may_take_as_long_as_nobody_is_cancelled(connection: Connection):
+async def test_a_commit_has_no_deadline_while_its_caller_is_not_cancelled(connection: Connection):
     connection.patience = 0.1
     await make_commit_take(connection, 0.4)
     async with connection.transaction():
@@ -476,7 +476,7 @@ async def test_a_commit_may_take_as_long_as_nobody_is_cancelled(connection: Conn
     assert await one(connection, "SELECT count(*) FROM t") == 1
 
 
-async def test_a_commit_without_an_answer_closes_the_connection_and_says_that_nobody_knows(connection: Connection):
+async def test_a_commit_without_an_answer_closes_the_connection_and_is_reported_as_unknown(connection: Connection):
     connection.patience = 0.2
     await make_commit_take(connection, 30)
     with trio.move_on_after(0.1), pytest.raises(psycopg.OperationalError, match="whether a COMMIT was done is unknown"):
@@ -485,7 +485,7 @@ async def test_a_commit_without_an_answer_closes_the_connection_and_says_that_no
     assert connection.closed
 
 
-async def test_a_rollback_without_an_answer_closes_the_connection_and_is_no_news(own_server: PostgresServer):
+async def test_a_rollback_without_an_answer_closes_the_connection_and_raises_nothing(own_server: PostgresServer):
     connection = await connect(own_server.url, autocommit=True)
     connection.patience = 0.2
     began = trio.current_time()
@@ -533,7 +533,7 @@ async def test_a_cancelled_pipeline_ends_soon_and_leaves_the_connection_in_order
     await require_order(connection)
 
 
-async def test_a_pipeline_may_take_as_long_as_nobody_is_cancelled(connection: Connection):
+async def test_a_pipeline_has_no_deadline_while_its_caller_is_not_cancelled(connection: Connection):
     connection.patience = 0.1
     async with connection.pipeline(), connection.transaction():
         await connection.execute("SELECT pg_sleep(0.3)")
@@ -578,7 +578,7 @@ async def test_many_at_once_that_are_cancelled_within_a_transaction_are_not_stor
     await require_order(connection)
 
 
-async def test_many_at_once_keep_nobody_else_waiting(connection: Connection):
+async def test_writing_many_rows_keeps_no_other_task_waiting(connection: Connection):
     turns = 0
 
     async def take_turns() -> None:
@@ -725,7 +725,7 @@ async def test_a_connection_that_the_server_ends_says_so(server: PostgresServer)
         assert connection.closed
 
 
-async def test_a_server_that_dies_is_heard_of_at_once(own_server: PostgresServer):
+async def test_the_death_of_a_server_is_noticed_at_once(own_server: PostgresServer):
     connection = await connect(own_server.url, autocommit=True)
     async with trio.open_nursery() as nursery:
 
@@ -739,7 +739,7 @@ async def test_a_server_that_dies_is_heard_of_at_once(own_server: PostgresServer
     assert connection.closed
 
 
-async def test_who_waits_hears_that_the_connection_was_dropped(connection: Connection):
+async def test_a_caller_that_waits_is_told_that_the_connection_was_dropped(connection: Connection):
     async with trio.open_nursery() as nursery:
 
         async def ask(query: str) -> None:
@@ -754,7 +754,7 @@ async def test_who_waits_hears_that_the_connection_was_dropped(connection: Conne
     connection.drop()  # again, to no effect
 
 
-async def test_who_sends_much_hears_it_too(own_server: PostgresServer):
+async def test_a_caller_that_sends_much_is_told_that_the_connection_was_dropped(own_server: PostgresServer):
     connection = await connect(own_server.url, autocommit=True)
     async with trio.open_nursery() as nursery:
 

@@ -72,7 +72,7 @@ async def the_only_guest(url: str) -> Connection[Any]:
     [
         ("ann:wrong@", "postgres", "the password of the URL is wrong, or missing"),
         ("ann@", "postgres", "the password of the URL is wrong, or missing"),
-        ("nobody@", "postgres", "it does not let this user in"),
+        ("unknown@", "postgres", "it does not let this user in"),
         ("idle@", "postgres", "it does not let this user in"),
         ("stranger@", "postgres", "it does not let this user in"),
         ("postgres@", "elsewhere", "there is no such database"),
@@ -182,7 +182,7 @@ async def test_what_goes_wrong_in_earnest_is_told_likewise(
     assert words in str(translate(caught.value, "WHERE", admitted=True))
 
 
-async def test_a_user_who_may_not_is_told_and_whoever_might_once_waits(own_server: PostgresServer):
+async def test_a_missing_permission_is_an_error_at_first_and_an_outage_once_admitted(own_server: PostgresServer):
     own_server.sql("CREATE TABLE secrets ()")
     connection = await the_only_guest(own_server.url.replace("postgres@", "ann:right@"))
     with pytest.raises(psycopg.Error) as caught:

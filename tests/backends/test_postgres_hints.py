@@ -50,7 +50,7 @@ async def verdicts(backend: PostgresBackend, *changes: Change) -> list[Verdict]:
 
 @attrs.frozen
 class HintReader:
-    """Somebody who listens to the notifications of a store."""
+    """Receives the notifications of a store."""
 
     connection: trioq.postgres.Connection[Any]
 
@@ -76,7 +76,7 @@ async def test_a_commit_gives_one_hint_of_its_kind_for_each_queue(backend: Postg
     assert sorted(message.split(" ", 2)[2] for message in messages) == ["other queue", "q"]
     assert hints(messages) == [Hint.READY] * 2
     jobs = await claim(backend)
-    assert await reader.messages() == [], "a claim concerns nobody else"
+    assert await reader.messages() == [], "a claim concerns no other process"
     await backend.settle([step(job, Complete(), 1.0) for job in jobs])
     assert hints(await reader.messages()) == [Hint.FINISHED]
 
@@ -84,7 +84,7 @@ async def test_a_commit_gives_one_hint_of_its_kind_for_each_queue(backend: Postg
 async def test_a_commit_after_a_quiet_moment_gives_its_hint_itself_and_at_once(
     backend: PostgresBackend, reader: HintReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notify_limiter, "_GRACE", 60.0)  # nobody else would give it
+    monkeypatch.setattr(notify_limiter, "_GRACE", 60.0)  # nothing else would send it
     await backend.insert([a_job("1")])
     assert hints(await reader.messages()) == [Hint.READY]
 
@@ -109,9 +109,9 @@ async def test_many_commits_give_few_hints_and_none_of_a_kind_is_lost(
         await backend.insert([a_job(str(number))])
     await backend.settle([step(job, Complete(), 1.0) for job in await claim(backend, 100)])
     took = trio.current_time() - began
-    heard = hints(await reader.messages())
-    assert len(heard) <= took / notify_limiter._INTERVAL + 3
-    assert {Hint.READY, Hint.FINISHED} <= {kind for hint in heard for kind in hint}
+    received = hints(await reader.messages())
+    assert len(received) <= took / notify_limiter._INTERVAL + 3
+    assert {Hint.READY, Hint.FINISHED} <= {kind for hint in received for kind in hint}
 
 
 async def test_what_happens_soon_after_a_hint_is_told_together(
@@ -179,14 +179,14 @@ async def test_what_a_commit_was_to_carry_that_is_cut_short_by_the_closing_is_le
             await backend.insert([a_job("2")])
 
     async with (
-        await trioq.postgres.connect(server.url) as somebody,
+        await trioq.postgres.connect(server.url) as another_session,
         trio.open_nursery() as nursery,
         PostgresBackend(server.url, schema) as backend,
     ):
         await backend.insert([a_job("1")])
         await backend.insert([a_job("1", queue="held back")])
         await trio.sleep(0.2)
-        await somebody.execute(f"LOCK TABLE {schema}.jobs IN EXCLUSIVE MODE")
+        await another_session.execute(f"LOCK TABLE {schema}.jobs IN EXCLUSIVE MODE")
         nursery.start_soon(insert, backend)  # noqa: ASYNC111  it is closed meanwhile
         await trio.sleep(0.1)
 

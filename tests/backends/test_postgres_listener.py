@@ -1,4 +1,4 @@
-"""Hints by NOTIFY: who hears them, what proves that they are heard, and what is done while nothing does."""
+"""Hints by NOTIFY: which watchers get them, what proves that they arrive, and what is done while none arrive."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ListenerTest:
 
     @asynccontextmanager
     async def watch(self, *queues: str) -> AsyncIterator[HintChannel]:
-        """As a backend does it.  What rang because it has begun to listen is taken off."""
+        """As a backend does it.  The hint that comes when it begins to listen is taken off."""
         async with self.channels.watch(queues) as hints, self.listener.listening(queues):
             with trio.move_on_after(0.3):
                 await hints.receive()
@@ -74,20 +74,20 @@ async def reader_at(
 
 
 async def nowhere(channel: str, text: str) -> None:
-    """What becomes of a message behind a pooler in transaction mode."""
+    """Lose the message, as a pooler in transaction mode does."""
 
 
 async def queue_hints(hints: HintChannel, within: float) -> Hint | None:
-    """What rings within so many seconds."""
+    """The hint that comes within so many seconds."""
     with trio.move_on_after(within):
         return await hints.receive()
     return None
 
 
-# --- what is heard ------------------------------------------------------------------------------
+# --- notifications ------------------------------------------------------------------------------
 
 
-async def test_what_others_say_rings_for_those_who_watch_the_queue(server: PostgresServer):
+async def test_a_notification_of_another_process_wakes_the_watchers_of_its_queue(server: PostgresServer):
     async with reader_at(server.url) as reader, reader.watch("a b") as first, reader.watch("c") as second:
         await queue_hints(first, 0.1)
         reader.say(server, "a b", Hint.READY | Hint.PAUSED)
@@ -95,7 +95,7 @@ async def test_what_others_say_rings_for_those_who_watch_the_queue(server: Postg
         assert await queue_hints(second, 0.05) is None
 
 
-async def test_what_this_process_says_rings_for_nobody_again(server: PostgresServer):
+async def test_a_notification_of_this_process_wakes_no_watcher_again(server: PostgresServer):
     async with reader_at(server.url) as reader, reader.watch("a") as hints:
         reader.say(server, "a", Hint.READY, sender="me")
         assert await queue_hints(hints, 0.1) is None
@@ -105,7 +105,7 @@ NONSENSE = ["", " ", "x", "1", "1 you", "-1 you a", "99999 you a", "² you a", "
 
 
 @pytest.mark.parametrize("text", [*NONSENSE, pytest.param("9" * 5_000 + " you a", id="5,000 digits")])
-async def test_nonsense_harms_nobody(server: PostgresServer, text: str):
+async def test_a_notification_that_makes_no_sense_is_passed_over(server: PostgresServer, text: str):
     async with reader_at(server.url) as reader, reader.watch("a") as hints:
         server.sql("SELECT pg_notify(%s, %s)", reader.channel, text)
         await queue_hints(hints, 0.05)
@@ -131,7 +131,7 @@ def test_a_message_fits_whatever_a_notification_may_carry():
 # --- the connection -----------------------------------------------------------------------------
 
 
-async def test_nobody_listens_before_somebody_watches(server: PostgresServer):
+async def test_a_listener_connects_only_once_a_queue_is_watched(server: PostgresServer):
     async with reader_at(server.url) as reader:
         await trio.sleep(0.1)
         assert server.connections(reader.name) == 0
@@ -139,12 +139,12 @@ async def test_nobody_listens_before_somebody_watches(server: PostgresServer):
             assert server.connections(reader.name) == 1
 
 
-async def test_what_happened_before_it_listened_rings_for_everybody(server: PostgresServer):
+async def test_a_listener_that_begins_to_listen_wakes_every_watcher(server: PostgresServer):
     async with reader_at(server.url) as reader, reader.channels.watch(["a"]) as hints, reader.listener.listening(["a"]):
         assert await queue_hints(hints, 5) == ALL_HINTS
 
 
-async def test_a_connection_that_breaks_is_replaced_and_rings_for_everybody(
+async def test_a_connection_that_breaks_is_replaced_and_wakes_every_watcher(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "_DEAF", 0.1)
@@ -180,7 +180,7 @@ async def _until_listening(server: PostgresServer, reader: ListenerTest) -> None
 # --- proofs -------------------------------------------------------------------------------------
 
 
-async def test_who_hears_rings_for_nobody_and_asks_once_in_a_while(
+async def test_a_listener_that_works_wakes_no_watcher_and_asks_for_a_proof_now_and_then(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "_PROOFS", 0.5)
@@ -189,7 +189,9 @@ async def test_who_hears_rings_for_nobody_and_asks_once_in_a_while(
         assert 2 <= reader.sent <= 6
 
 
-async def test_what_is_heard_anyway_is_proof_enough(server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
+async def test_a_notification_that_comes_anyway_is_proof_enough(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(module, "_PROOFS", 1.0)
     async with reader_at(server.url) as reader, reader.watch("a") as hints:
         for _ in range(15):
@@ -199,7 +201,7 @@ async def test_what_is_heard_anyway_is_proof_enough(server: PostgresServer, monk
         assert reader.sent == 1
 
 
-async def test_nobody_asks_for_proofs_while_nobody_watches(server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
+async def test_no_proof_is_asked_for_while_no_queue_is_watched(server: PostgresServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_PROOFS", 0.05)
     async with reader_at(server.url) as reader:
         async with reader.watch("a"):
@@ -209,7 +211,7 @@ async def test_nobody_asks_for_proofs_while_nobody_watches(server: PostgresServe
         assert reader.sent <= before + 1
 
 
-async def test_while_nothing_comes_through_everybody_is_rung_for(
+async def test_every_watcher_is_woken_again_and_again_while_nothing_comes_through(
     server: PostgresServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     caplog.set_level(logging.INFO, "trioq")

@@ -1,4 +1,4 @@
-"""Migrations of PostgreSQL: the sum of them is the layout that is written down, whoever applies them, and how often.
+"""Migrations of PostgreSQL: their sum is the layout that is written down, also where they are applied twice or at once.
 
 ``python -m tests.backends.test_postgres_migrations`` writes the layout down, after a migration was added.
 """
@@ -114,7 +114,7 @@ async def test_a_newer_layout_is_left_alone(server: PostgresServer) -> None:
     assert layout_of(server, schema) == before
 
 
-async def test_somebody_elses_tables_are_left_alone(server: PostgresServer, schema: str) -> None:
+async def test_tables_of_another_program_are_left_alone(server: PostgresServer, schema: str) -> None:
     server.sql(f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.jobs (mine text)")
     with pytest.raises(BackendError, match="has a table jobs that isn't trioq's"):
         await PostgresBackend(server.url, schema).migrate()
@@ -140,7 +140,9 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
     assert server.sql("SELECT to_regnamespace(%s)", schema) == [(None,)]
 
 
-async def test_whoever_may_create_no_schema_can_migrate_one_that_is_there(server: PostgresServer, schema: str) -> None:
+async def test_a_user_that_may_create_no_schema_can_migrate_one_that_is_there(
+    server: PostgresServer, schema: str
+) -> None:
     server.sql(f"CREATE ROLE {schema} LOGIN; CREATE SCHEMA {schema} AUTHORIZATION {schema}")
     url = server.url.replace("postgres@", f"{schema}@")
     await PostgresBackend(url, schema).migrate()

@@ -201,7 +201,7 @@ async def test_what_can_be_survived_is_and_is_told_when_it_begins_and_when_it_en
         with trio.fail_after(SOON):
             trouble.begin(server, proxy)
             assert (await anext(events)).name == "backend:lost"
-            while not re.search(trouble.told, caplog.text):  # noqa: ASYNC110  nobody tells when a line is logged
+            while not re.search(trouble.told, caplog.text):  # noqa: ASYNC110  nothing tells when a line is logged
                 await trio.sleep(0.01)
             work.let_go.set()  # its outcome waits
             trouble.end(server, proxy)
@@ -276,7 +276,7 @@ async def test_a_schema_that_goes_away_is_missed_and_found_again(
         with pytest.raises(SchemaMissing, match=f"trioq migrate .* --schema {SCHEMA}"), trio.fail_after(SOON):
             await work.hold.enqueue()
         with trio.fail_after(SOON):
-            while "trioq migrate" not in caplog.text:  # noqa: ASYNC110  nobody tells when a line is logged
+            while "trioq migrate" not in caplog.text:  # noqa: ASYNC110  nothing tells when a line is logged
                 await trio.sleep(0.01)
             server.sql(f"ALTER SCHEMA elsewhere RENAME TO {SCHEMA}")
             work.let_go.set()

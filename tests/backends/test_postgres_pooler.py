@@ -54,7 +54,7 @@ async def test_jobs_run_and_are_answered(queue: trioq.Queue, at_work) -> None:
             assert await later.result() == 100
 
 
-async def test_whoever_waits_for_a_hint_is_rung_for_now_and_then(queue: trioq.Queue) -> None:
+async def test_a_watcher_is_woken_now_and_then_while_no_hint_can_arrive(queue: trioq.Queue) -> None:
     async with queue, queue.backend.watch(["q"]) as hints:
         with trio.fail_after(30):
             for _ in range(4):  # the first are about beginning to listen
@@ -76,7 +76,7 @@ async def test_nothing_is_left_on_the_connections_of_others(
             )
             [(seqscan, prepared, channels)] = await cursor.fetchall()
             assert (seqscan, prepared) == ("on", 0)
-            assert channel_of(schema) not in channels, "else whoever has it next hears of each job, for ever"
+            assert channel_of(schema) not in channels, "else the client that has it next is told of each job, for ever"
 
 
 async def test_an_answer_does_not_wait_for_hints_that_never_come(queue: trioq.Queue, at_work) -> None:
@@ -103,7 +103,7 @@ async def test_jobs_are_enqueued_within_a_transaction(queue: trioq.Queue, pooler
         assert (await queue.counts())["waiting"] == 10
 
 
-async def test_a_cancelled_query_costs_nobody_a_connection(pooler: Pooler, queue: trioq.Queue) -> None:
+async def test_a_cancelled_query_costs_the_pooler_no_connection(pooler: Pooler, queue: trioq.Queue) -> None:
     async with await connect(pooler.url, autocommit=True, prepare_threshold=None) as connection:
         for _ in range(10):
             with trio.move_on_after(0.02) as scope:

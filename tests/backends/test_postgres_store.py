@@ -52,8 +52,8 @@ def tables(backend: PostgresBackend) -> str:
 
 
 @pytest.fixture
-def somebody(server: PostgresServer) -> Iterator[psycopg.Connection[Any]]:
-    """Somebody else, in a transaction."""
+def another_session(server: PostgresServer) -> Iterator[psycopg.Connection[Any]]:
+    """Another session, in a transaction."""
     with psycopg.connect(server.url) as connection:
         yield connection
         connection.rollback()
@@ -270,12 +270,12 @@ async def test_a_change_cannot_set_what_an_insert_has_fixed(backend: PostgresBac
 # --- who waits for whom -------------------------------------------------------------------------
 
 
-async def test_a_claim_passes_by_what_somebody_else_works_on(
-    backend: PostgresBackend, tables: str, somebody: psycopg.Connection[Any]
+async def test_a_claim_skips_rows_that_another_session_has_locked(
+    backend: PostgresBackend, tables: str, another_session: psycopg.Connection[Any]
 ) -> None:
-    await backend.insert([*(a_job(id) for id in "1234"), a_job("frail", max_crashes=1), a_job("due", delay=0.01)])
+    await backend.insert([*(a_job(id) for id in "1234"), a_job("last-life", max_crashes=1), a_job("due", delay=0.01)])
     await trio.sleep(0.02)
-    somebody.execute(f"SELECT FROM {tables}.jobs WHERE id IN ('1', '3', 'frail', 'due') FOR UPDATE")
+    another_session.execute(f"SELECT FROM {tables}.jobs WHERE id IN ('1', '3', 'last-life', 'due') FOR UPDATE")
     with trio.fail_after(30):
         reply = await backend.claim(["q"], 10, "ada-1", 15, idle=True)
     assert [job.id for job in reply.jobs] == ["2", "4"]
@@ -284,23 +284,23 @@ async def test_a_claim_passes_by_what_somebody_else_works_on(
     assert reply.next_due <= reply.now, "there is something due, and so another claim is worth it"
 
 
-async def test_prune_passes_by_what_somebody_else_works_on(
-    backend: PostgresBackend, tables: str, somebody: psycopg.Connection[Any]
+async def test_prune_skips_rows_that_another_session_has_locked(
+    backend: PostgresBackend, tables: str, another_session: psycopg.Connection[Any]
 ) -> None:
     jobs = await held(backend, "1", "2", "3")
     await backend.settle([step(job, Complete(), 1.0) for job in jobs])
-    somebody.execute(f"SELECT FROM {tables}.jobs WHERE id = '2' FOR UPDATE")
+    another_session.execute(f"SELECT FROM {tables}.jobs WHERE id = '2' FOR UPDATE")
     with trio.fail_after(30):
         assert await backend.prune(["q"], KEEP_NOTHING) == 2
-    somebody.rollback()
+    another_session.rollback()
     assert await backend.prune(["q"], KEEP_NOTHING) == 1
 
 
-async def test_a_long_transaction_of_somebody_else_stops_nobody(
-    backend: PostgresBackend, somebody: psycopg.Connection[Any]
+async def test_a_long_transaction_of_another_session_holds_up_no_verb(
+    backend: PostgresBackend, another_session: psycopg.Connection[Any]
 ) -> None:
-    somebody.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    somebody.execute("SELECT txid_current()")
+    another_session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    another_session.execute("SELECT txid_current()")
     await backend.insert([a_job(str(number)) for number in range(500)])
     with trio.fail_after(30):
         while jobs := await claim(backend, 50):
@@ -397,27 +397,28 @@ async def test_composite_changes_of_the_same_jobs_do_not_wait_in_a_circle(
 
 
 async def test_a_renewal_waits_for_no_row_and_names_none_as_lost_that_is_locked(
-    backend: PostgresBackend, tables: str, somebody: psycopg.Connection[Any]
+    backend: PostgresBackend, tables: str, another_session: psycopg.Connection[Any]
 ) -> None:
     jobs = await held(backend, "1", "2", "3")
     leases = [Lease(job.queue, job.id, job.run) for job in jobs]
     before = {job.id: job.lease_until or 0.0 for job in jobs}
-    somebody.execute(f"SELECT FROM {tables}.jobs WHERE id = '2' FOR UPDATE")
+    another_session.execute(f"SELECT FROM {tables}.jobs WHERE id = '2' FOR UPDATE")
     await trio.sleep(0.01)
     with trio.fail_after(30):
         reply = await backend.renew(ADA, leases)
     assert reply.lost == {}
     found = [job for job in (await backend.get("q", ["1", "2", "3"])).jobs if job is not None]
     assert [(job.lease_until or 0.0) > before[job.id] for job in found] == [True, False, True]
-    somebody.rollback()
+    another_session.rollback()
     assert (await backend.renew(ADA, leases)).lost == {}
 
 
 async def test_a_foreign_key_to_a_job_holds_up_neither_its_renewal_nor_its_end(
-    backend: PostgresBackend, tables: str, somebody: psycopg.Connection[Any]
+    backend: PostgresBackend, tables: str, another_session: psycopg.Connection[Any]
 ) -> None:
     [job] = await held(backend, "1")
-    somebody.execute(f"SELECT FROM {tables}.jobs WHERE id = '1' FOR KEY SHARE")  # as a row takes that refers to it
+    # A row that refers to it takes this lock.
+    another_session.execute(f"SELECT FROM {tables}.jobs WHERE id = '1' FOR KEY SHARE")
     with trio.fail_after(30):
         await trio.sleep(0.01)
         await backend.renew(ADA, [Lease("q", "1", job.run)])
@@ -428,19 +429,19 @@ async def test_a_foreign_key_to_a_job_holds_up_neither_its_renewal_nor_its_end(
 
 
 async def test_a_locked_row_holds_up_no_other_reclaim(
-    server: PostgresServer, somebody: psycopg.Connection[Any]
+    server: PostgresServer, another_session: psycopg.Connection[Any]
 ) -> None:
     now = 1_000.0
     schema = new_schema(server)
     async with PostgresBackend(server.url, schema, clock=lambda: now) as backend:
         await held(backend, "1", "2", "3")
-        somebody.execute(f"SELECT FROM {schema}.jobs WHERE id = '2' FOR UPDATE")
+        another_session.execute(f"SELECT FROM {schema}.jobs WHERE id = '2' FOR UPDATE")
         now = 1_016.0
         with trio.fail_after(30):
             found = await backend.overdue(10)
             reclaims = [step(job, Reclaim(), found.now) for job in found.jobs]
             assert await verdicts(backend, *reclaims) == [Verdict.STORED, Verdict.STALE, Verdict.STORED]
-        somebody.rollback()
+        another_session.rollback()
         assert await verdicts(backend, *reclaims) == [Verdict.STORED] * 3
 
 
@@ -524,7 +525,7 @@ async def test_a_batch_that_is_added_again_for_it_collided_has_added_nothing_bef
     backend: PostgresBackend, second_insert_fails: Callable[[Exception], None]
 ) -> None:
     await backend.insert([a_job("known")])
-    second_insert_fails(psycopg.errors.DeadlockDetected("with somebody"))
+    second_insert_fails(psycopg.errors.DeadlockDetected("with another session"))
     assert list((await backend.insert(IN_TWO)).created) == [False, True, True]
 
 

@@ -57,7 +57,7 @@ async def test_a_store_is_found_from_either_server_and_spans_queues(cluster: lis
         assert list((await there.overdue(10)).jobs) == []
 
 
-async def test_a_slot_on_its_way_to_another_server_is_unavailable_to_whoever_asks_for_no_queue(
+async def test_a_slot_on_its_way_to_another_server_is_unavailable_to_verbs_that_name_no_job(
     cluster: list[Server],
 ) -> None:
     slot = _number(cluster[0].command("CLUSTER", "KEYSLOT", "{trioq}:"))

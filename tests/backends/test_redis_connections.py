@@ -64,7 +64,7 @@ async def test_a_connection_that_was_reset_is_replaced(server: Server) -> None:
             assert list((await backend.insert([a_job(str(number))])).created) == [True]
 
 
-async def test_a_connection_that_was_reset_while_nobody_asked_is_replaced_without_a_word(server: Server) -> None:
+async def test_a_connection_that_was_reset_while_it_was_idle_is_replaced_without_an_error(server: Server) -> None:
     async with RedisBackend(server.url) as backend:
         await backend.queues()
         server.command("CLIENT", "KILL", "TYPE", "normal")
@@ -87,7 +87,7 @@ async def test_a_name_that_leads_nowhere_is_unavailable() -> None:
 
 
 @on_one
-async def test_fifty_restarts_starve_nobody(server: Server) -> None:
+async def test_fifty_restarts_of_the_server_leave_no_request_without_a_connection(server: Server) -> None:
     async with RedisBackend(server.url) as backend, backend.watch(["q"]):
         for _ in range(50):
             server.kill()
@@ -97,7 +97,7 @@ async def test_fifty_restarts_starve_nobody(server: Server) -> None:
 
 
 @on_one
-async def test_a_thousand_cancelled_calls_starve_nobody(server: Server) -> None:
+async def test_a_thousand_cancelled_calls_leave_no_other_without_a_connection(server: Server) -> None:
     async with RedisBackend(server.url) as backend:
         for number in range(100):
             async with trio.open_nursery() as nursery:
@@ -245,7 +245,7 @@ async def test_leaving_ends_within_five_seconds_though_the_server_is_silent(serv
             nursery.start_soon(_unavailable, backend)
             await trio.sleep(0.05)
             began = time.monotonic()
-    assert time.monotonic() - began < 3, "and whoever still waited for an answer is told that none will come"
+    assert time.monotonic() - began < 3, "and a caller that still waited for an answer is told that none will come"
     os.kill(server.pid, signal.SIGCONT)
 
 

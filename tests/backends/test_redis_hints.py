@@ -1,4 +1,4 @@
-"""Hints over pub/sub: who hears what from whom, and that nothing is lost when nobody hears anything."""
+"""Hints over pub/sub: which process receives which hint, and that nothing is lost while none arrive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def a_job(id: str = "1", **fields: object) -> Job:
 
 
 async def quiet(hints: trio.abc.ReceiveChannel[Hint], seconds: float = 0.1) -> None:
-    """Take what comes of beginning to listen, and wait until nothing has come for so long."""
+    """Take the hints that come when it begins to listen, and wait until none has come for so long."""
     while True:
         with trio.move_on_after(seconds) as waiting:
             await hints.receive()
@@ -26,8 +26,8 @@ async def quiet(hints: trio.abc.ReceiveChannel[Hint], seconds: float = 0.1) -> N
             return
 
 
-async def heard(hints: trio.abc.ReceiveChannel[Hint]) -> Hint:
-    """The next hint that says what has happened.  A machine that stalls for a moment rings for everything."""
+async def next_hint(hints: trio.abc.ReceiveChannel[Hint]) -> Hint:
+    """The next hint that says what has happened.  After a stall of the machine a hint of every kind comes."""
     while (hint := await hints.receive()) == ALL_HINTS:
         pass
     return hint
@@ -38,21 +38,21 @@ async def test_each_kind_of_hint_comes_from_another_process(server: Server) -> N
         await quiet(hints)
         with trio.fail_after(30):
             await there.insert([a_job("1"), a_job("2")])
-            assert await heard(hints) == Hint.READY
+            assert await next_hint(hints) == Hint.READY
             done, cancelled = (await there.claim(["q"], 9, "w", 15, idle=False)).jobs
             await there.settle([step(done, Complete(b"1"), done.run_at)])
-            assert await heard(hints) == Hint.FINISHED
+            assert await next_hint(hints) == Hint.FINISHED
             await there.settle([step(cancelled, Cancel(), done.run_at)])
             both = Hint.FINISHED | Hint.CANCELLED  # by two channels, and so together or one after the other
-            assert (first := await heard(hints)) in both
-            assert first == both or first | await heard(hints) == both
+            assert (first := await next_hint(hints)) in both
+            assert first == both or first | await next_hint(hints) == both
             await there.pause("q")
-            assert await heard(hints) == Hint.PAUSED
+            assert await next_hint(hints) == Hint.PAUSED
             await there.resume("q")
-            assert await heard(hints) == Hint.PAUSED | Hint.READY
+            assert await next_hint(hints) == Hint.PAUSED | Hint.READY
 
 
-async def test_who_waits_for_ends_hears_of_these_alone_and_a_worker_of_all_but_these(server: Server) -> None:
+async def test_a_watcher_of_ends_gets_these_alone_and_a_worker_gets_all_but_these(server: Server) -> None:
     async with (
         RedisBackend(server.url) as one,
         RedisBackend(server.url) as two,
@@ -66,19 +66,19 @@ async def test_who_waits_for_ends_hears_of_these_alone_and_a_worker_of_all_but_t
         await there.settle([step(job, Complete(), job.run_at)])
         await there.insert([a_job("2")])
         with trio.fail_after(30):
-            while len(pushed[one]) < 1 or len(pushed[two]) < 2:  # noqa: ASYNC110  nobody rings for all of them
+            while len(pushed[one]) < 1 or len(pushed[two]) < 2:  # noqa: ASYNC110  no hint says that all are there
                 await trio.sleep(0.01)
         assert [bits for bits, _ in pushed[one]] == [b"4"]
         assert [bits for bits, _ in pushed[two]] == [b"1", b"1"]
 
 
-async def test_who_begins_to_wait_for_ends_wakes_no_worker(server: Server) -> None:
+async def test_a_new_watcher_of_ends_wakes_no_worker(server: Server) -> None:
     async with RedisBackend(server.url) as backend, backend.watch_only(Hint.READY | Hint.CANCELLED, ["q"]) as work:
         await quiet(work)
         async with backend.watch_only(Hint.FINISHED, ["q"]) as ends:
-            assert await ends.receive() == Hint.FINISHED, "what happened before, nobody has told"
+            assert await ends.receive() == Hint.FINISHED, "what happened before, no hint has told"
         with trio.move_on_after(0.1) as waiting:
-            await heard(work)
+            await next_hint(work)
         assert waiting.cancelled_caught
 
 
@@ -98,20 +98,22 @@ def recorded(backend: RedisBackend) -> list[list[bytes]]:
     return words
 
 
-async def test_what_this_process_does_rings_once_and_with_the_reply(server: Server) -> None:
+async def test_a_write_of_this_process_gives_one_hint_together_with_its_reply(server: Server) -> None:
     async with RedisBackend(server.url) as backend, backend.watch(["q"]) as hints:
         await quiet(hints)
         await backend.insert([a_job("1"), a_job("2")])
         with trio.fail_after(30):
-            assert await heard(hints) == Hint.READY
+            assert await next_hint(hints) == Hint.READY
         for sender, queue_hints in ((backend._me, False), (b"another", True)):
             server.command("PUBLISH", "{trioq}:q:hints", b"1 " + sender)
             with trio.move_on_after(3 if queue_hints else 0.2) as waiting:
-                await heard(hints)
-            assert waiting.cancelled_caught != queue_hints, "its own message is passed over: it rang with the reply"
+                await next_hint(hints)
+            assert waiting.cancelled_caught != queue_hints, (
+                "its own message is passed over: the hint came with the reply"
+            )
 
 
-async def test_hints_of_other_queues_and_prefixes_are_not_heard(server: Server) -> None:
+async def test_hints_of_other_queues_and_prefixes_are_not_received(server: Server) -> None:
     async with (
         RedisBackend(server.url) as here,
         RedisBackend(server.url) as there,
@@ -122,7 +124,7 @@ async def test_hints_of_other_queues_and_prefixes_are_not_heard(server: Server) 
         await there.insert([a_job(queue="other")])
         await stranger.insert([a_job()])
         with trio.move_on_after(0.1) as waiting:
-            await heard(hints)
+            await next_hint(hints)
         assert waiting.cancelled_caught
 
 
@@ -144,19 +146,19 @@ async def test_a_message_that_makes_no_sense_is_passed_over(server: Server) -> N
         assert here._listener._link is link, "no message ends the connection"
 
 
-async def test_a_listener_that_was_cut_off_rings_for_everybody_and_listens_again(server: Server) -> None:
+async def test_a_listener_that_was_cut_off_wakes_every_watcher_and_listens_again(server: Server) -> None:
     async with RedisBackend(server.url) as here, RedisBackend(server.url) as there, here.watch(["q"]) as hints:
         await quiet(hints)
         server.command("CLIENT", "KILL", "TYPE", "pubsub")
         with trio.fail_after(30):
-            assert Hint.READY in await hints.receive(), "something may have happened that nobody told"
+            assert Hint.READY in await hints.receive(), "something may have happened without a hint"
         await quiet(hints, 1)
         await there.insert([a_job()])
         with trio.fail_after(30):
-            assert await heard(hints) == Hint.READY
+            assert await next_hint(hints) == Hint.READY
 
 
-async def test_jobs_start_within_a_second_where_nobody_may_listen(server: Server) -> None:
+async def test_jobs_start_within_a_second_where_the_user_may_not_subscribe(server: Server) -> None:
     server.command("ACL", "SETUSER", "deaf", "on", ">pw", "~*", "resetchannels", "+@all", "-@pubsub", "+publish")
     started = trio.Event()
     queue = Queue("q", backend=RedisBackend(f"redis://deaf:pw@127.0.0.1:{server.port}"))
@@ -182,7 +184,7 @@ async def test_a_queue_is_listened_to_until_its_last_watcher_has_left(server: Se
             async with backend.watch(["q"]), backend.watch(["q", "r"]):
                 assert _subscribers(server) == dict.fromkeys(CHANNELS, 1)
         with trio.fail_after(30):
-            while any(_subscribers(server).values()):  # noqa: ASYNC110  the server tells nobody
+            while any(_subscribers(server).values()):  # noqa: ASYNC110  the server sends no word of it
                 await trio.sleep(0.01)
 
 

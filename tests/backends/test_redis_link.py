@@ -1,4 +1,4 @@
-"""One connection to Redis that many tasks share: whose answer is whose, and what those hear whose connection breaks."""
+"""One connection to Redis that many tasks share: each gets its own answer, and an error when the connection breaks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def measure(link: Link, word: bytes, sizes: list[int]) -> None:
 
 
 @on_one
-async def test_each_who_asks_has_its_own_answer(link: Link) -> None:
+async def test_each_caller_gets_the_answer_to_its_own_request(link: Link) -> None:
     async def echo(word: bytes) -> None:
         assert await link.ask(b"ECHO", word) == word
 
@@ -51,7 +51,7 @@ async def test_a_command_leaves_before_the_loop_turns(server: Server, link: Link
 
 
 @on_one
-async def test_an_answer_that_nobody_waits_for_any_more_is_nobody_elses(server: Server, link: Link) -> None:
+async def test_the_answer_to_a_cancelled_request_goes_to_no_other_request(server: Server, link: Link) -> None:
     os.kill(server.pid, signal.SIGSTOP)
     with trio.move_on_after(0.05):
         await link.ask(b"ECHO", b"left")
@@ -67,8 +67,8 @@ async def test_an_error_is_raised_where_it_was_asked_for(link: Link) -> None:
 
 
 @on_one
-async def test_who_leaves_in_the_midst_of_a_request_cuts_nobodys_short(server: Server, link: Link) -> None:
-    """Not even his own: half of it would spoil the connection for all."""
+async def test_a_caller_that_leaves_in_the_midst_of_a_request_cuts_no_request_short(server: Server, link: Link) -> None:
+    """Not even its own: half of it would spoil the connection for all."""
     os.kill(server.pid, signal.SIGSTOP)
     sizes: list[int] = []
     async with trio.open_nursery() as nursery:
@@ -94,7 +94,7 @@ async def test_a_command_does_not_cut_into_one_that_is_being_sent(server: Server
 
 
 @on_one
-async def test_what_nobody_asked_for_ends_the_connection(link: Link) -> None:
+async def test_a_reply_that_no_request_asked_for_ends_the_connection(link: Link) -> None:
     link.say(b"ECHO", b"unasked")
     await trio.testing.wait_all_tasks_blocked(0.05)
     with pytest.raises(ConnectionError) as caught:
@@ -128,7 +128,7 @@ async def test_a_user_without_a_password_is_that_user(server: Server) -> None:
 
 
 @on_one
-async def test_who_waits_when_the_server_ends_hears_it_at_once(server: Server, link: Link) -> None:
+async def test_callers_that_wait_when_the_server_ends_are_told_at_once(server: Server, link: Link) -> None:
     async def lose() -> None:
         with pytest.raises(ConnectionError, match="lost before an answer came"):
             await link.ask(b"PING")
@@ -143,15 +143,15 @@ async def test_who_waits_when_the_server_ends_hears_it_at_once(server: Server, l
 
 
 @on_one
-async def test_who_finds_the_connection_broken_hears_the_same(server: Server, link: Link) -> None:
+async def test_a_caller_that_finds_the_connection_broken_is_told_the_same(server: Server, link: Link) -> None:
     server.kill()
-    link.say(b"PING")  # this one still goes, and what comes for it is that nobody is there
+    link.say(b"PING")  # this one still leaves; its answer is that no server is there
     with pytest.raises(ConnectionError, match="lost before an answer came"):
         await link.ask(b"PING")
 
 
 @on_one
-async def test_what_the_server_says_unasked_is_heard_until_the_connection_breaks(server: Server) -> None:
+async def test_pushed_messages_are_passed_on_until_the_connection_breaks(server: Server) -> None:
     said: list[object] = []
     async with trio.open_nursery() as nursery:
         link = await Link.open(Address.parse(server.url), nursery, said.append)
@@ -164,7 +164,7 @@ async def test_what_the_server_says_unasked_is_heard_until_the_connection_breaks
 
 
 @on_one
-async def test_what_cannot_be_heard_ends_the_connection(server: Server) -> None:
+async def test_a_pushed_message_whose_callback_raises_ends_the_connection(server: Server) -> None:
     def fail(said: object) -> None:
         raise ValueError(said)
 

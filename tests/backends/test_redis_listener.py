@@ -17,12 +17,12 @@ class Link:
     """One whose server answers at once."""
 
     def __init__(self, on_message: OnMessage) -> None:
-        self._hear = on_message
+        self._on_message = on_message
         self._closed = trio.Event()
 
     def say(self, command: bytes, *channels: bytes) -> None:
         for channel in channels:
-            self._hear([command.lower(), channel, 1])
+            self._on_message([command.lower(), channel, 1])
 
     async def ask(self, *_: bytes) -> Any:
         await trio.lowlevel.checkpoint()
@@ -36,7 +36,7 @@ class Link:
         self._closed.set()
 
 
-async def test_a_connection_that_breaks_rings_for_everybody_at_once_and_is_made_anew(autojump_clock: MockClock) -> None:
+async def test_a_connection_that_breaks_wakes_every_watcher_at_once_and_is_made_anew(autojump_clock: MockClock) -> None:
     links: list[Link] = []
 
     async def connect(_: trio.Nursery, on_message: OnMessage) -> Link:

@@ -54,7 +54,7 @@ def _restart(server: Server, proxy: Proxy) -> None:
 
 
 def _change_password(server: Server, proxy: Proxy) -> None:
-    # Whoever is connected stays so; the worker meets a broken connection first, and then the refusal.
+    # A client that is connected stays so; the worker meets a broken connection first, and then the refusal.
     server.command("ACL", "SETUSER", "ann", "<pw", ">another")
     server.command("CLIENT", "KILL", "USER", "ann")
 
@@ -145,7 +145,7 @@ async def test_what_can_be_survived_is_and_is_told_when_it_begins_and_when_it_en
         with trio.fail_after(SOON):
             trouble.begin(server, proxy)
             assert (await anext(events)).name == "backend:lost"
-            while trouble.told not in caplog.text:  # noqa: ASYNC110  nobody tells when a line is logged
+            while trouble.told not in caplog.text:  # noqa: ASYNC110  nothing tells when a line is logged
                 await trio.sleep(0.01)
             work.let_go.set()  # its outcome waits
             trouble.end(server, proxy)
@@ -190,7 +190,7 @@ async def test_a_server_that_forgets_its_scripts_is_nothing_to_speak_of(server: 
 async def test_jobs_start_within_a_second_while_no_hint_gets_through(
     server: Server, proxy: Proxy, at_work, from_the_start: bool
 ) -> None:
-    """The connection that listens is held up, and nobody says so; the other one works."""
+    """The connection that listens is held up without an error; the other one works."""
     work = Work(_url(proxy))
     work.let_go.set()
     if from_the_start:
@@ -198,7 +198,7 @@ async def test_jobs_start_within_a_second_while_no_hint_gets_through(
     async with work.queue, at_work(trioq.Worker(work.queue)), RedisBackend(server.url) as there:
         proxy.hold(listeners)
         waits = []
-        for _ in range(5):  # at different moments between two looks
+        for _ in range(5):  # at different moments between two polls
             began = trio.current_time()
             await there.insert([Job(id=uuid4().hex, queue="q", task="hold", payload=b"[[],{}]")])
             await work.started.wait()
@@ -210,12 +210,12 @@ async def test_jobs_start_within_a_second_while_no_hint_gets_through(
 
 
 @on_one
-async def test_hints_are_heard_again_once_they_get_through(server: Server, proxy: Proxy) -> None:
+async def test_hints_are_received_again_once_they_get_through(server: Server, proxy: Proxy) -> None:
     async with RedisBackend(_url(proxy)) as here, RedisBackend(server.url) as there, here.watch(["q"]) as hints:
         proxy.hold(listeners)
         with trio.fail_after(SOON):
             for _ in range(3):
-                assert await hints.receive() == ALL_HINTS, "nobody knows what has happened, so anything may have"
+                assert await hints.receive() == ALL_HINTS, "what has happened is unknown, so anything may have"
             proxy.hold(none)
             await there.pause("q")
             while await hints.receive() != Hint.PAUSED:
@@ -223,12 +223,12 @@ async def test_hints_are_heard_again_once_they_get_through(server: Server, proxy
 
 
 @on_one
-async def test_a_server_that_is_heard_rings_for_nothing(server: Server) -> None:
+async def test_no_watcher_is_woken_for_nothing_while_hints_get_through(server: Server) -> None:
     async with RedisBackend(server.url) as backend, backend.watch(["q"]) as hints:
         with trio.move_on_after(0.3):
-            while True:  # what comes of beginning to listen
+            while True:  # the hints that come when it begins to listen
                 await hints.receive()
-        # On a busy machine a proof may come late now and then, which rings; deaf, it would ring four times here.
+        # On a busy machine a proof may come late now and then, and wakes; without proofs there would be four hints.
         queue_hints = 0
         with trio.move_on_after(2):
             while True:

@@ -98,7 +98,7 @@ async def test_what_merges_is_no_more_than_a_few_megabytes(server: Server) -> No
         )
 
 
-async def test_a_group_that_everybody_has_left_is_not_sent(server: Server) -> None:
+async def test_a_group_that_all_its_callers_have_left_is_not_sent(server: Server) -> None:
     async with RedisBackend(server.url) as backend:
         before = requests(server)
         os.kill(server.pid, signal.SIGSTOP)

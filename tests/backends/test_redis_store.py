@@ -1,4 +1,4 @@
-"""What stands in Redis: whose keys, which layout, records that nobody can read, and which URLs lead there."""
+"""What stands in Redis: whose keys, which layout, records that can't be read, and which URLs lead there."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ async def test_a_server_that_is_not_who_the_url_names_is_not_talked_to(
             assert await backend.queues() == []
 
 
-async def test_a_certificate_that_nobody_known_has_signed_is_refused_unless_the_url_allows_it(
+async def test_a_certificate_of_an_unknown_authority_is_refused_unless_the_url_allows_it(
     server: Server, authority: tuple[trustme.CA, Path]
 ) -> None:
     async with tls_before(server, authority[0], "localhost") as port:

@@ -1,4 +1,4 @@
-"""Group commit of the SQLite backend: who shares a transaction, who fails with whom, and how long anybody waits."""
+"""Group commit of the SQLite backend: which requests share a transaction or an error, and how long a caller waits."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def test_a_request_that_raises_is_undone_alone(commit: GroupCommit, db: sqlite3.
     assert (requests[0].answer(), notes(db)) == ("a", ["a", "c"])
 
 
-def test_a_read_that_raises_harms_nobody(commit: GroupCommit, db: sqlite3.Connection) -> None:
+def test_a_read_that_raises_leaves_the_writes_of_its_group_as_they_are(
+    commit: GroupCommit, db: sqlite3.Connection
+) -> None:
     read = Request(lambda tx: tx.db.execute("SELECT nothing"), writes=False)
     requests = [note("a"), read, note("b")]
     assert commit.serve(requests)[0] == 3
@@ -153,7 +155,7 @@ async def backend(tmp_path: Path) -> AsyncIterator[SQLiteBackend]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Somebody else writes."""
+    """Another process writes."""
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     yield
@@ -349,7 +351,7 @@ async def test_a_lock_that_is_never_given_up_makes_the_store_unavailable(
 async def test_a_write_that_was_given_up_while_the_loop_was_busy_is_no_success(
     backend: SQLiteBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The thread comes to it after it was withdrawn, and before its caller hears that nobody answered."""
+    """The thread comes to it after it was withdrawn, and before its caller is told that there was no answer."""
     backend.patience = 0.1
     lock = locked(tmp_path / "jobs.db")
     lock.__enter__()
@@ -367,7 +369,7 @@ async def test_a_write_that_was_given_up_while_the_loop_was_busy_is_no_success(
     assert (await backend.counts("q"))[State.WAITING] == 0
 
 
-async def test_a_file_opens_while_somebody_else_writes_to_it(tmp_path: Path) -> None:
+async def test_a_file_opens_while_another_process_writes_to_it(tmp_path: Path) -> None:
     async with SQLiteBackend(tmp_path / "jobs.db"):
         pass
     with locked(tmp_path / "jobs.db"):

@@ -162,7 +162,7 @@ async def test_a_change_of_what_never_changes_is_refused(backend: SQLiteBackend)
     assert (await backend.get("q", ["a"])).jobs == [a]
 
 
-async def test_text_that_is_no_unicode_is_refused_and_harms_nobody(backend: SQLiteBackend) -> None:
+async def test_text_that_is_no_unicode_is_refused_and_nothing_is_written(backend: SQLiteBackend) -> None:
     with pytest.raises(BackendError, match="surrogates"):
         await backend.insert([job("a"), job("b", error="\ud800")])
     assert (await backend.get("q", ["a"])).jobs == [None]

@@ -1,4 +1,4 @@
-"""Hints of the SQLite backend: what rings here, and what rings in another process.  Two objects count as two."""
+"""Hints of the SQLite backend: which come in this process, and which in another.  Two objects count as two."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def quiet(hints: trio.abc.ReceiveChannel[Hint], seconds: float = 3.0) -> b
     return True
 
 
-async def test_each_kind_rings_here_and_in_the_other_process(pair: Pair, autojump_clock: MockClock) -> None:
+async def test_each_kind_of_hint_comes_here_and_in_the_other_process(pair: Pair, autojump_clock: MockClock) -> None:
     here, there = pair
     async with here.watch(["q"]) as ours, there.watch(["q"]) as theirs:
 
@@ -81,7 +81,7 @@ async def test_each_kind_rings_here_and_in_the_other_process(pair: Pair, autojum
         assert await both() == Hint.PAUSED | Hint.READY
 
 
-async def test_a_ring_in_one_process_is_heard_once_and_not_by_other_queues(
+async def test_a_hint_comes_once_in_each_process_and_not_for_other_queues(
     pair: Pair, autojump_clock: MockClock
 ) -> None:
     here, there = pair
@@ -95,7 +95,7 @@ async def test_a_ring_in_one_process_is_heard_once_and_not_by_other_queues(
         assert await quiet(others)
 
 
-async def test_what_rang_here_already_does_not_ring_again_with_news_from_elsewhere(
+async def test_a_hint_that_came_already_does_not_come_again_with_one_from_elsewhere(
     pair: Pair, autojump_clock: MockClock
 ) -> None:
     here, there = pair
@@ -107,14 +107,14 @@ async def test_what_rang_here_already_does_not_ring_again_with_news_from_elsewhe
             assert await hints.receive() == Hint.PAUSED
 
 
-async def test_what_was_committed_before_opening_is_no_news(pair: Pair, autojump_clock: MockClock) -> None:
+async def test_a_commit_before_a_backend_was_opened_gives_it_no_hint(pair: Pair, autojump_clock: MockClock) -> None:
     here, _ = pair
     await here.insert([job()])
     async with SQLiteBackend(here.database_path, inline=True) as late, late.watch(["q"]) as hints:
         assert await quiet(hints)
 
 
-async def test_what_changes_nothing_rings_for_nobody(pair: Pair, autojump_clock: MockClock) -> None:
+async def test_a_write_that_changes_nothing_gives_no_hint(pair: Pair, autojump_clock: MockClock) -> None:
     here, there = pair
     await here.insert([job()])
     async with here.watch(["q"]) as ours, there.watch(["q"]) as theirs:
@@ -125,7 +125,7 @@ async def test_what_changes_nothing_rings_for_nobody(pair: Pair, autojump_clock:
         assert await quiet(theirs)
 
 
-async def test_both_processes_may_ring_at_once_and_miss_nothing(pair: Pair, autojump_clock: MockClock) -> None:
+async def test_two_processes_may_notify_at_once_and_miss_nothing(pair: Pair, autojump_clock: MockClock) -> None:
     here, there = pair
     missing = {str(number) for number in range(40)}
 
@@ -142,7 +142,7 @@ async def test_both_processes_may_ring_at_once_and_miss_nothing(pair: Pair, auto
                 missing -= {found.id for found in (await here.claim(["q"], 100, "w", 15, True)).jobs}
 
 
-async def test_nothing_listens_while_nobody_watches(tmp_path: Path) -> None:
+async def test_the_file_watcher_is_open_only_while_a_queue_is_watched(tmp_path: Path) -> None:
     watchers: list[str] = []
 
     class FileWatcher(Polling):
@@ -167,7 +167,7 @@ async def test_nothing_listens_while_nobody_watches(tmp_path: Path) -> None:
             watchers.clear()
 
 
-async def test_the_doorbell_file_may_be_removed(tmp_path: Path) -> None:
+async def test_the_file_that_wakes_other_processes_may_be_removed(tmp_path: Path) -> None:
     here, there = SQLiteBackend(tmp_path / "jobs.db"), SQLiteBackend(tmp_path / "jobs.db")
     async with here, there, there.watch(["q"]) as hints:
         (tmp_path / "jobs.db.wake").unlink()
@@ -184,7 +184,7 @@ async def test_it_polls_where_there_is_no_file_notification(tmp_path: Path) -> N
     assert isinstance(best_watcher(str(tmp_path / "none" / "jobs.db.wake")), Polling)
 
 
-async def test_polling_slows_down_without_news(autojump_clock: MockClock) -> None:
+async def test_polling_slows_down_while_nothing_changes(autojump_clock: MockClock) -> None:
     async def wait() -> float:
         start = trio.current_time()
         await watcher.listen()
@@ -199,8 +199,8 @@ async def test_polling_slows_down_without_news(autojump_clock: MockClock) -> Non
     assert await wait() == pytest.approx(0.05)
 
 
-async def test_a_listener_polls_on_after_its_ear_has_failed(autojump_clock: MockClock) -> None:
-    class Deaf(Polling):
+async def test_a_listener_polls_on_after_its_file_watcher_has_failed(autojump_clock: MockClock) -> None:
+    class Failing(Polling):
         closed = False
 
         async def listen(self) -> None:
@@ -208,17 +208,17 @@ async def test_a_listener_polls_on_after_its_ear_has_failed(autojump_clock: Mock
             raise OSError("the watch is gone")
 
         def close(self) -> None:
-            Deaf.closed = True
+            Failing.closed = True
 
-    looks = 0
+    checks = 0
 
-    async def look() -> bool:
-        nonlocal looks
-        looks += 1
+    async def check() -> bool:
+        nonlocal checks
+        checks += 1
         return False
 
-    make: Callable[[], FileWatcher] = Deaf
-    async with Listener(make, look, lambda: None).listening():
+    make: Callable[[], FileWatcher] = Failing
+    async with Listener(make, check, lambda: None).listening():
         await trio.sleep(10)
-    assert Deaf.closed
-    assert 40 <= looks <= 60
+    assert Failing.closed
+    assert 40 <= checks <= 60

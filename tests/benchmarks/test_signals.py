@@ -77,7 +77,7 @@ def command(folder: Path) -> Iterator[Command]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_whoever_ends_it_ends_its_servers_and_its_programs_and_drops_its_folders(command, folder, number):
+def test_a_signal_ends_the_run_its_servers_and_its_programs_and_drops_its_folders(command, folder, number):
     command.until_a_worker_runs()
     command.process.send_signal(number)
     assert command.process.wait(timeout=60) == 128 + number
@@ -91,12 +91,12 @@ class ToldToEnd(BaseException):
 
 
 @pytest.fixture
-def hearing():
-    def hear(*_):
+def handler():
+    def handle(*_):
         raise ToldToEnd
 
-    before = signal.signal(signal.SIGTERM, hear)
-    yield hear
+    before = signal.signal(signal.SIGTERM, handle)
+    yield handle
     signal.signal(signal.SIGTERM, before)
 
 
@@ -121,7 +121,7 @@ class Disturbed:
 made: list[Disturbed] = []
 
 
-def test_a_store_is_whole_and_will_be_ended_before_a_signal_is_heard(hearing, monkeypatch):
+def test_a_store_is_whole_and_will_be_ended_before_a_signal_is_handled(handler, monkeypatch):
     monkeypatch.setitem(benchmarks.STORES, "memory", Disturbed)
     [contender] = [each for each in CONTENDERS if each.name == "trioq in memory"]
     with pytest.raises(ToldToEnd), ExitStack() as stack:
@@ -129,18 +129,18 @@ def test_a_store_is_whole_and_will_be_ended_before_a_signal_is_heard(hearing, mo
     assert made.pop().did == ["begin", "end"]
 
 
-def test_a_program_is_whole_and_will_be_ended_before_a_signal_is_heard(hearing, monkeypatch):
+def test_a_program_is_whole_and_will_be_ended_before_a_signal_is_handled(handler, monkeypatch):
     monkeypatch.setattr(programs, "Program", Disturbed)
     with pytest.raises(ToldToEnd), programs.running([], Request("work", "memory:", 1)):
         pass
     assert made.pop().did == ["begin", "end"]
 
 
-def test_of_two_blocks_the_outer_one_ends_before_a_signal_is_heard(hearing):
+def test_of_two_blocks_the_outer_one_ends_before_a_signal_is_handled(handler):
     done = []
     with pytest.raises(ToldToEnd), undisturbed():
         with undisturbed():
             signal.raise_signal(signal.SIGTERM)
         done.append("outer")
     assert done == ["outer"]
-    assert signal.getsignal(signal.SIGTERM) is hearing
+    assert signal.getsignal(signal.SIGTERM) is handler

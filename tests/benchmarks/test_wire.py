@@ -63,7 +63,7 @@ def test_what_is_on_its_way_holds_nothing_up(wire):
         assert time.monotonic() - begun < 50 * SECONDS  # one after the other they would take twice as long
 
 
-def test_who_asks_again_before_an_answer_was_heard_makes_one_round_trip(wire):
+def test_a_client_that_asks_again_before_an_answer_makes_one_round_trip(wire):
     with socket.create_connection(("127.0.0.1", wire.port)) as client:
         for _ in range(3):
             client.sendall(b"x")

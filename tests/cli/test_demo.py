@@ -25,7 +25,7 @@ GOOD = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Good files, and one that nobody can parse."""
+    """Good files, and one that can't be parsed."""
     folder = tmp_path / "sources"
     for name, source in GOOD.items():
         path = folder / name

@@ -1,4 +1,4 @@
-"""``trioq migrate``: the tables are there when it has ended, whoever else makes them at the same time."""
+"""``trioq migrate``: the tables are there when it has ended, also where another process makes them at the same time."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_a_burst_at_the_end_of_an_interval_does_not_meet_one_at_the_beginning_of
     assert bucket.take(5, now=1.01) == 0
 
 
-def test_a_held_token_is_nobody_elses() -> None:
+def test_a_held_token_is_given_to_no_other_start() -> None:
     bucket = Bucket(limit=2)
     assert bucket.take(5, now=0.0) == 2
     assert bucket.take(1, now=100.0) == 0
@@ -52,7 +52,7 @@ def test_a_token_is_dated_when_its_start_happens() -> None:
     assert bucket.next_at(5.0) == 6.0
 
 
-def test_a_token_that_nobody_took_can_neither_be_spent_nor_refunded() -> None:
+def test_a_token_that_was_not_taken_can_neither_be_spent_nor_refunded() -> None:
     bucket = Bucket(limit=2)
     with pytest.raises(ValueError, match="0 are held"):
         bucket.spend(0.0)

@@ -1,4 +1,4 @@
-"""The record format by example: these bytes are in people's stores."""
+"""The record format by example: these bytes are in the stores of users."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_the_introduction_names_rules_that_are_there(spec):
         assert target in here, f"{target} was withdrawn"
 
 
-# --- against somebody else's backend ------------------------------------------------------------
+# --- against another backend --------------------------------------------------------------------
 
 
 @pytest.mark.slow

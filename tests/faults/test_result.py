@@ -1,4 +1,4 @@
-"""What comes of experiments can be added up, stored and shown; a promise that is missed stays missed."""
+"""Results of experiments can be added up, stored and shown; a promise that is missed stays missed."""
 
 from __future__ import annotations
 

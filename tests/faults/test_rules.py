@@ -49,8 +49,8 @@ RECORD = Job(
 
 def up(at: float, by: str, rate: int | None = None) -> Entry:
     """A worker with one slot and a lease of 2 s."""
-    staff = WorkerSpec(name=by, queues=("jobs",), concurrency=1, rate_limit=rate, rate_interval=1.0, lease=2.0)
-    return Started(at, by, staff)
+    spec = WorkerSpec(name=by, queues=("jobs",), concurrency=1, rate_limit=rate, rate_interval=1.0, lease=2.0)
+    return Started(at, by, spec)
 
 
 def enqueue(id: str) -> Operation:

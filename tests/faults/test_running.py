@@ -53,7 +53,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_whoever_ends_it_ends_its_processes_and_its_servers_and_drops_its_folders(number, tmp_path):
+def test_a_signal_ends_the_run_its_processes_and_its_servers_and_drops_its_folders(number, tmp_path):
     words = [sys.executable, "-m", "property_tests.faults", "--quick", "killed at any moment", "redis"]
     others = []
     command = subprocess.Popen(words, cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)})

@@ -62,7 +62,7 @@ async def test_a_process_that_was_frozen_past_its_lease_writes_nothing_any_more(
 
 
 async def freeze(worker, queue):
-    """Let the process stand still, but not in the midst of a commit: with SQLite nobody else would get to write."""
+    """Let the process stand still, but not in the midst of a commit: with SQLite no other process could write."""
     while True:
         worker.signal(signal.SIGSTOP)
         try:
@@ -74,20 +74,20 @@ async def freeze(worker, queue):
 
 
 @pytest.mark.slow
-async def test_a_poison_pill_fails_alone_after_three_crashes(queue, journal, start_worker):
-    poison = await queue.enqueue("die")
+async def test_a_job_that_crashes_its_worker_three_times_fails_and_no_other_does(queue, journal, start_worker):
+    crashing = await queue.enqueue("die")
     neighbours = []
     for _ in range(3):
-        # The poison of the process before is still under its lease: this job is under way when it comes back.
+        # The job that crashed the process before is still under its lease: this one is under way when that comes back.
         neighbours.append(await queue.enqueue("rest", [LEASE + 0.5]))
         worker = await start_worker(lease=LEASE)
         await journal.wait_for("die")
         assert await worker.wait() == 66
     await start_worker(lease=LEASE)
     with pytest.raises(trioq.JobFailed):
-        await poison.result()
-    record = await poison.refresh()
+        await crashing.result()
+    record = await crashing.refresh()
     assert (record.state, record.crashes, record.run) == ("failed", 3, 3)
     for neighbour in neighbours:
         await neighbour.result()
-    assert (await neighbours[-1].refresh()).crashes == 0  # on its last life the poison was run beside nothing
+    assert (await neighbours[-1].refresh()).crashes == 0  # on its last life the crashing job ran alone

@@ -1,4 +1,4 @@
-"""What PostgreSQL alone has: a server that ends under running jobs, transactions of somebody's own, and permissions.
+"""What PostgreSQL alone has: a server that ends under running jobs, transactions of the application, and permissions.
 
 What workers on any store do, the other files ask of PostgreSQL, too.
 """
@@ -67,12 +67,12 @@ async def test_jobs_go_on_while_every_connection_is_ended(queue, journal, start_
 
 
 @pytest.mark.slow
-async def test_a_job_of_somebodys_transaction_is_started_at_its_commit_and_not_before(
+async def test_a_job_enqueued_in_a_transaction_is_started_at_its_commit_and_not_before(
     queue, journal, start_worker, url
 ):
     @queue.task
     async def count(number: int) -> None:
-        """The application's, as far as a producer needs it."""
+        """What a producer needs of the application's task."""
 
     await start_worker()
     async with await connect(url, autocommit=True) as connection:
@@ -108,7 +108,7 @@ async def test_workers_and_producers_need_no_more_than_the_how_to_grants_them(jo
 
     @queue.task
     async def count(number: int) -> None:
-        """The application's, as far as a producer needs it."""
+        """What a producer needs of the application's task."""
 
     async with queue, await connect(f"{url.replace('postgres@', 'producer@')}") as connection:
         async with connection.transaction(), queue.within(connection) as tx:

@@ -1,4 +1,4 @@
-"""Several processes on one store: each job runs once, and what one of them does the others hear of at once.
+"""Several processes on one store: each job runs once, and the others learn at once what one of them does.
 
 ``pytest -rP`` shows how soon; only a wide margin is asserted.
 """
@@ -14,14 +14,14 @@ import trio
 
 pytestmark = pytest.mark.slow
 
-#: Seconds within which another process has heard, on a machine that is busy.  Promised are 0.1.
+#: Seconds within which another process has noticed, on a machine that is busy.  Promised are 0.1.
 SOON = 5
 
 
 async def test_two_processes_run_each_of_five_thousand_jobs_once(queue, journal, start_worker):
     @queue.task
     async def count(number: int) -> None:
-        """The application's, as far as a producer needs it."""
+        """What a producer needs of the application's task."""
 
     total = 5_000
     await queue.pause()  # both are to be there when it begins
@@ -44,7 +44,7 @@ async def test_two_processes_run_each_of_five_thousand_jobs_once(queue, journal,
 
 
 async def test_a_job_that_is_cancelled_stops_in_the_process_that_runs_it(queue, journal, start_worker):
-    await start_worker(lease=60)  # it would hear of it at the next renewal, too, but that is 15 s away
+    await start_worker(lease=60)  # it would learn of it at the next renewal, too, but that is 15 s away
     job = await queue.enqueue("hold", [60])
     await journal.wait_for("hold 1")
     began = trio.current_time()
@@ -69,7 +69,7 @@ async def test_a_pause_keeps_every_process_from_claiming(queue, journal, start_w
         await job.result()
 
 
-async def test_a_resume_is_heard_at_once_in_another_process(queue, start_worker):
+async def test_a_resume_takes_effect_at_once_in_another_process(queue, start_worker):
     await start_worker()
     waits = []
     for _ in range(5):

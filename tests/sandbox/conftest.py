@@ -29,12 +29,12 @@ class Fifo:
         self._file: TextIO | None = None
 
     async def wait_held(self) -> str:
-        """The first line of whoever opens it."""
+        """The first line that the process writes which opens it."""
         self._file = await self._in_thread(Path(self.path).open)
         return await self._in_thread(self._file.readline)
 
     async def wait_free(self) -> str:
-        """Wait until nobody holds it any more."""
+        """Wait until no process holds it any more."""
         with self._file:
             return await self._in_thread(self._file.read)
 

@@ -139,7 +139,7 @@ def fork_and_return() -> int:
 
 
 def knock(fifo: str) -> None:
-    """Wait until somebody reads *fifo*, and return."""
+    """Wait until another process reads *fifo*, and return."""
     Path(fifo).write_text("knock")
 
 

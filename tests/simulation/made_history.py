@@ -194,7 +194,7 @@ class MadeHistory:
         return self.add(Thawed(self.now, process))
 
     def hurt(self, process: str, verb: str, seconds: float = 2.0) -> Self:
-        """A call comes to its end, and its caller never hears what it did."""
+        """A call comes to its end, and its caller never learns what it did."""
         return self.add(Hurt(self.now, process, verb, "no answer", seconds, unknown=True))
 
     def strike(self, process: str, fault: Fault) -> Self:

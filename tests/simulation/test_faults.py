@@ -44,12 +44,12 @@ def seconds(history: History, entry: Entry) -> float:
     return entry.at - history.began
 
 
-# --- drags --------------------------------------------------------------------------------------
+# --- slow calls ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", ["there", "back"])
 @pytest.mark.parametrize("verb", ["claim", "settle", "renew"])
-def test_a_drag_slows_the_calls_of_one_kind_while_it_lasts(verb: str, way: str):
+def test_a_slow_verb_slows_the_calls_of_one_kind_while_it_lasts(verb: str, way: str):
     history = with_faults(SlowVerb(process="w1", at=5.0, seconds=10.0, verb=verb, **{way: 0.5}))
     hurt = history.all(Hurt)
     assert len(hurt) > 3
@@ -58,18 +58,18 @@ def test_a_drag_slows_the_calls_of_one_kind_while_it_lasts(verb: str, way: str):
     assert all(5.5 <= seconds(history, each) < 16 for each in hurt)
 
 
-def test_a_drag_may_let_no_answer_through():
+def test_a_slow_verb_may_let_no_answer_through():
     history = with_faults(SlowVerb(process="w1", at=5.0, seconds=10.0, verb="settle", back=inf))
     assert {(each.verb, each.seconds, each.unknown) for each in history.all(Hurt)} == {("settle", 1.0, True)}
 
 
-def test_a_drag_ends_at_the_latest_when_all_is_healed():
+def test_a_slow_verb_ends_at_the_latest_when_all_is_healed():
     history = with_faults(SlowVerb(process="w1", at=5.0, seconds=500.0, verb="claim", there=0.5), heals=True)
     [healed] = history.all(Healed)
     assert max(each.at for each in history.all(Hurt)) < healed.at
 
 
-def test_a_slip_of_one_call_comes_before_a_drag():
+def test_a_slow_call_counts_before_a_slow_verb():
     slow_call = SlowCall(process="w1", call=1, back=0.75)
     history = with_faults(slow_call, SlowVerb(process="w1", at=0.0, seconds=30.0, verb="claim", back=0.5))
     assert sum(each.seconds >= 0.75 for each in history.all(Hurt)) == 1

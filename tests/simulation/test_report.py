@@ -1,4 +1,4 @@
-"""The story of a history: short enough to read, and with all that its broken rules are about."""
+"""The report of a history: short enough to read, and with all that its broken rules are about."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_of_the_calls_that_fail_in_an_outage_the_first_is_told():
     ]
 
 
-def test_a_long_story_leaves_out_the_jobs_that_no_broken_rule_names():
+def test_a_long_report_leaves_out_the_jobs_that_no_broken_rule_names():
     made = MadeHistory().enqueue("j1", "j2").take("w1.1", "j1").store("w2.1", "j1", Complete(b"1"))
     for second in range(SHORT):
         made.at(second).tell("w2.1", events.JobProgress, "j2")

@@ -1,4 +1,4 @@
-"""From a seed to a verdict: a backend with a fault in it is found out, in a short story that can be told again."""
+"""From a seed to a verdict: a backend with a fault in it is found out, in a short report that a command makes again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def first_failure(make):
     pytest.fail("50 worlds found no fault")
 
 
-def test_a_broken_rule_is_told_as_a_short_story():
+def test_a_broken_rule_is_told_in_a_short_report():
     seed, told = first_failure(Forgetful)
     assert "Broken: " in told
     assert f"Seed {seed}" in told
@@ -51,7 +51,7 @@ def test_a_broken_rule_is_told_as_a_short_story():
 
 
 @pytest.mark.slow
-def test_the_story_ends_with_the_command_that_tells_it_again(tmp_path, monkeypatch):
+def test_a_report_ends_with_the_command_that_makes_it_again(tmp_path, monkeypatch):
     (tmp_path / "forgetful.py").write_text(FORGETFUL)
     monkeypatch.syspath_prepend(tmp_path)
     import forgetful
@@ -70,7 +70,7 @@ def test_the_story_ends_with_the_command_that_tells_it_again(tmp_path, monkeypat
     assert again.stdout.strip() == told.strip()
 
 
-def test_the_story_of_a_sound_world_can_be_told_too():
+def test_a_world_that_breaks_no_rule_has_a_report_too():
     done = subprocess.run(
         [sys.executable, "-m", "trioq.testing.simulation", "3"], capture_output=True, text=True, check=True
     )

@@ -23,7 +23,7 @@ def crashes(plan: Plan) -> bool:
 def test_what_the_failure_does_not_need_goes():
     plan = shrink(drawn(crashes), crashes)
     assert [type(fault) for fault in plan.faults] == [Crash]
-    assert len(plan.worker_specs) == len(plan.job_specs) == 1  # a world needs somebody, and something to do
+    assert len(plan.worker_specs) == len(plan.job_specs) == 1  # a world needs a worker, and something to do
     assert plan.operations == ()
     assert plan.horizon <= 1
 

@@ -176,20 +176,20 @@ async def test_what_the_store_refuses_late_is_refused(autojump_clock):
 
 async def test_hints_are_dropped_doubled_or_late(autojump_clock):
     store = InMemoryBackend()
-    heard = Counter()
+    received = Counter()
     async with store, ChaosBackend(store, seed=2, rate=0, delay=8) as chaos, chaos.watch(["q"]) as hints:
         chaos.rate = 0.6
         for number in range(60):
             await store.insert([a_job(str(number))])
-            rung, before = trio.current_time(), len(chaos.faults)
+            inserted_at, before = trio.current_time(), len(chaos.faults)
             times = []
             with trio.move_on_after(10):
                 while True:
                     assert await hints.receive() == Hint.READY
-                    times.append(trio.current_time() - rung)
+                    times.append(trio.current_time() - inserted_at)
             [what] = [what for _, _, what in chaos.faults[before:]] or [None]
-            heard[what, len(times), bool(times) and times[0] > 0] += 1
-    assert set(heard) == {
+            received[what, len(times), bool(times) and times[0] > 0] += 1
+    assert set(received) == {
         (None, 1, False),
         ("dropped hint", 0, False),
         ("doubled hint", 2, False),
@@ -231,7 +231,7 @@ async def test_an_outage_refuses_every_call_until_it_is_over(autojump_clock):
 
 
 async def fates(seed: int, between: int = 0, **options: float) -> list[str | None]:
-    """What becomes of a hundred inserts, with so many other calls between them."""
+    """How a hundred inserts end, with so many other calls between them."""
     met = []
     async with ChaosBackend(InMemoryBackend(), seed, outage=0, **options) as chaos:
         for number in range(100):

@@ -245,7 +245,7 @@ async def test_a_handler_that_differs_by_itself_is_not_blamed_on_a_crash(queue, 
     assert "not idempotent" in await refused(flighty)
 
 
-async def test_what_returns_nothing_is_refused_where_nobody_looks_either(queue, world):
+async def test_a_task_that_returns_nothing_is_refused_without_observe(queue, world):
     @queue.task
     async def charge() -> None:
         world.rows.append(30)

@@ -1,4 +1,4 @@
-"""The original's functions: the same pipeline for one queue, and the same way for one claimed job."""
+"""AsyncMQ's functions: the same pipeline for one queue, and the same way for one claimed job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def note(queue, ran):
 
 
 async def claimed(queue, lease=15):
-    [job] = (await queue.backend.claim([queue.name], 1, "somebody", lease, True)).jobs
+    [job] = (await queue.backend.claim([queue.name], 1, "ada-1", lease, True)).jobs
     return job
 
 
@@ -189,7 +189,7 @@ async def test_handle_job_does_not_run_a_job_that_was_cancelled_meanwhile(autoju
     assert ran == []
 
 
-async def test_handle_job_does_not_run_a_job_that_somebody_else_has_by_now(autojump_clock, queue, note, ran, told):
+async def test_handle_job_does_not_run_a_job_that_was_reclaimed(autojump_clock, queue, note, ran, told):
     async with queue:
         handle = await note.enqueue()
         job = await claimed(queue, lease=1)
@@ -201,7 +201,7 @@ async def test_handle_job_does_not_run_a_job_that_somebody_else_has_by_now(autoj
     assert ran == []
 
 
-async def test_handle_job_does_not_run_a_job_that_somebody_else_runs_by_now(autojump_clock, queue, note, ran, told):
+async def test_handle_job_does_not_run_a_job_that_another_claim_has_taken(autojump_clock, queue, note, ran, told):
     async with queue:
         handle = await note.enqueue()
         job = await claimed(queue, lease=1)

@@ -420,25 +420,25 @@ async def test_a_job_on_its_last_life_runs_alone(autojump_clock, store, at_work)
 def naps(store):
     """The same queue twice, the jobs of the second on their last lives; and when its task was started."""
     healthy = trioq.Queue("q", store)
-    frail = trioq.Queue("q", store, settings=trioq.Settings(max_crashes=1))
+    last_life = trioq.Queue("q", store, settings=trioq.Settings(max_crashes=1))
     started = []
 
-    @frail.task
+    @last_life.task
     @healthy.task
     async def nap(seconds: float):
         started.append(trio.current_time())
         await trio.sleep(seconds)
 
-    return healthy, frail, started
+    return healthy, last_life, started
 
 
 async def test_a_worker_that_becomes_empty_during_a_claim_takes_a_last_life_job_at_once(
     autojump_clock, store, naps, at_work
 ):
-    healthy, frail, started = naps
+    healthy, last_life, started = naps
     async with healthy:
         await healthy.enqueue("nap", [1.0])
-        await frail.tasks["nap"].options(delay=0.9).enqueue(0.0)
+        await last_life.tasks["nap"].options(delay=0.9).enqueue(0.0)
         store.late["claim"] = 0.2
         async with at_work(trioq.Worker(healthy, concurrency=2)):
             await trio.sleep(5)
@@ -449,39 +449,39 @@ async def test_a_busy_worker_empties_itself_for_a_last_life_job_that_has_waited_
     autojump_clock, store, at_work
 ):
     healthy = trioq.Queue("q", store)
-    frail = trioq.Queue("q", store, settings=trioq.Settings(max_crashes=1))
+    last_life = trioq.Queue("q", store, settings=trioq.Settings(max_crashes=1))
     running: set[str] = set()
-    beside_poison = []
+    beside_last_life = []
 
     async def work(kind):
         running.add(trioq.current_job().id)
-        if kind == "poison":
-            beside_poison.append(len(running) - 1)
+        if kind == "last life":
+            beside_last_life.append(len(running) - 1)
         await trio.sleep(3)
-        if kind == "poison":
-            beside_poison.append(len(running) - 1)
+        if kind == "last life":
+            beside_last_life.append(len(running) - 1)
         running.discard(trioq.current_job().id)
 
     healthy.task(name="work")(work)
-    frail.task(name="work")(work)
+    last_life.task(name="work")(work)
     async with healthy:
         await healthy.enqueue("work", ["healthy"])
         async with at_work(trioq.Worker(healthy, concurrency=2, lease=15)):
             await trio.sleep(1)
-            await frail.enqueue("work", ["poison"])
+            await last_life.enqueue("work", ["last life"])
             for _ in range(40):
                 await healthy.enqueue("work", ["healthy"])
                 await trio.sleep(1.4)
-    assert beside_poison == [0, 0]
+    assert beside_last_life == [0, 0]
 
 
 async def test_a_worker_stops_making_room_for_a_last_life_job_that_another_has_taken(autojump_clock, naps, at_work):
-    healthy, frail, started = naps
+    healthy, last_life, started = naps
     async with healthy:
         await healthy.enqueue("nap", [500.0])
         async with at_work(trioq.Worker(healthy, concurrency=2, lease=3)):
             await trio.sleep(1)
-            await frail.enqueue("nap", [500.0])
+            await last_life.enqueue("nap", [500.0])
             await trio.sleep(10)
             async with at_work(trioq.Worker(healthy, concurrency=1, lease=3)):
                 await trio.sleep(1)

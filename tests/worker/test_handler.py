@@ -150,7 +150,7 @@ async def test_signals_say_how_the_run_ended(autojump_clock, run, signal, state,
         assert job.run_at - job.started_at == pytest.approx(wait, abs=1e-3)
 
 
-async def test_a_signal_out_of_a_nursery_is_heard(autojump_clock, run):
+async def test_a_signal_that_is_raised_in_a_nursery_counts(autojump_clock, run):
     async def handler():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep_forever)

@@ -208,7 +208,7 @@ async def test_a_job_whose_lease_ran_out_on_its_way_here_does_not_begin(autojump
 
     async with queue, at_work(trioq.Worker(queue, lease=8)):
         await trio.sleep(1)
-        store.late["claim"] = 10  # this process stands still meanwhile, as far as it can tell
+        store.late["claim"] = 10  # to this process it looks as if it stood still meanwhile
         store.fail("renew", times=100)
         job = await note.enqueue()
         await trio.sleep(10.5)

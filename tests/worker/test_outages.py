@@ -122,7 +122,7 @@ async def test_a_watch_that_breaks_is_opened_again(autojump_clock, store, queue,
         await trio.sleep(1)
         store.fail("hint")
         store.fail("watch", times=2, error=BackendError("nonsense"))
-        await queue.pause()  # rings
+        await queue.pause()  # sends a hint
         await queue.resume()
         await trio.sleep(5)
         assert store.count("watch") >= 3

@@ -1,4 +1,4 @@
-"""Renew: a lease is kept for as long as its job is held, and its loss is heard of."""
+"""Renew: a lease is kept for as long as its job is held, and its loss is noticed."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ async def test_a_cancel_in_the_same_process_is_told_once(autojump_clock, queue, 
         assert await told.all("job:lost") == []
 
 
-async def test_without_hints_a_cancel_is_heard_of_within_a_quarter_of_the_lease(
+async def test_without_hints_a_cancel_is_noticed_within_a_quarter_of_the_lease(
     autojump_clock, faulty, store, queue, nap, at_work
 ):
     elsewhere = trioq.Queue("q", faulty(store.inner))
@@ -366,7 +366,7 @@ async def test_no_job_on_its_last_life_begins_beside_a_run_that_its_worker_has_l
     queue.settings.max_crashes = 1
 
     @queue.task
-    async def frail():
+    async def last_life():
         began.append(trio.current_time())
 
     async with queue:
@@ -374,14 +374,14 @@ async def test_no_job_on_its_last_life_begins_beside_a_run_that_its_worker_has_l
         async with at_work(trioq.Worker(queue, concurrency=2, lease=60)):
             await trio.sleep(1)
             await lose_lease(store, job.id)
-            await frail.enqueue()
+            await last_life.enqueue()
             await job.result()
             await trio.sleep(60)
     assert len(ended) == len(began) == 1
     assert ended[0] <= began[0]
 
 
-async def test_a_cancel_that_is_heard_of_in_the_last_moments_is_told_whole(
+async def test_a_cancel_that_is_noticed_in_the_last_moments_is_told_with_its_reason(
     autojump_clock, faulty, store, queue, nap, at_work, told
 ):
     async def slow_get(*args):

@@ -12,7 +12,7 @@ from trioq.lifecycle import Cancel, step
 
 
 async def cancel_elsewhere(store, job):
-    """Cancel it as another process does: this one hears of it from its next reply."""
+    """Cancel it as another process does: this one learns of it from its next reply."""
     found = await store.inner.get("q", [job.id])
     await store.inner.settle([step(found.jobs[0], Cancel("elsewhere"), found.now)])
 
@@ -126,7 +126,7 @@ async def test_an_item_that_is_refused_twice_is_left_to_its_lease(autojump_clock
             with trio.fail_after(1):
                 await good.result()
             assert (await queue.job("a")).state == "active"
-            await trio.sleep(20)  # the lease ran out, and somebody, here the same worker, takes it for crashed
+            await trio.sleep(20)  # the lease ran out, and a worker, here the same one, takes it for crashed
             assert (await queue.job("a")).crashes == 1
     assert "left to its lease" in caplog.text
 
@@ -312,7 +312,9 @@ async def test_exactly_one_transition_is_written_for_each_outcome(autojump_clock
 
 
 @pytest.mark.parametrize("kind", ["settle", "get"])
-async def test_losing_a_race_while_the_store_fails_harms_nobody(autojump_clock, faulty, store, queue, at_work, kind):
+async def test_a_worker_that_loses_a_race_while_the_store_fails_goes_on(
+    autojump_clock, faulty, store, queue, at_work, kind
+):
     @queue.task
     async def nap():
         await trio.sleep(2)

@@ -357,7 +357,7 @@ async def test_a_job_whose_claim_is_answered_after_half_a_lease_is_released_once
 
     async with queue, at_work(trioq.Worker(queue, lease=6), grace=5):
         await trio.sleep(1)
-        store.late = {"claim": 4, "get": 0.75}  # this process stands still, as far as it can tell
+        store.late = {"claim": 4, "get": 0.75}  # to this process it looks as if it stood still
         await note.enqueue()
         await trio.sleep(3.5)
     assert await told.names("job:") == ["job:enqueued", "job:released"]
@@ -372,7 +372,7 @@ async def test_a_job_that_is_released_while_its_record_is_read_is_released_once(
     async with queue, at_work(trioq.Worker(queue, lease=6), grace=5):
         await trio.sleep(1)
         # At 4.5 it renews; at 4.6 the claim is answered, and the job given back, which is stored at 5.1; at 4.7 it
-        # hears that the store holds a job for it, and reads that before the release, to hear of it after that.
+        # learns that the store holds a job for it, and reads that before the release; the answer comes after that.
         store.late, store.slow = {"claim": 3.6, "renew": 0.2, "get": 0.75}, {"settle": 0.5}
         await note.enqueue()
         await trio.sleep(3.2)

@@ -212,7 +212,7 @@ async def test_a_refused_reclaim_does_not_keep_others_from_theirs(autojump_clock
             assert [await job.state() for job in jobs] == ["completed", "active", "completed"]
 
 
-async def test_a_job_that_nobody_claims_expires(autojump_clock, store, queue, quick, at_work, told):
+async def test_a_job_that_no_worker_claims_expires(autojump_clock, store, queue, quick, at_work, told):
     async with queue:
         await queue.pause()
         paused = await quick.options(ttl=10).enqueue()
@@ -303,7 +303,7 @@ async def test_each_worker_sweeps_once_a_quarter(autojump_clock, store, queue, a
         assert store.count("overdue") - before == 10
 
 
-async def test_nobody_is_taken_for_dead_when_the_stores_clock_leaps(autojump_clock, store, queue, at_work):
+async def test_no_worker_is_taken_for_dead_when_the_stores_clock_leaps(autojump_clock, store, queue, at_work):
     leap = 0.0
 
     def clock():

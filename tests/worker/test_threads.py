@@ -1,4 +1,4 @@
-"""Sync handlers: threads count against the slots, and whoever stops one waits for its end.
+"""Sync handlers: threads count against the slots, and a worker that stops one waits for its end.
 
 Threads run in real time, so these tests move the virtual clock themselves.
 """
@@ -207,7 +207,8 @@ async def test_at_shutdown_a_thread_has_the_grace_and_five_seconds_then_it_is_ab
         mock_clock.jump(0.2)
         await ended.wait()
         record = await job.refresh()
-        assert (record.state, record.run) == ("active", 1)  # left to its lease: nobody may start it beside the thread
+        # It is left to its lease: no worker may start it beside the thread.
+        assert (record.state, record.run) == ("active", 1)
         assert "stuck" in caplog.text
 
 
@@ -228,7 +229,7 @@ async def test_at_shutdown_a_thread_that_has_timed_out_long_ago_has_no_longer(mo
         nursery.start_soon(work)
         await gate.wait_inside()
         mock_clock.jump(2)
-        await settle_down()  # from here on somebody waits for the thread
+        await settle_down()  # from here on the worker waits for the thread
         worker.stop(grace=3)
         mock_clock.jump(7.9)
         await settle_down()

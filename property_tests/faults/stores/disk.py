@@ -1,6 +1,6 @@
 """A small disk for one server alone, which can be filled to its last byte, and given room again.
 
-It is one in memory, and to mount that takes root: where nobody may, there is no such disk.
+It is one in memory, and to mount that takes root: without root there is no such disk.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Disk:
             raise NotHere(f"a small disk must be mounted, which takes root, on Linux: {why}")
 
     def fill(self) -> None:
-        """Take all room that is left now.  What somebody drops later is free again, until the next call."""
+        """Take all room that is left now.  What a program drops later is free again, until the next call."""
         with self._ballast.open("ab") as ballast:
             piece = _MEGABYTES * 2**20
             while piece >= _PAGE:

@@ -27,7 +27,7 @@ _LISTED: Final = {key for keys in EQUIVALENT.values() for key in keys}
 
 
 def require_green() -> None:
-    """Whoever finds fault with a module as it is can't be asked about others."""
+    """Exit where the properties find fault with a module as it is: they can't be asked about mutants."""
     unchanged = (Generated(name, "", "", "", source.read_text(encoding="utf-8")) for name, source in SOURCES.items())
     for finding in tried(unchanged):
         if finding.by is not None:

@@ -26,7 +26,7 @@ EQUIVALENT: Final[Mapping[str, tuple[Key, ...]]] = {
     "No run comes here: each outcome has its case, and the line is there for ``make types`` to prove it.": (
         ("lifecycle", "command_for", "assert_never(outcome)", "assert_never(None)"),
     ),
-    "A default that nobody relies on: only ``step`` makes a change, and it always says which lease to compare.": (
+    "A default that no caller relies on: only ``step`` makes a change, and it always says which lease to compare.": (
         (
             "lifecycle",
             "Change",

@@ -59,29 +59,29 @@ def tried(mutants: Iterable[Generated]) -> Iterator[Finding]:
     todo = iter(mutants)
     while True:
         while len(running) < _AT_ONCE and (mutant := next(todo, None)) is not None:
-            hears, tells = forks.Pipe(duplex=False)
-            process = forks.Process(target=_try, args=(mutant, tells))
+            receiver, sender = forks.Pipe(duplex=False)
+            process = forks.Process(target=_try, args=(mutant, sender))
             process.start()
-            tells.close()
-            running[process.sentinel] = process, hears, mutant
+            sender.close()
+            running[process.sentinel] = process, receiver, mutant
         if not running:
             return
         for ended in wait(list(running)):
-            process, hears, mutant = running.pop(ended)
+            process, receiver, mutant = running.pop(ended)
             process.join()
-            with hears:
-                yield Finding(mutant, hears.recv() if process.exitcode == 0 else "an end before its time")
+            with receiver:
+                yield Finding(mutant, receiver.recv() if process.exitcode == 0 else "an end before its time")
 
 
 # --- in the fork --------------------------------------------------------------------------------
 
 
-def _try(mutant: Generated, tells: Connection) -> None:
+def _try(mutant: Generated, sender: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         sys.stdout = sys.stderr = nowhere
-        tells.send(_noticed(mutant))
+        sender.send(_noticed(mutant))
 
 
 def _noticed(mutant: Generated) -> str | None:

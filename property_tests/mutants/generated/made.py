@@ -58,7 +58,7 @@ def _return_none(node: cst.Return) -> Iterator[cst.CSTNode]:
 
 
 def _another_member(node: cst.Attribute) -> Iterator[cst.CSTNode]:
-    """The next state, and the next event of a job: what a slip of the finger in the table would make."""
+    """The next state, and the next event of a job: what a typing error in the table would make."""
     if isinstance(node.value, cst.Name) and (other := _NEXT.get(f"{node.value.value}.{node.attr.value}")):
         yield node.with_changes(attr=cst.Name(other))
 

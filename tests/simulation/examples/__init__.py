@@ -9,7 +9,7 @@ from tests.simulation.made_history import MadeHistory
 from trioq.testing.simulation.history import History
 from trioq.testing.simulation.rules import Rule
 
-#: Goes on with a tale, or with its wrong twin.  What it returns is the history, if not all that was told.
+#: Goes on with a history, or with its wrong twin.  It returns a history only where that is not all that was made.
 Example = Callable[[MadeHistory, bool], History | None]
 
 EXAMPLES: Final[list[tuple[Rule, Example]]] = []

@@ -34,7 +34,7 @@ def a_completion_is_told_twice(made: MadeHistory, wrong: bool) -> None:
 
 
 @shows(rules.no_step_is_told_twice)
-def somebody_else_tells(made: MadeHistory, wrong: bool) -> None:
+def another_worker_tells(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1").cancel("j1").tell("w2.1" if wrong else "w1.1", events.JobCancelled, "j1")
 
 
@@ -51,7 +51,7 @@ def who_dies_tells_nothing(made: MadeHistory, wrong: bool) -> None:
 
 
 @shows(rules.what_is_stored_is_told)
-def who_sweeps_may_not_hear_what_it_did(made: MadeHistory, wrong: bool) -> None:
+def a_worker_that_sweeps_may_not_learn_what_it_did(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1", ttl=2.0).run("w1.1", "j1").requeue("j1").at(20)
     made.store("w1.1", "j1", Expire(), told=False).hurt("w2.1" if wrong else "w1.1", "settle", 0.0)
     made.at(40).stop("w1.1")
@@ -102,7 +102,7 @@ def who_stops_tells_what_it_has_lost(made: MadeHistory, wrong: bool) -> None:
 
 
 @shows(rules.what_is_lost_is_told)
-def a_worker_is_told_of_a_cancel_and_tells_nobody(made: MadeHistory, wrong: bool) -> None:
+def a_worker_knows_of_a_cancel_and_tells_nothing(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1").cancel("j1")
     if not wrong:
         made.tell("w1.1", events.JobCancelled, "j1")

@@ -96,7 +96,7 @@ def only_a_write_that_left_before_the_outage_may_come_through(made: MadeHistory,
 
 
 @shows(rules.a_worker_that_was_cut_off_takes_no_other_for_dead)
-def when_the_dead_decided_it_nobody_can_tell(made: MadeHistory, wrong: bool) -> None:
+def the_time_of_a_dead_workers_decision_is_unknown(made: MadeHistory, wrong: bool) -> None:
     made.enqueue("j1").take("w1.1", "j1").at(LEASE + 1).hurt("w2.1", "renew", 0.0).at(LEASE + 2)
     if not wrong:
         made.die("w2.1")

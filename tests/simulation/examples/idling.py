@@ -17,7 +17,7 @@ def a_ready_job_lies_there(made: MadeHistory, wrong: bool) -> None:
 
 
 @shows(rules.no_worker_idles_beside_ready_work)
-def everybody_is_busy(made: MadeHistory, wrong: bool) -> None:
+def every_worker_is_busy(made: MadeHistory, wrong: bool) -> None:
     made.at(45).enqueue("j1", "j2").take("w1.1", "j1").take("w1.1", "j2").at(50).stop("w2.1")
     if wrong:
         made.end("w1.1", "j2")
@@ -42,7 +42,7 @@ def a_job_waits_for_a_poll(made: MadeHistory, wrong: bool) -> None:
 
 
 @shows(rules.hints_spare_the_wait)
-def only_who_has_no_hints_waits_for_a_poll(made: MadeHistory, wrong: bool) -> None:
+def only_a_worker_without_hints_waits_for_a_poll(made: MadeHistory, wrong: bool) -> None:
     made.at(18).strike("w1", Hints(process="w1", at=18.0, seconds=5.0, what=HintFault.DROPPED))
     if not wrong:
         made.strike("w2", Partition(process="w2", at=18.0, seconds=1.0, silent=True))
@@ -81,8 +81,8 @@ def a_cancel_waits_for_a_renewal(made: MadeHistory, wrong: bool) -> None:
 
 
 @shows(rules.a_cancel_is_heard_at_once)
-def only_who_has_no_hints_hears_of_a_cancel_later(made: MadeHistory, wrong: bool) -> None:
-    deaf = "w2" if wrong else "w1"
+def only_a_worker_without_hints_notices_a_cancel_later(made: MadeHistory, wrong: bool) -> None:
+    without = "w2" if wrong else "w1"
     made.enqueue("j1").take("w1.1", "j1").at(4)
-    made.strike(deaf, Hints(process=deaf, at=4.0, seconds=5.0, what=HintFault.LATE)).at(5).cancel("j1")
+    made.strike(without, Hints(process=without, at=4.0, seconds=5.0, what=HintFault.LATE)).at(5).cancel("j1")
     made.at(7).end("w1.1", "j1", "cancelled").at(20).heal()

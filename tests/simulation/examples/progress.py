@@ -22,7 +22,7 @@ def a_client_waits_for_ever(made: MadeHistory, wrong: bool) -> History:
 
 
 @shows(rules.a_lease_that_ran_out_is_noticed)
-def nobody_sweeps(made: MadeHistory, wrong: bool) -> None:
+def no_worker_sweeps(made: MadeHistory, wrong: bool) -> None:
     made.at(20).enqueue("j1").take("w1.1", "j1").at(21).die("w1.1").at(20 + LEASE + 3)
     if not wrong:
         made.store("w2.1", "j1", Reclaim())

@@ -34,7 +34,7 @@ def a_job_that_was_taken_away_goes_on(made: MadeHistory, wrong: bool) -> None:
 
 
 @shows(rules.a_handler_that_lost_its_job_stops)
-def a_frozen_process_cannot_hear(made: MadeHistory, wrong: bool) -> None:
+def a_frozen_process_cannot_notice_a_cancel(made: MadeHistory, wrong: bool) -> None:
     taken(made).at(1).freeze("w1.1").cancel("j1").at(5 if wrong else 30).thaw("w1.1")
     made.at(31).end("w1.1", "j1", "cancelled").at(50).heal()
 

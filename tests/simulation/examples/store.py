@@ -21,7 +21,7 @@ def a_record_is_gone(made: MadeHistory, wrong: bool) -> History:
 
 
 @shows(rules.what_is_stored_was_asked_for)
-def somebody_else_enqueues(made: MadeHistory, wrong: bool) -> None:
+def another_client_enqueues(made: MadeHistory, wrong: bool) -> None:
     operation = made.ask(Verb.ENQUEUE, "j1")
     made.at(1).insert("j1", by="c2" if wrong else "c1").at(2).answer(operation, ("j1", True))
 
