@@ -122,3 +122,28 @@ def test_a_token_that_comes_back_in_one_run_wakes_the_tasks_of_another():
     for thread in threads:
         thread.join(30)
         assert not thread.is_alive()
+
+
+def test_the_tokens_of_a_run_that_ended_come_back_to_one_that_waits():
+    limiter = trioq.RateLimiter(1, 0.1)
+    waits = threading.Event()
+
+    async def take():
+        assert limiter.take(1)
+        await trio.to_thread.run_sync(waits.wait)
+
+    async def wait():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(limiter.acquire)
+            await wait_all_tasks_blocked()
+            waits.set()
+
+    holder = threading.Thread(target=trio.run, args=(take,))
+    holder.start()
+    while not limiter._bucket.held:
+        time.sleep(0.01)
+    waiter = threading.Thread(target=trio.run, args=(wait,), daemon=True)
+    waiter.start()
+    for thread in (holder, waiter):
+        thread.join(30)
+        assert not thread.is_alive()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from math import inf
 from typing import Final
 
 import attrs
@@ -13,6 +15,9 @@ from ._core.rate import Bucket
 
 #: Seconds added to a wait in a run whose clock was set by another's: its sums are rounded.
 _ROUNDING: Final = 1e-6
+
+#: Seconds between two looks at other runs that have all tokens in hand.
+_LOOK: Final = 1.0
 
 
 @attrs.frozen
@@ -41,10 +46,10 @@ class _Run:
             self.changed.set()
             self.changed = None
 
-    def wake_soon(self) -> bool:
-        """The same from any thread; False where this run is over."""
+    def do_soon(self, call: Callable[[], object]) -> bool:
+        """Let this run call that, from any thread; False where the run is over."""
         try:
-            self.token.run_sync_soon(self.wake, idempotent=True)
+            self.token.run_sync_soon(call, idempotent=True)
         except trio.RunFinishedError:
             return False
         return True
@@ -56,7 +61,7 @@ class RateLimiter:
     A bucket of *limit* tokens, each coming back *interval* seconds after it was spent: a burst is allowed, and what
     follows it is spaced so that no window ever holds more.  Share one between workers of this process to limit them
     together: also one after another, each in a ``trio.run`` of its own, or at once, in several threads.  Within a run
-    its time is Trio's; between two runs it is the monotonic clock's.
+    its time is Trio's; between the last use of one run and the next run it is the monotonic clock's.
     """
 
     def __init__(self, limit: int, interval: float = 1.0) -> None:
@@ -132,7 +137,11 @@ class RateLimiter:
             if run.changed is None:
                 run.changed = trio.Event()
             changed = run.changed
-            until = self._bucket.next_at(self._now(run)) - run.offset
+            now = self._now(run)
+            until = self._bucket.next_at(now) - run.offset
+            if until == inf and len(self._runs) > 1:  # another run has all tokens in hand, and may have ended
+                self._forget_ended_runs(now)
+                until = trio.current_time() + _LOOK
         with trio.move_on_at(until + _ROUNDING if run.offset else until):
             await changed.wait()
 
@@ -157,7 +166,7 @@ class RateLimiter:
 
     def _forget_ended_runs(self, now: float) -> None:
         """A run that ended with tokens in hand may have used them: they count as spent now."""
-        for run in [run for run in self._runs.values() if not run.wake_soon()]:
+        for run in [run for run in self._runs.values() if not run.do_soon(int)]:
             for _ in range(run.held):
                 self._bucket.spend(now)
             del self._runs[run.token]
@@ -166,4 +175,4 @@ class RateLimiter:
         here = trio.lowlevel.current_trio_token()
         for run in self._runs.values():
             if run.changed is not None:
-                run.wake() if run.token is here else run.wake_soon()
+                run.wake() if run.token is here else run.do_soon(run.wake)

@@ -141,7 +141,7 @@ class Results:
                     few, part = part[: self._next.count], part[self._next.count :]
                     await self._read_jobs(few)
         except BackendUnavailable:
-            self._next.note_failure()
+            self._next.note_failure(self._next.count)
             return  # the next read may reach the store again; each waiter's own deadline decides how long to try
         except BackendError as error:
             self._fail(error)

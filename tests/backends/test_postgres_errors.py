@@ -158,8 +158,7 @@ async def test_what_the_server_says_is_told_by_its_code(
     assert words in str(told)
     assert is_lost(error) == lost
     later = translate(error, "WHERE", admitted=True)
-    about_one_item = code[:2] in ("22", "23")
-    assert type(later) is (BackendError if about_one_item else BackendUnavailable)
+    assert type(later) is BackendUnavailable, "it is not about the data of a job"
     assert kind is SchemaMissing or "no, says the server" in str(told)
 
 

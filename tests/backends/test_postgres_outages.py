@@ -14,7 +14,7 @@ import trioq
 from tests.postgres_server import PROGRAMS, PostgresServer
 from tests.postgres_stores import new_schema
 from tests.proxy import Proxy, all_of_them, none, proxy_before
-from trioq import BackendError, BackendUnavailable, SchemaMissing
+from trioq import BackendError, BackendUnavailable
 from trioq.backends.postgres import PostgresBackend
 from trioq.lifecycle import Job
 
@@ -126,6 +126,7 @@ TROUBLES = [
     refusing("full disk", "53100", "its disk is full. Make room; until then it takes no writes"),
     refusing("collisions", "40001", "others wrote the same at the same time, again and again"),
     refusing("trigger", "P0001", "the request was refused"),
+    refusing("rule of another table", "23505", "the request was refused"),
     refusing("lock timeout", "55P03", "a lock that another session holds was not free in time"),
 ]
 
@@ -273,7 +274,7 @@ async def test_a_schema_that_goes_away_is_missed_and_found_again(
         job = await work.hold.enqueue()
         await work.started.wait()
         server.sql(f"ALTER SCHEMA {SCHEMA} RENAME TO elsewhere")
-        with pytest.raises(SchemaMissing, match=f"trioq migrate .* --schema {SCHEMA}"), trio.fail_after(SOON):
+        with pytest.raises(BackendUnavailable, match="trioq migrate"), trio.fail_after(SOON):
             await work.hold.enqueue()
         with trio.fail_after(SOON):
             while "trioq migrate" not in caplog.text:  # noqa: ASYNC110  nothing tells when a line is logged

@@ -413,6 +413,12 @@ async def test_a_renewal_waits_for_no_row_and_names_none_as_lost_that_is_locked(
     assert (await backend.renew(ADA, leases)).lost == {}
 
 
+async def test_a_renewal_of_thousands_of_leases_takes_no_longer_for_each(backend: PostgresBackend) -> None:
+    """Nine thousand took longer than a worker waits, when those that were locked were looked for one by one."""
+    jobs = [job for n in range(9) for job in await held(backend, *(f"{n}-{id}" for id in range(1_000)))]
+    assert (await backend.renew(ADA, [Lease(job.queue, job.id, job.run) for job in jobs])).lost == {}
+
+
 async def test_a_foreign_key_to_a_job_holds_up_neither_its_renewal_nor_its_end(
     backend: PostgresBackend, tables: str, another_session: psycopg.Connection[Any]
 ) -> None:

@@ -24,7 +24,7 @@ def test_portions_are_within_both_limits_full_and_in_order(weights: list[int], m
 def test_the_next_batch_comes_to_fit_whatever_its_items_weigh(first: int, weight: int, failures: int) -> None:
     batch = NextBatch(first, most=1000)
     for _ in range(failures):
-        batch.note_failure()
+        batch.note_failure(batch.count)
         assert batch.count >= 1
     for _ in range(12):
         batch.note_answer(batch.count, batch.count * weight)

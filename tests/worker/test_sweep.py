@@ -465,3 +465,40 @@ async def test_a_worker_whose_renewal_failed_takes_no_other_for_dead(autojump_cl
             store.down = False
             assert await job.result() == "once"
         assert ((await job.refresh()).run, (await job.refresh()).crashes) == (1, 0)
+
+
+async def test_rows_that_can_not_be_reclaimed_hold_up_none_behind_them(autojump_clock, store, queue, quick, at_work):
+    """Four large jobs whose rows another session has locked make a sweep read four jobs at a time."""
+    settle = store.inner.settle
+    async with queue:
+        locked = await queue.enqueue_many(quick.bind() for _ in range(4))
+        for job in locked:
+            record = store.inner._shelves["q"].jobs[job.id]
+            record.__dict__["payload"] = record.payload.ljust(10**6)
+        await claim_as_the_dead(store, limit=4)
+        behind = await queue.enqueue_many(quick.bind() for _ in range(3))
+        await trio.sleep(0.1)
+        await claim_as_the_dead(store, limit=3)
+
+        async def settle_unlocked(changes):
+            reply = await settle([change for change in changes if change.id not in {job.id for job in locked}])
+            verdicts = iter(reply.verdicts)
+            rows = {job.id for job in locked}
+            return attrs.evolve(reply, verdicts=["stale" if each.id in rows else next(verdicts) for each in changes])
+
+        store.inner.settle = settle_unlocked
+        async with at_work(trioq.Worker(queue, lease=15)):
+            with trio.fail_after(15 * 1.75):
+                assert [await job.result() for job in behind] == [2] * 3
+
+
+async def test_jobs_of_a_dead_worker_are_reclaimed_as_soon_as_a_fresh_worker_trusts_its_view(
+    autojump_clock, store, queue, quick, at_work
+):
+    async with queue:
+        job = await quick.enqueue()
+        await claim_as_the_dead(store, lease=15)
+        await trio.sleep(5)
+        async with at_work(trioq.Worker(queue, lease=15)):
+            with trio.fail_after(15.5):
+                assert await job.result() == 2

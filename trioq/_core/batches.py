@@ -43,6 +43,6 @@ class NextBatch:
         if items:
             self.count = max(1, min(self.most, 2 * self.count, WANTED * items // max(size, 1)))
 
-    def note_failure(self) -> None:
-        """No answer came in time, maybe because it was too large: ask for a quarter."""
-        self.count = max(1, self.count // 4)
+    def note_failure(self, asked: int) -> None:
+        """No answer to so many came in time, maybe because it was too large: ask for a quarter."""
+        self.count = max(1, min(self.count, asked) // 4)

@@ -19,8 +19,15 @@ class BackendError(TrioqError):
 class BackendUnavailable(BackendError):
     """The store can't be reached, or did not answer in time: try again.  After a write, the outcome is unknown."""
 
-    #: Whether the store did answer, and refused, though not for the data of one item: nothing was written.
+    #: Whether the store did answer, and refused, though not for the data of one item.
     refused: bool = False
+
+
+def refusal(sentence: str) -> BackendUnavailable:
+    """Return the error for what a store refuses now, but not for the data of one item, and may not refuse later."""
+    error = BackendUnavailable(sentence)
+    error.refused = True
+    return error
 
 
 class BackendNotOpen(BackendError):

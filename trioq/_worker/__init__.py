@@ -3,7 +3,7 @@
 ::
 
     backend -> dequeue -> limiter -> handler -> settle -> backend
-                 watch      renew      sweep
+                 watch      renew      sweep      prune
 
 Batches travel from left to right.  Shutdown travels the same way: each stage ends when the channel before it is
 closed and it has handed on what it had.

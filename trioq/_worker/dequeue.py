@@ -133,7 +133,7 @@ class Dequeue:
         finally:
             run.claim_asked_at = inf
         if reply is None:
-            self._batch.note_failure()
+            self._batch.note_failure(limit)
         else:
             self._batch.note_answer(len(reply.jobs), sum(len(job.payload) for job in reply.jobs))
             run.counts["claimed"] += len(reply.jobs)

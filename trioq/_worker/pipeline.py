@@ -23,7 +23,7 @@ from .watch import watch
 async def run_pipeline(run: WorkerRun, dequeue: Dequeue, started: Callable[[], None]) -> None:
     """Run jobs until the run drains, or *dequeue* finds itself idle; return when everything claimed is settled.
 
-    Shutdown travels the way the jobs do: dequeue and sweep end first, then limiter, handlers and settle as their
+    Shutdown travels the way the jobs do: dequeue, sweep and prune end first, then limiter, handlers and settle as their
     channels close.  Renew and watch are stopped last, so that every job is renewed from its claim to its settle.
     """
     # Unlimited: dequeue never waits here before it claims again.  Jobs in here have slots, which bound their number.

@@ -43,8 +43,9 @@ async def prune(run: WorkerRun) -> None:
             while await run.store.backend.prune(list(run.queues), retention, BATCH):
                 if trio.current_time() >= begun + LONGEST:
                     break
-        except BackendUnavailable as error:
-            logger.debug("jobs past retention could not be dropped, the next pass will do: %s", error)
         except BackendError as error:
-            logger.warning("jobs past retention can't be dropped; trying again in %g s: %s", INTERVAL, error)
+            if isinstance(error, BackendUnavailable) and not error.refused:
+                logger.debug("jobs past retention could not be dropped, the next pass will do: %s", error)
+            else:
+                logger.warning("jobs past retention can't be dropped; trying again in %g s: %s", INTERVAL, error)
         await trio.sleep_until(begun + INTERVAL)

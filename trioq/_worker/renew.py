@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from math import inf
+from operator import itemgetter
 from typing import Final
 
 import attrs
@@ -20,6 +22,9 @@ from .run import LAST_WRITES, WorkerRun
 from .settle import store_steps
 
 logger: Final = logging.getLogger("trioq.worker")
+
+#: Jobs of lost claims in one read.
+FEW: Final = 8
 
 
 @trio.lowlevel.enable_ki_protection
@@ -133,7 +138,7 @@ async def _release_unlisted(reply: Renewed, run: WorkerRun) -> None:
     if run.stood_still:
         return
     releases = []
-    for queue, ids in _by_queue(key for key in reply.unlisted if key not in run.held).items():
+    for queue, ids in _by_queue(key for key in reply.unlisted if key not in run.held):
         for job in (await run.store.backend.get(queue, ids)).jobs:
             if job is None or job.state is not State.ACTIVE or job.worker != run.identity:
                 continue
@@ -144,8 +149,9 @@ async def _release_unlisted(reply: Renewed, run: WorkerRun) -> None:
         logger.warning("job %s (%s) was released: its claim was never answered", job.id, job.task)
 
 
-def _by_queue(unlisted: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    queues: dict[str, list[str]] = {}
-    for queue, id in unlisted:
-        queues.setdefault(queue, []).append(id)
-    return queues
+def _by_queue(unlisted: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """Yield a few ids of one queue at a time: their claim may have been lost because they are large."""
+    for queue, keys in groupby(sorted(unlisted), key=itemgetter(0)):
+        ids = [id for _, id in keys]
+        for first in range(0, len(ids), FEW):
+            yield queue, ids[first : first + FEW]

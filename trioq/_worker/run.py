@@ -117,7 +117,7 @@ class WorkerRun:
         self.renewed_at = -inf  #: Trio time of the last answer to a renewal.  Written by renew, read by sweep
 
         self.draining = False
-        self.claiming = trio.CancelScope()  #: around dequeue and sweep: what ends first
+        self.claiming = trio.CancelScope()  #: around dequeue, sweep and prune: what ends first
         self.drain = trio.CancelScope()  #: around the handlers; its deadline is the end of the grace
         self.last_writes = trio.CancelScope()  #: around settle; its deadline is set when the handlers ended
         self.thread_deadline = inf  #: when a thread that does not end is abandoned

@@ -38,10 +38,11 @@ async def settle(receive: trio.MemoryReceiveChannel[list[Ending]], run: WorkerRu
     logged by id, and left to their leases.
     """
     with receive, run.last_writes:
-        async for batch in receive:
-            run.begin_batch()
-            for part in batches(batch, _weight, most=BATCH, most_bytes=BATCH_BYTES):
-                await settle_batch(part, run)
+        async with trio.open_nursery() as insisting:
+            async for batch in receive:
+                run.begin_batch()
+                for part in batches(batch, _weight, most=BATCH, most_bytes=BATCH_BYTES):
+                    await _settle_batch(part, run, insisting)
     if run.held:
         ids = ", ".join(active.job.id for active in run.held.values())
         logger.error("the store did not take these outcomes in time; their leases will run out: %s", ids)
@@ -53,7 +54,7 @@ def _weight(ending: Ending) -> int:
     return len(outcome.result) if isinstance(outcome, Returned) else len(getattr(outcome, "error", ""))
 
 
-async def settle_batch(batch: Sequence[Ending], run: WorkerRun) -> None:
+async def _settle_batch(batch: Sequence[Ending], run: WorkerRun, insisting: trio.Nursery) -> None:
     """Write these outcomes.  For a job that was cancelled or lost, a caller or another worker has written already."""
     writes: list[tuple[ActiveJob, Change]] = []
     written: list[ActiveJob] = []
@@ -67,7 +68,7 @@ async def settle_batch(batch: Sequence[Ending], run: WorkerRun) -> None:
     if written:
         run.forget(written)
     if writes:
-        await _write(writes, run)
+        await _write(writes, run, insisting)
     unreported = [active.job for active in written if active.displaced]
     if unreported:
         await report_lost_jobs(run, lost=unreported)
@@ -84,16 +85,16 @@ def _change(job: Job, outcome: Outcome, now: float) -> Change | None:
         return step(job, Reject(error_text(error)), now)
 
 
-async def _write(writes: Sequence[tuple[ActiveJob, Change]], run: WorkerRun) -> None:
-    """One write for all; where the store refuses it, one for each, so that a bad item fails alone."""
+async def _write(writes: Sequence[tuple[ActiveJob, Change]], run: WorkerRun, insisting: trio.Nursery) -> None:
+    """One write for all; where the store refuses, one for each, so that a bad item fails alone and holds up none."""
     try:
         reply = await _settle([change for _, change in writes], run)
     except BackendError as error:
         if len(writes) > 1:
             for write in writes:
-                await _write([write], run)
+                await _write([write], run, insisting)
         elif isinstance(error, BackendUnavailable):
-            await _insist(writes[0], run)
+            insisting.start_soon(_insist, writes[0], run)
         else:
             await _refused(writes[0], error, run)
     else:
@@ -105,6 +106,7 @@ async def _settle(changes: Sequence[Change], run: WorkerRun) -> Settled:
     return await run.store.ask(lambda: run.store.backend.settle(changes), refusals=True)
 
 
+@trio.lowlevel.enable_ki_protection
 async def _insist(write: tuple[ActiveJob, Change], run: WorkerRun) -> None:
     """Write for a job that the store refuses, but not for its data, again and again for a lease; then give it up."""
     id, tries = write[0].job.id, 0

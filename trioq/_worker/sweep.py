@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import inf
 from typing import Final
 
 import trio
@@ -23,24 +24,30 @@ MOST: Final = 500
 
 @trio.lowlevel.enable_ki_protection
 async def sweep(run: WorkerRun) -> None:
-    """Sweep every quarter of a lease, after a renewal of our own has succeeded; every worker does."""
+    """Sweep every quarter of a lease, after a renewal of our own has succeeded; every worker does.
+
+    Also as soon as the doubt in our own view ends: jobs of a dead worker may have waited for that.
+    """
     next_sweep, batch = trio.current_time(), NextBatch(FIRST, most=MOST)
     while True:
-        await run.renewed.wait()
+        trusted = run.store.trusted_from
+        with trio.move_on_at(trusted if trusted > trio.current_time() else inf) as waiting:
+            await run.renewed.wait()
         now = trio.current_time()
-        if now < next_sweep:
+        if now < next_sweep and not waiting.cancelled_caught:
             continue  # a hint made it renew between two quarters
         next_sweep = now + run.limits.quarter * 0.9
         try:
             await _sweep_overdue(run, batch)
         except BackendError as error:
-            batch.note_failure()
+            batch.note_failure(batch.count)
             logger.debug("a sweep failed, the next one will do: %s", error)
 
 
 async def _sweep_overdue(run: WorkerRun, batch: NextBatch) -> None:
+    asked = batch.count
     while True:
-        asked_at, asked = trio.current_time(), batch.count
+        asked_at = trio.current_time()
         found = await run.store.backend.overdue(asked)
         batch.note_answer(len(found.jobs), sum(len(job.payload) for job in found.jobs))
         run.store.note_time(found.now, asked_at)
@@ -50,8 +57,10 @@ async def _sweep_overdue(run: WorkerRun, batch: NextBatch) -> None:
         stored = await store_steps(changes, run)
         for job, change in stored:
             _log(job, change)
-        if len(found.jobs) < asked or not stored:
+        if len(found.jobs) < asked or (not stored and asked == MOST):
             return
+        # Where none could be stored, more are read: locked rows hold up no job behind them.
+        asked = batch.count if stored else min(MOST, 2 * asked)
 
 
 def _log(job: Job, change: Change) -> None:

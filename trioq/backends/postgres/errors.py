@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from ..._core.errors import BackendError, BackendUnavailable, SchemaMissing, TrioqError
+from ..._core.errors import BackendError, BackendUnavailable, SchemaMissing, SchemaTooNew, TrioqError, refusal
 
 #: Codes after which a repetition may help.  Two characters stand for a whole class of them.
 _UNAVAILABLE: Final[Mapping[str, str]] = {
@@ -110,6 +110,8 @@ def translate(error: Exception, where: str, admitted: bool, schema: str = "trioq
     Once it has, a refusal of the server that is not about the data of one item is an outage: a trigger of the owner's
     that fails, for example.
     """
+    if admitted and isinstance(error, (SchemaMissing, SchemaTooNew)):  # of a further connection
+        return refusal(str(error))
     if isinstance(error, TrioqError):
         return error
     code = code_of(error)
@@ -117,26 +119,29 @@ def translate(error: Exception, where: str, admitted: bool, schema: str = "trioq
     if code in MISSING and not admitted:
         return SchemaMissing(where, schema)
     if code in MISSING:
-        return _refusal(f"{where}: a table or a column is gone. Restore it, or run trioq migrate ({told})")
+        return refusal(f"{where}: a table or a column is gone. Restore it, or run trioq migrate ({told})")
     for table, kind in (
         (_UNAVAILABLE, BackendUnavailable),
         (_DENIED, BackendUnavailable if admitted else BackendError),
         (_REFUSED, BackendError),
     ):
         sentence = _sentence(code, table)
-        if sentence is not None:
+        if sentence is not None and (table is not _REFUSED or _is_about_a_job(error, schema) or not admitted):
             return kind(f"{where}: {sentence} ({told})")
     if is_lost(error):
         return BackendUnavailable(f"{where} can't be reached, or the connection broke ({told})")
     sentence = f"{where}: the request was refused ({told})"
-    return _refusal(sentence) if admitted and code else BackendError(sentence)
+    return refusal(sentence) if admitted and code else BackendError(sentence)
 
 
-def _refusal(sentence: str) -> BackendUnavailable:
-    """Return the error for what the server refuses now, and may not refuse later."""
-    error = BackendUnavailable(sentence)
-    error.refused = True
-    return error
+def _is_about_a_job(error: Exception, schema: str) -> bool:
+    """Whether the server refuses the data of a job, and not those of another table that a trigger writes."""
+    said = getattr(error, "diag", None)
+    if said is None:
+        return True
+    if said.table_name:
+        return (said.schema_name, said.table_name) == (schema, "jobs")
+    return "PL/pgSQL" not in (said.context or "")
 
 
 def _sentence(code: str, table: Mapping[str, str]) -> str | None:

@@ -196,7 +196,7 @@ found AS MATERIALIZED (
 locked AS (
     SELECT listed.n, j.run, j.state, j.shelf = 'held' AND j.run = listed.run AS kept
     FROM listed JOIN {jobs} AS j ON j.queue = listed.queue AND j.id = listed.id
-    WHERE NOT EXISTS (SELECT FROM found WHERE found.n = listed.n)
+    WHERE listed.n NOT IN (SELECT n FROM found)  -- hashed: an anti-join would be a nested loop here
 ),
 renewed AS (
     UPDATE {jobs} AS j

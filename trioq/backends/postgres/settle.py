@@ -40,6 +40,7 @@ async def settle(session: Session, changes: Sequence[Change]) -> tuple[Settled, 
             await settling.lock([change for _, change in placed])
         for batch in batches or [[]]:
             await settling.store(batch)
+    await settling.look_at([(n, changes[n]) for n in locked])
     return Settled(settling.now, settling.verdicts), settling.queue_hints
 
 
@@ -129,10 +130,13 @@ class _Settling:
                 if n in swapped:
                     self.verdicts[n] = Verdict.STORED
                     self._bits[change.queue] = self._bits.get(change.queue, 0) | swapped[n]
-            refused = [(n, change) for n, change in firsts if n not in swapped]
-            jobs = await self._look(refused)
-            for n, change in refused:
-                self.verdicts[n] = _refusal(change, jobs.get((change.queue, change.seq)))
+            await self.look_at([(n, change) for n, change in firsts if n not in swapped])
+
+    async def look_at(self, refused: Sequence[Placed]) -> None:
+        """Note why these were not stored: another has been, or it was this one, before."""
+        jobs = await self._look(refused)
+        for n, change in refused:
+            self.verdicts[n] = _refusal(change, jobs.get((change.queue, change.seq)))
 
     async def _revive(self, batch: Sequence[Placed]) -> None:
         """Store them as a batch; where two want one key, or another client has just taken one, each by itself."""

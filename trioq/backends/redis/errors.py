@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from ..._core.errors import BackendError, BackendUnavailable, TrioqError
+from ..._core.errors import BackendError, BackendUnavailable, TrioqError, refusal
 
 #: Codes after which a repetition may help.
 _UNAVAILABLE: Final[Mapping[str, str]] = {
@@ -105,9 +105,7 @@ def translate(error: Exception, where: str, admitted: bool) -> TrioqError:
     sentence = f"{where}: the request was refused ({told})"
     if not admitted or all(kind.__name__ != "ResponseError" for kind in type(error).__mro__):
         return BackendError(sentence)
-    refusal = BackendUnavailable(sentence)  # no other refusal of the server is about the data of one item
-    refusal.refused = True
-    return refusal
+    return refusal(sentence)  # no other refusal of the server is about the data of one item
 
 
 def _root(error: BaseException) -> str:

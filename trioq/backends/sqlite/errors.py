@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-from ..._core.errors import BackendError, BackendUnavailable, NotATrioqDatabase, TrioqError
+from ..._core.errors import BackendError, BackendUnavailable, NotATrioqDatabase, TrioqError, refusal
 
 #: Primary result codes after which a repetition may help.
 _UNAVAILABLE: Final[Mapping[int, str]] = {
@@ -52,8 +52,8 @@ def translate(error: BaseException, path: str) -> BaseException:
     code = primary_code(error)
     if code == sqlite3.SQLITE_NOTADB:
         return NotATrioqDatabase(path, "it is no SQLite database")
-    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_TRIGGER:  # not about one job
-        return BackendUnavailable(f"{path}: a trigger of the owner's refuses it ({error})")
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+        return refusal(f"{path}: a trigger of the owner's refuses it ({error})")
     if code in _UNAVAILABLE:
         return BackendUnavailable(f"{path}: {_UNAVAILABLE[code]} ({error})")
     why = _REFUSED.get(code, "the request was refused")
