@@ -84,7 +84,7 @@ async def test_an_answer_does_not_wait_for_hints_that_never_come(queue: trioq.Qu
         began = trio.current_time()
         for n in range(10):
             assert await (await queue.tasks["double"].enqueue(n)).result() == 2 * n
-        assert trio.current_time() - began < 3
+        assert trio.current_time() - began < 8
 
 
 async def test_jobs_are_enqueued_within_a_transaction(queue: trioq.Queue, pooler: Pooler) -> None:
