@@ -21,7 +21,7 @@ from trioq.lifecycle import Job
 from trioq.testing.simulation.history import STORE, Began, Entry, Healed, History, Started, Struck
 
 from .application import NAME
-from .history import acknowledged, history_of
+from .history import AskedToStop, acknowledged, history_of
 from .journal import Journal, Reader
 from .processes import ForkServer, Process
 from .producer import ProducerConfig
@@ -178,10 +178,15 @@ class Trial:
         return history_of(self._reader.entries(), await self.records(), drained=drained)
 
     async def stop_workers(self, within: float = 60) -> None:
-        """Ask the workers that run to stop, and wait for them."""
+        """Ask the workers that run to stop, and wait for them.
+
+        Those that were asked before are not asked again: while such a process ends, SIGTERM would kill it.
+        """
         workers = [process for process in self.processes if process.runs and process.who.startswith("worker")]
+        asked = {each.by for each in self.all(AskedToStop)}
         for worker in workers:
-            worker.terminate()
+            if worker.who not in asked:
+                worker.terminate()
         with trio.move_on_after(within):
             for worker in workers:
                 await worker.ended.wait()
