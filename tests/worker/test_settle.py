@@ -172,6 +172,7 @@ async def test_a_job_that_alone_is_refused_holds_up_no_other_and_is_left_to_its_
             with trio.fail_after(0.1):
                 for job in good:
                     await job.result()
+                await (await note.enqueue()).result()
             await trio.sleep(16)
             record = await bad.refresh()
             assert (record.state, record.crashes > 0, record.failures) == ("active", True, 0)
