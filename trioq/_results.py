@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 import trio
 
-from ._core.batches import NextBatch
+from ._core.batches import WANTED, NextBatch, batches
 from ._core.errors import BackendError, BackendNotOpen, BackendUnavailable
 from ._core.job import Job
 from .backends import Backend
@@ -132,13 +132,13 @@ class Results:
 
     async def _answer(self, ids: Sequence[str]) -> None:
         try:
-            for start in range(0, len(ids), ASKED):
-                part = ids[start : start + ASKED]
-                if len(part) > READ:
-                    ended = await self._backend.have_ended(self._queue, part)
-                    part = [id for id, over in zip(part, ended, strict=True) if over]
-                while part:
-                    few, part = part[: self._next.count], part[self._next.count :]
+            for asked in batches(ids, len, most=ASKED, most_bytes=WANTED):
+                ended = asked
+                if len(asked) > READ:
+                    over = await self._backend.have_ended(self._queue, asked)
+                    ended = [id for id, is_over in zip(asked, over, strict=True) if is_over]
+                while ended:
+                    few, ended = ended[: self._next.count], ended[self._next.count :]
                     await self._read_jobs(few)
         except BackendUnavailable:
             self._next.note_failure(self._next.count)

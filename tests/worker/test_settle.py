@@ -7,7 +7,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import trioq
-from trioq import BackendError, BackendUnavailable
+from trioq import BackendError
+from trioq._core.errors import refusal
 from trioq.lifecycle import Cancel, step
 
 
@@ -129,13 +130,6 @@ async def test_an_item_that_is_refused_twice_is_left_to_its_lease(autojump_clock
             await trio.sleep(20)  # the lease ran out, and a worker, here the same one, takes it for crashed
             assert (await queue.job("a")).crashes == 1
     assert "left to its lease" in caplog.text
-
-
-def refusal(text):
-    """What a backend raises where its server refuses, but not for the data of a job."""
-    error = BackendUnavailable(text)
-    error.refused = True
-    return error
 
 
 async def test_a_refusal_that_is_not_about_a_job_ends_none(autojump_clock, store, queue, at_work, told):

@@ -66,6 +66,9 @@ _SHELF: Final = {
 #: The final states that need attention.
 DEAD: Final = frozenset({State.FAILED, State.EXPIRED})
 
+#: The other final states.
+DONE: Final = frozenset(state for state in State if state.final) - DEAD
+
 
 # Not slotted, unlike every other value here.  A job is copied at each step of its life, and copying one dict costs a
 # tenth of copying forty slots.

@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 import trio
 
+from .._core.batches import WANTED, batches
 from .._core.errors import BackendError
 from .._core.job import State
 from .._core.lifecycle import Release, step
@@ -152,6 +153,5 @@ async def _release_unlisted(reply: Renewed, run: WorkerRun) -> None:
 def _by_queue(unlisted: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
     """Yield a few ids of one queue at a time: their claim may have been lost because they are large."""
     for queue, keys in groupby(sorted(unlisted), key=itemgetter(0)):
-        ids = [id for _, id in keys]
-        for first in range(0, len(ids), FEW):
-            yield queue, ids[first : first + FEW]
+        for few in batches((id for _, id in keys), len, most=FEW, most_bytes=WANTED):
+            yield queue, few

@@ -25,6 +25,9 @@ PATIENCE: Final = 5.0
 #: A page of `Backend.find` reads this many records at most.
 PAGE: Final = 1_000
 
+#: A worker's presence is dropped after so many seconds without a renewal.
+FORGOTTEN: Final = 86_400.0
+
 #: Due delayed jobs that one claim makes ready, at most, in all its queues together.
 PROMOTIONS: Final = 1_000
 

@@ -123,11 +123,13 @@ def translate(error: Exception, where: str, admitted: bool, schema: str = "trioq
     for table, kind in (
         (_UNAVAILABLE, BackendUnavailable),
         (_DENIED, BackendUnavailable if admitted else BackendError),
-        (_REFUSED, BackendError),
     ):
         sentence = _sentence(code, table)
-        if sentence is not None and (table is not _REFUSED or _is_about_a_job(error, schema) or not admitted):
+        if sentence is not None:
             return kind(f"{where}: {sentence} ({told})")
+    sentence = _sentence(code, _REFUSED)
+    if sentence is not None and (not admitted or _is_about_a_job(error, schema)):
+        return BackendError(f"{where}: {sentence} ({told})")
     if is_lost(error):
         return BackendUnavailable(f"{where} can't be reached, or the connection broke ({told})")
     sentence = f"{where}: the request was refused ({told})"

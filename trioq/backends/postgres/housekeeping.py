@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..._core.job import DEAD, State
-from .._base import Hint, Retention
+from ..._core.job import DEAD, DONE
+from .._base import FORGOTTEN, Hint, Retention
 
 if TYPE_CHECKING:
     from .session import Session
-
-#: A worker's presence is dropped after so many seconds without a renewal.
-_FORGOTTEN: Final = 86_400.0
-
-_ENDED: Final = frozenset(state for state in State if state.final) - DEAD
 
 #: The hints of a pause, and of a resume.
 PAUSED: Final = Hint.PAUSED
@@ -52,11 +47,11 @@ async def prune(session: Session, queues: Sequence[str], limits: Retention, batc
     """
     values = {
         "queues": "\n".join(dict.fromkeys(queues)),
-        "ended": sorted(state.value for state in _ENDED),
+        "ended": sorted(state.value for state in DONE),
         "dead": sorted(state.value for state in DEAD),
     }
     ages = {"keep_ended": limits.keep_completed, "keep_dead": limits.keep_dead}
-    [(old,)] = await session.ask("prune", **values, **ages, batch=batch, forgotten=_FORGOTTEN)
+    [(old,)] = await session.ask("prune", **values, **ages, batch=batch, forgotten=FORGOTTEN)
     if old >= batch:
         return int(old)
     numbers = {"most_ended": limits.keep_completed_max, "most_dead": limits.keep_dead_max}

@@ -5,16 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from ..._core.job import DEAD, State
-from .._base import Hint, Retention
+from ..._core.job import DEAD, DONE, State
+from .._base import FORGOTTEN, Hint, Retention
 from .group_commit import Transaction
 from .queries import SQL
 from .writes import as_json
-
-#: A worker's presence is dropped after so many seconds without a renewal.
-_FORGOTTEN = 86_400.0
-
-_ENDED = frozenset(state for state in State if state.final) - DEAD
 
 
 def pause(tx: Transaction, queue: str) -> float:
@@ -45,9 +40,9 @@ def _remove(tx: Transaction, queue: str, id: str) -> bool:
 
 def prune(tx: Transaction, queues: Sequence[str], limits: Retention, batch: int) -> int:
     """Drop the oldest ended jobs of these queues, by age and by number; forget workers that are long gone."""
-    tx.db.execute(SQL["forget_workers"], (tx.now - _FORGOTTEN,))
+    tx.db.execute(SQL["forget_workers"], (tx.now - FORGOTTEN,))
     kinds = (
-        (_ENDED, limits.keep_completed, limits.keep_completed_max),
+        (DONE, limits.keep_completed, limits.keep_completed_max),
         (DEAD, limits.keep_dead, limits.keep_dead_max),
     )
     dropped = 0
