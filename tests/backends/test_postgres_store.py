@@ -296,6 +296,18 @@ async def test_prune_skips_rows_that_another_session_has_locked(
     assert await backend.prune(["q"], KEEP_NOTHING) == 1
 
 
+async def test_prune_forgets_workers_that_have_not_renewed_for_a_day(server: PostgresServer) -> None:
+    now, schema = 1_000.0, new_schema(server)
+    async with PostgresBackend(server.url, schema, clock=lambda: now) as backend:
+        await backend.renew(ADA, [])
+        now += 86_000
+        await backend.prune(["q"], KEEP_NOTHING)
+        assert server.sql(f"SELECT worker FROM {schema}.workers") == [(ADA.worker,)]
+        now += 500
+        await backend.prune(["q"], KEEP_NOTHING)
+        assert server.sql(f"SELECT worker FROM {schema}.workers") == []
+
+
 async def test_a_long_transaction_of_another_session_holds_up_no_verb(
     backend: PostgresBackend, another_session: psycopg.Connection[Any]
 ) -> None:

@@ -192,6 +192,19 @@ async def test_a_change_that_breaks_off_leaves_no_other_half_stored(server: Serv
         assert await backend.prune(["q"], everything) == 2, "the first and the third are on their shelf"
 
 
+async def test_prune_forgets_workers_that_have_not_renewed_for_a_day() -> None:
+    now, server = 1_000.0, shared("valkey")
+    async with RedisBackend(server.url, "forgets", clock=lambda: now) as backend:
+        keep = Retention(keep_completed=0, keep_completed_max=0, keep_dead=0, keep_dead_max=0)
+        await backend.renew(Presence(worker="old", name="old", host="here", slots=1, lease=15), [])
+        now += 86_000
+        await backend.prune(["q"], keep)
+        assert b"old" in server.command("HKEYS", "{forgets}:presence")
+        now += 500
+        await backend.prune(["q"], keep)
+        assert b"old" not in server.command("HKEYS", "{forgets}:presence")
+
+
 async def test_times_are_the_servers(server: Server) -> None:
     async with RedisBackend(server.url) as backend:
         told = server.command("TIME").split(b"\r\n")

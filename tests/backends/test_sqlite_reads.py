@@ -53,6 +53,24 @@ async def test_what_never_changes_of_a_job_goes_with_its_record(backend: SQLiteB
     assert left == [("kept",)]
 
 
+async def test_prune_forgets_workers_that_have_not_renewed_for_a_day(tmp_path: Path) -> None:
+    now = 1_000.0
+    async with SQLiteBackend(tmp_path / "workers.db", clock=lambda: now) as backend:
+        keep = Retention(keep_completed=0, keep_completed_max=0, keep_dead=0, keep_dead_max=0)
+
+        async def stored() -> list[str]:
+            names = await backend._read(lambda tx: tx.db.execute("SELECT worker FROM workers").fetchall())
+            return [name for (name,) in names]
+
+        await backend.renew(Presence(worker="old", name="old", host="here", slots=1, lease=15), [])
+        now += 86_000
+        await backend.prune(["q"], keep)
+        assert await stored() == ["old"]
+        now += 500
+        await backend.prune(["q"], keep)
+        assert await stored() == []
+
+
 # --- what comes back ----------------------------------------------------------------------------
 
 
